@@ -1,0 +1,1 @@
+"""The offline stage: vocabulary -> prompt -> image -> points -> mask -> shard -> bank."""

@@ -1,0 +1,181 @@
+"""Building a bank: vocabulary in, committed version out; or the rest of one, or nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bank_builder.commit import check_same_models, commit_version
+from bank_builder.models import BuildModels
+from bank_builder.output_folder import Existing, check_output, clear_bank, read_existing
+from bank_builder.plan import check_known, settle_plan
+from bank_builder.progress import Progress, Tally
+from bank_builder.report import BuildReport, describe_bank
+from bank_builder.shard_work import work_shard
+from bank_builder.work_list import WorkList, list_work, shard_statuses
+from schemas.bank import Bank
+from schemas.errors import BuildFailed
+from schemas.parquet import read_table
+from schemas.progress_file import BuildPlan, build_lock, remove_plan, write_plan
+from schemas.records import ShardRecord
+from schemas.settings import Settings
+from schemas.shards import remove_unfinished, shard_folder
+from schemas.tables import ReferenceRow
+from schemas.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class BuildPreview:
+    """What a build would do: images of the whole bank, and those that it would have to make."""
+
+    images: int
+    images_to_make: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What to build and where, what is there, and what follows from the two."""
+
+    out: Path
+    settings: Settings
+    existing: Existing
+    plan: BuildPlan
+    retry_failed: bool
+
+    def work(self) -> WorkList:
+        """The shards of the plan; reads those that an interrupted build left."""
+        return list_work(
+            self.out,
+            self.plan,
+            self.existing.manifest,
+            self.settings.build.shard_images,
+            self.retry_failed,
+        )
+
+    def nothing_to_do(self) -> bool:
+        """Whether the bank's latest version is what the plan wants."""
+        manifest, plan = self.existing.manifest, self.plan
+        if manifest is None or (plan.vocabulary, plan.images_per_category) != (
+            manifest.vocabulary,
+            manifest.images_per_category,
+        ):
+            return False
+        work = self.work()
+        committed = {shard.name: shard for shard in manifest.shards}
+        return not work.to_do and all(committed.get(shard.name) == shard for shard in work.finished)
+
+
+def build_bank(
+    vocabulary: Vocabulary,
+    out: Path,
+    settings: Settings,
+    stack: BuildModels,
+    *,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+) -> BuildReport:
+    """Builds a bank, goes on with an interrupted build, or adds images and categories to a bank.
+
+    Finished shards are never made again, so an interrupt loses one shard at most. Nothing is
+    published before every image is there; then the new version appears in one step. If the bank
+    holds everything already it stays as it is, and the models are not touched.
+
+    Args:
+        vocabulary: all categories of the bank, those that it has already included.
+        out: the bank's folder; made if it is missing.
+        settings: of the whole build; on an existing bank only `images_per_category` may differ, and
+            only upwards. How photos are matched later (`proposals`, `matching`) is not compared.
+        stack: the models that the settings name.
+        progress: called after every batch.
+        overwrite: delete the bank that is in `out` first.
+        retry_failed: make the shards anew in which an image failed.
+
+    Raises:
+        UsageError: a category that the preset's generator does not know; OutputError: a folder that
+            is no bank's, or another process that is building into it.
+        BankError: the bank differs in more than what may be added; every difference is named.
+        ModelError: weights that are missing, or not those that made the bank.
+        BankDamaged: a manifest or shard that is not what was written.
+        BuildFailed: not one image could be made.
+    """
+    task = _settle(vocabulary, out, settings, overwrite, retry_failed)
+    if not overwrite and task.nothing_to_do():
+        return _unchanged(out)
+    models = stack.fingerprints()
+    check_same_models(task.existing.manifest, models)
+    with build_lock(out):
+        if overwrite:
+            clear_bank(out)
+        # Another process may have built here between the first look and the lock.
+        task = _settle(vocabulary, out, settings, False, retry_failed)
+        if task.nothing_to_do():
+            return _unchanged(out)
+        check_same_models(task.existing.manifest, models)
+        remove_unfinished(out)
+        write_plan(out, task.plan)
+        work = task.work()
+        tally = Tally(work.images, progress)
+        made = _make(task, work, stack, tally)
+        tally.tell("index")
+        mads = settings.reference.outlier_mads
+        commit_version(out, task.plan, task.existing.manifest, made, models, mads)
+        remove_plan(out)
+        return describe_bank(Bank(out), changed=True, reused_shards=len(work.finished))
+
+
+def preview_build(
+    vocabulary: Vocabulary,
+    out: Path,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+) -> BuildPreview:
+    """What `build_bank` would do; changes nothing, and refuses what that would refuse."""
+    task = _settle(vocabulary, out, settings, overwrite, retry_failed)
+    if overwrite:
+        images = len(vocabulary.categories) * settings.generation.images_per_category
+        return BuildPreview(images, images)
+    work = task.work()
+    return BuildPreview(work.images, work.images_to_do)
+
+
+def _settle(
+    vocabulary: Vocabulary, out: Path, settings: Settings, overwrite: bool, retry_failed: bool
+) -> _Task:
+    """Reads what is there and refuses what cannot be; writes nothing."""
+    check_known(vocabulary, settings)
+    check_output(out)
+    existing = Existing() if overwrite else read_existing(out)
+    plan = settle_plan(vocabulary, settings, existing, out)
+    return _Task(out, settings, existing, plan, retry_failed)
+
+
+def _make(task: _Task, work: WorkList, stack: BuildModels, tally: Tally) -> list[ShardRecord]:
+    """Makes the shards that are missing; BuildFailed if in all shards not one image is there."""
+    for record in work.finished:
+        tally.add(shard_statuses(task.out, record))
+    tally.tell("references")
+
+    def on_batch(rows: Sequence[ReferenceRow]) -> None:
+        tally.add(row.status for row in rows)
+        tally.tell("references", rows[0].category)
+
+    made = list(work.finished)
+    for spec in work.to_do:
+        made.append(work_shard(task.out, spec, stack, task.settings, on_batch))
+    if tally.all_failed:
+        path = shard_folder(task.out, made[0]) / made[0].images.name
+        raise BuildFailed(
+            f"{task.out}: all {work.images} images failed, the first one: "
+            f"{read_table(path, ['reason'])['reason'][0]}; when the cause is mended, build again "
+            "with --retry-failed"
+        )
+    return made
+
+
+def _unchanged(out: Path) -> BuildReport:
+    bank = Bank(out)
+    return describe_bank(bank, changed=False, reused_shards=len(bank.shards))

@@ -1,0 +1,40 @@
+"""What makes one reference image unusable, looked at alone; the reason is stored in its row."""
+
+from __future__ import annotations
+
+from bank_builder.localise import Localisation
+from bank_builder.reference_mask import ReferenceMask
+from schemas.sections import Reference as ReferenceSettings
+
+BLACK_IMAGE = "black image (safety checker)"
+NO_FOREGROUND = "no foreground in the attention map"
+EMPTY_MASK = "empty mask"
+
+
+def localisation_reason(localisation: Localisation) -> str | None:
+    """Why an image is rejected before any mask is sought, or None."""
+    return None if localisation.binary.any() else NO_FOREGROUND
+
+
+def mask_reason(
+    reference: ReferenceMask, localisation: Localisation, settings: ReferenceSettings
+) -> str | None:
+    """Why an image is rejected because of its mask, or None if it is a good reference [ours].
+
+    An empty mask comes first, then the area (a fraction of the image, only bounded above where
+    the map has contrast: stuff may fill its image), then SAM's predicted quality (not asked where
+    the mask is not SAM's), then the IoU of mask and binarised attention. The idea of rejecting
+    references, and of keeping the rejected ones to look at, is ReME's.
+    """
+    area = float(reference.mask.mean())
+    if area == 0:
+        return EMPTY_MASK
+    if area < settings.min_area:
+        return f"mask too small: {area:.4f} of the image, below {settings.min_area:g}"
+    if area > settings.max_area and not localisation.everywhere:
+        return f"mask too large: {area:.4f} of the image, above {settings.max_area:g}"
+    if reference.score is not None and reference.score < settings.min_quality:
+        return f"predicted quality {reference.score:.3f} below {settings.min_quality:g}"
+    if reference.agreement < settings.min_agreement:
+        return f"agreement {reference.agreement:.3f} below {settings.min_agreement:g}"
+    return None

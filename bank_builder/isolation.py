@@ -1,0 +1,38 @@
+"""Work on several items at once such that one bad item costs only itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def together_or_alone(
+    work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]
+) -> list[Result | Exception]:
+    """The results of `work` on all items together or, if it raises, on each item alone.
+
+    Returns:
+        One entry an item: its result, or the exception that it raised alone. What is no
+        `Exception` (an interrupt) passes through.
+    """
+    if not items:
+        return []
+    try:
+        return list(work(items))
+    except Exception as error:  # a model library may raise anything; it becomes the item's result
+        if len(items) == 1:
+            return [error]
+        logger.warning("a batch of %d failed and is done one by one: %s", len(items), error)
+    return [result for item in items for result in together_or_alone(work, [item])]
+
+
+def failure_reason(doing: str, error: Exception) -> str:
+    """One line for the row of an image that failed: what was being done, and the error."""
+    lines = str(error).strip().splitlines()
+    return f"{doing} failed: {type(error).__name__}" + (f": {lines[0]}" if lines else "")

@@ -1,0 +1,75 @@
+"""What a build needs of its models; `foundation.stack.ModelStack` has all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.records import ModelRecord
+
+# Planning a build, or refusing one, needs no model library.
+if TYPE_CHECKING:
+    import torch
+
+    from foundation.segmenter import ImageEmbedding, MaskCandidates
+    from foundation.text_to_image import TextToImage
+
+
+class PromptableSegmenter(Protocol):
+    """Masks for point prompts; see `foundation.segmenter.SamSegmenter`."""
+
+    def embed(self, image: NDArray[np.uint8]) -> ImageEmbedding:
+        """Looks at an image, uint8 (H, W, 3), once for all prompts."""
+        ...
+
+    def predict(self, embedding: ImageEmbedding, points: NDArray[np.float32]) -> MaskCandidates:
+        """Three candidates for each of P prompts of N points (x, y), float32 (P, N, 2)."""
+        ...
+
+    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
+        """Masks at the image's size, bool (n, H, W), of logits (n, h, w)."""
+        ...
+
+
+class PatchExtractor(Protocol):
+    """Patch tokens of images; see `foundation.patch_features.PatchFeatures`."""
+
+    @property
+    def dimension(self) -> int:
+        """Length d of a token."""
+        ...
+
+    def extract(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """float32 (gh, gw, d) for each image, uint8 (H, W, 3)."""
+        ...
+
+
+class BuildModels(Protocol):
+    """The models of a build. A model is loaded when it is first asked for."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they run."""
+        ...
+
+    @property
+    def text_to_image(self) -> TextToImage:
+        """Makes the reference images; ModelError if it is missing."""
+        ...
+
+    @property
+    def segmenter(self) -> PromptableSegmenter:
+        """Makes their masks; ModelError if it is missing."""
+        ...
+
+    @property
+    def features(self) -> PatchExtractor:
+        """Makes their patch tokens; ModelError if it is missing."""
+        ...
+
+    def fingerprints(self) -> dict[str, ModelRecord]:
+        """Name, licence and fingerprint of every model, by role; ModelError if one is missing."""
+        ...

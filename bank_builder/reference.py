@@ -1,0 +1,161 @@
+"""One reference image: from the generated picture to its row in the bank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bank_builder.gates import BLACK_IMAGE, localisation_reason, mask_reason
+from bank_builder.localise import Localisation, localise, min_max_scaled
+from bank_builder.models import PromptableSegmenter
+from bank_builder.points import sample_points
+from bank_builder.reference_mask import ReferenceMask, segment_reference
+from bank_builder.stage_clock import StageClock
+from foundation.images import encode_png
+from foundation.masks import encode_rle, mask_area_fraction
+from foundation.pooling import pool_regions
+from foundation.text_to_image import GeneratedImage
+from schemas.rle import Rle
+from schemas.settings import Settings
+from schemas.tables import ReferenceRow
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which reference image, and what it is generated from."""
+
+    category_id: int
+    category: str
+    number: int
+    source: str
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A generated picture with what was found in it; None for what was not looked for.
+
+    reason: why the image is rejected, None if it is a good reference. points: int32 (n, 2), (x, y).
+    """
+
+    generated: GeneratedImage
+    reason: str | None
+    localisation: Localisation | None = None
+    points: NDArray[np.int32] | None = None
+    reference: ReferenceMask | None = None
+
+
+@dataclass(frozen=True)
+class RegionFeatures:
+    """The features of one image's two regions, float32 (d,), L2-normalised; None = no feature."""
+
+    foreground: NDArray[np.float32] | None = None
+    background: NDArray[np.float32] | None = None
+
+
+def examine(
+    generated: GeneratedImage,
+    segmenter: PromptableSegmenter,
+    settings: Settings,
+    clock: StageClock,
+) -> Examined:
+    """Localise the category in its picture, segment it, and judge whether it is a good reference.
+
+    An image that the safety checker blacked out is not looked at.
+    """
+    if generated.flagged:
+        return Examined(generated, BLACK_IMAGE)
+    height, width = generated.image.shape[:2]
+    with clock.stage("localise"):
+        found = localise(generated.attention, (height, width), settings.localisation)
+        points = sample_points(found.binary, settings.localisation.points, found.scaled)
+    reason = localisation_reason(found)
+    if reason is not None:
+        return Examined(generated, reason, found, points)
+    with clock.stage("segment"):
+        reference = segment_reference(segmenter, generated.image, found, points, settings.reference)
+    reason = mask_reason(reference, found, settings.reference)
+    return Examined(generated, reason, found, points, reference)
+
+
+def pool_reference(
+    tokens: NDArray[np.float32], mask: NDArray[np.bool_], min_area: float
+) -> RegionFeatures:
+    """The feature of a reference's mask and, as a negative, of all the rest [peer: OVDiff].
+
+    A rest of less than `min_area` of the image is the mask's rim rather than a background and has
+    no feature [ours].
+
+    Args:
+        tokens: float32 (gh, gw, d), the image's patch tokens.
+        mask: bool (H, W).
+        min_area: fraction of the image.
+
+    Raises:
+        ValueError: tokens that are not finite.
+    """
+    if not np.isfinite(tokens).all():
+        raise ValueError("expected finite patch tokens, found others")
+    features, valid = pool_regions(tokens, np.stack([mask, ~mask]))
+    has_background = valid[1] and mask_area_fraction(~mask) >= min_area
+    return RegionFeatures(
+        foreground=features[0] if valid[0] else None,
+        background=features[1] if has_background else None,
+    )
+
+
+def reference_row(origin: Origin, examined: Examined, features: RegionFeatures) -> ReferenceRow:
+    """The row of an image that was made, accepted or rejected.
+
+    The attention map is kept at its own resolution, min-max scaled to 0..255.
+    """
+    found, reference = examined.localisation, examined.reference
+    rle = None if reference is None else encode_rle(reference.mask)
+    return ReferenceRow(
+        category_id=origin.category_id,
+        category=origin.category,
+        number=origin.number,
+        source=origin.source,
+        status="accepted" if examined.reason is None else "rejected",
+        reason=examined.reason,
+        prompt=origin.prompt,
+        seed=origin.seed,
+        width=examined.generated.image.shape[1],
+        height=examined.generated.image.shape[0],
+        mask=None if rle is None else Rle(rle.size, rle.counts),
+        mask_area=None if reference is None else mask_area_fraction(reference.mask),
+        sam_score=None if reference is None else reference.score,
+        attention_agreement=None if reference is None else reference.agreement,
+        contrast=None if found is None else found.contrast,
+        points=examined.points,
+        png=encode_png(examined.generated.image),
+        attention=None if found is None else _attention_png(examined.generated.attention),
+        foreground=features.foreground,
+        background=features.background,
+    )
+
+
+def failed_row(
+    origin: Origin, reason: str, generated: GeneratedImage | None = None
+) -> ReferenceRow:
+    """The row of an image that a model could not make, or could not look at (`generated`)."""
+    return ReferenceRow(
+        category_id=origin.category_id,
+        category=origin.category,
+        number=origin.number,
+        source=origin.source,
+        status="failed",
+        reason=reason,
+        prompt=origin.prompt,
+        seed=origin.seed,
+        width=None if generated is None else generated.image.shape[1],
+        height=None if generated is None else generated.image.shape[0],
+        png=None if generated is None else encode_png(generated.image),
+    )
+
+
+def _attention_png(attention: NDArray[np.float32]) -> bytes:
+    return encode_png(np.rint(min_max_scaled(attention) * 255).astype(np.uint8))

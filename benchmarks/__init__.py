@@ -1,0 +1,1 @@
+"""Speed and accuracy, measured side by side; each module is a program of its own."""

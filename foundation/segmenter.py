@@ -1,0 +1,166 @@
+"""Promptable segmentation by SAM: embed an image once, then predict masks for many prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from segment_anything.modeling import Sam
+from torch.nn import functional as F
+
+from schemas.errors import ImageError, UsageError
+
+# Pixels of float32 logits that are resized at a time: 256 MB.
+_PIXELS_AT_ONCE = 1 << 26
+
+
+@dataclass(frozen=True)
+class ImageEmbedding:
+    """An image as SAM's encoder left it; the expensive part, reused for every prompt.
+
+    features: (1, c, h, w) on SAM's device. original_size: (H, W) of the image. input_size:
+    (height, width) it was scaled to, before SAM's square padding at the right and the bottom.
+    logit_size: (height, width) of low-resolution logits that lie on the image, rounded up.
+    """
+
+    features: torch.Tensor
+    original_size: tuple[int, int]
+    input_size: tuple[int, int]
+    logit_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MaskCandidates:
+    """SAM's three masks (whole, part, subpart) for each of P prompts.
+
+    logits: float32 (P, 3, h, w) on SAM's device, above 0 = mask, at SAM's low resolution. (h, w)
+    is the embedding's `logit_size`, plus one row or column where SAM padded the image, which
+    `upsample` needs to interpolate up to the image's edge. predicted_iou: float32 (P, 3), SAM's
+    own estimate of each mask's IoU with the truth.
+    """
+
+    logits: torch.Tensor
+    predicted_iou: torch.Tensor
+
+
+class SamSegmenter:
+    """Masks for point prompts, equal to those of segment-anything's `SamPredictor`.
+
+    Args:
+        sam: a Sam in evaluation mode on its device.
+        points_per_batch: prompts that go through the mask decoder at a time.
+    """
+
+    def __init__(self, sam: Sam, points_per_batch: int = 64) -> None:
+        self._sam = sam
+        self._points_per_batch = points_per_batch
+        self._side: int = sam.image_encoder.img_size
+
+    @torch.no_grad()
+    def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
+        """Runs the image encoder.
+
+        Args:
+            image: uint8 (H, W, 3) RGB.
+
+        Raises:
+            ImageError: another shape or type.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ImageError(f"expected uint8 (H, W, 3) RGB, found {image.dtype} {image.shape}")
+        original_size = (image.shape[0], image.shape[1])
+        input_size = _scaled_size(original_size, self._side)
+        resized = Image.fromarray(image).resize(input_size[::-1], Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].to(self._sam.device)
+        features = self._sam.image_encoder(self._sam.preprocess(pixels))
+        side = self._sam.prompt_encoder.mask_input_size[0]
+        logit_size = (
+            -(-input_size[0] * side // self._side),
+            -(-input_size[1] * side // self._side),
+        )
+        return ImageEmbedding(features, original_size, input_size, logit_size)
+
+    @torch.no_grad()
+    def predict(self, embedding: ImageEmbedding, points: npt.NDArray[np.number]) -> MaskCandidates:
+        """Three mask candidates for each prompt.
+
+        Args:
+            embedding: of the image that the points lie in.
+            points: (P, N, 2), P prompts of N points each, all on the object; (x, y) in pixels of
+                the original image, pixel centres at integers.
+
+        Raises:
+            UsageError: another shape, or no points in a prompt.
+        """
+        if points.ndim != 3 or points.shape[1] == 0 or points.shape[2] != 2:
+            raise UsageError(f"expected points (P, N, 2) with N >= 1, found {points.shape}")
+        height, width = embedding.original_size
+        scale = np.array([embedding.input_size[1] / width, embedding.input_size[0] / height])
+        coordinates = torch.as_tensor(
+            points.astype(np.float64) * scale, dtype=torch.float32, device=self._sam.device
+        )
+        # One row and column more than the image: the edge pixels interpolate towards them.
+        rows, columns = embedding.logit_size[0] + 1, embedding.logit_size[1] + 1
+        parts = [
+            self._decode(embedding, chunk, rows, columns)
+            for chunk in torch.split(coordinates, self._points_per_batch)
+        ]
+        return MaskCandidates(
+            torch.cat([logits for logits, _ in parts]), torch.cat([iou for _, iou in parts])
+        )
+
+    @torch.no_grad()
+    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> npt.NDArray[np.bool_]:
+        """Masks at the image's resolution, resized a few at a time.
+
+        Args:
+            embedding: of the image the logits belong to.
+            logits: float32 (n, h, w), any selection of `MaskCandidates.logits`.
+
+        Returns:
+            bool (n, H, W): logits, resized bilinearly as SAM does, above 0.
+        """
+        height, width = embedding.original_size
+        masks = np.empty((len(logits), height, width), np.bool_)
+        pixels = max(height * width, self._side * self._side)
+        done = 0
+        for chunk in torch.split(logits, max(1, _PIXELS_AT_ONCE // pixels)):
+            masks[done : done + len(chunk)] = self._upsample_chunk(embedding, chunk).cpu().numpy()
+            done += len(chunk)
+        return masks
+
+    def _decode(
+        self, embedding: ImageEmbedding, points: torch.Tensor, rows: int, columns: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = torch.ones(points.shape[:2], dtype=torch.int32, device=points.device)
+        sparse, dense = self._sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
+        logits, predicted_iou = self._sam.mask_decoder(
+            image_embeddings=embedding.features,
+            image_pe=self._sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+        # A copy, so that the padding's memory is not kept.
+        return logits[:, :, :rows, :columns].contiguous(), predicted_iou
+
+    def _upsample_chunk(self, embedding: ImageEmbedding, logits: torch.Tensor) -> torch.Tensor:
+        """As `Sam.postprocess_masks`, without the padding that does not touch the image."""
+        factor = self._side // self._sam.prompt_encoder.mask_input_size[0]
+        size = (logits.shape[1] * factor, logits.shape[2] * factor)
+        resized = F.interpolate(logits[None], size, mode="bilinear", align_corners=False)
+        resized = resized[..., : embedding.input_size[0], : embedding.input_size[1]]
+        resized = F.interpolate(
+            resized, embedding.original_size, mode="bilinear", align_corners=False
+        )
+        masks: torch.Tensor = resized[0] > self._sam.mask_threshold
+        return masks
+
+
+def _scaled_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(height, width) with the long side at `long_side`, aspect kept, no side below one pixel."""
+    scale = long_side / max(size)
+    return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))

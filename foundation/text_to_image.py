@@ -1,0 +1,176 @@
+"""Text-to-image generation: pictures of a prompt, each with its category's attention map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import ModelError, SettingsError, UsageError
+
+# diffusers takes seconds to import; whoever only speaks of prompts does without it.
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, and where in it the category's name stands: `text[start:stop]`."""
+
+    text: str
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """The category's name as the prompt has it."""
+        return self.text[self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """One generated picture.
+
+    image: uint8 (H, W, 3) RGB. attention: float32 (h, w), the category's averaged attention
+    probability, not scaled; its grid covers the image. flagged: the safety checker blacked the
+    image out.
+    """
+
+    image: npt.NDArray[np.uint8]
+    attention: npt.NDArray[np.float32]
+    flagged: bool
+
+
+class TextToImage(Protocol):
+    """Anything that makes pictures of prompts and knows where it put the category."""
+
+    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[GeneratedImage]:
+        """One image a prompt, made as one batch; seeds has one entry a prompt, 0..2**63-1."""
+        ...
+
+
+class DiffusersTextToImage:
+    """Text-to-image by a diffusers Stable Diffusion pipeline.
+
+    All of an image's randomness comes from its own seed, by a generator on the CPU. The same
+    prompts, seeds, batch and device give the same images; in another batch an image differs by
+    floating-point rounding.
+
+    Args:
+        pipeline: a loaded pipeline on its device; its progress bar is switched off.
+        steps: number of denoising steps.
+        guidance_scale: classifier-free guidance; 1 and below means none.
+        height, width: of the images, in pixels.
+
+    Raises:
+        SettingsError: a height or width that the pipeline cannot make.
+    """
+
+    def __init__(
+        self,
+        pipeline: StableDiffusionPipeline,
+        steps: int,
+        guidance_scale: float,
+        height: int,
+        width: int,
+    ) -> None:
+        self._pipeline = pipeline
+        # The pipeline itself insists on 8, also where its own factor is smaller.
+        multiple = max(8, int(pipeline.vae_scale_factor))
+        for name, value in (("height", height), ("width", width)):
+            if value < multiple or value % multiple:
+                raise SettingsError(
+                    f"generation.{name}: expected a multiple of {multiple}, found {value}"
+                )
+        self._steps = steps
+        self._guidance_scale = guidance_scale
+        self._height = height
+        self._width = width
+        pipeline.set_progress_bar_config(disable=True)
+
+    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[GeneratedImage]:
+        """See `TextToImage.generate`.
+
+        Raises:
+            UsageError: not one seed a prompt, or a name too long for the text encoder.
+            ModelError: the pipeline's tokenizer or UNet is not usable, or it made no image.
+        """
+        import torch
+
+        from foundation.cross_attention import CrossAttentionCapture
+
+        if len(prompts) != len(seeds):
+            raise UsageError(f"expected one seed a prompt, found {len(seeds)} for {len(prompts)}")
+        if not prompts:
+            return []
+        indices = [category_token_indices(self._pipeline.tokenizer, prompt) for prompt in prompts]
+        with CrossAttentionCapture(self._pipeline.unet, indices) as capture:
+            output = self._pipeline(
+                prompt=[prompt.text for prompt in prompts],
+                height=self._height,
+                width=self._width,
+                num_inference_steps=self._steps,
+                guidance_scale=self._guidance_scale,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                output_type="np",
+            )
+        images = _to_uint8(output.images)
+        attention = capture.maps()
+        flags = output.nsfw_content_detected or [False] * len(prompts)
+        return [
+            GeneratedImage(image, map_, bool(flag))
+            for image, map_, flag in zip(images, attention, flags, strict=True)
+        ]
+
+
+def category_token_indices(tokenizer: Any, prompt: Prompt) -> list[int]:
+    """Positions of the category's tokens in the prompt's token sequence, start token included.
+
+    Found by character offsets, so a name of several tokens is taken whole and the same word
+    elsewhere in the prompt is not.
+
+    Args:
+        tokenizer: a transformers tokenizer that knows offsets.
+        prompt: the prompt with the name's place in it.
+
+    Raises:
+        UsageError: the name gives no token, or lies beyond what the text encoder reads.
+        ModelError: the tokenizer knows no offsets.
+    """
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"expected a tokenizer that knows character offsets, found {type(tokenizer).__name__}; "
+            "save the pipeline with a tokenizer.json"
+        )
+    offsets = tokenizer(prompt.text, return_offsets_mapping=True)["offset_mapping"]
+    indices = [
+        index
+        for index, (start, stop) in enumerate(offsets)
+        if start < prompt.stop and stop > prompt.start and stop > start
+    ]
+    if not indices:
+        raise UsageError(
+            f"expected a category name with letters or digits, found {prompt.name!r} in the prompt "
+            f"{prompt.text!r}, of which the text encoder keeps nothing; rename the category"
+        )
+    # The text encoder reads model_max_length tokens, the last of which is the end token.
+    room = tokenizer.model_max_length - 1
+    if indices[-1] >= room:
+        raise UsageError(
+            f"expected a prompt of at most {room - 1} tokens up to the end of the category's name, "
+            f"found {indices[-1]} for {prompt.name!r}; shorten the name or the template"
+        )
+    return indices
+
+
+def _to_uint8(images: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """float (B, H, W, 3) in [0, 1] to uint8, rounded as diffusers does for its PIL images."""
+    if not np.isfinite(images).all():
+        raise ModelError(
+            "the text-to-image model made pixels that are not numbers; "
+            "use another device or check the weights"
+        )
+    return (images * 255).round().astype(np.uint8)

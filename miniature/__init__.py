@@ -1,0 +1,3 @@
+"""The miniature world: drawn scenes with exact ground truth, and the training of the small
+models.
+"""

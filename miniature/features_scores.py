@@ -1,0 +1,109 @@
+"""How well features name regions: 1-nearest neighbour against the world's own single pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import Dinov2Model
+
+from miniature.world import CATEGORIES, FAMILIAR, NOVEL, STUFF, Scene, draw_scene, draw_single
+
+_MEAN = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
+_STD = torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
+_UNSEEN = 500_000_000  # seeds from here on are kept for scoring
+_LEAST_AREA = 40  # pixels: slivers behind other things are not asked for
+
+
+@dataclass(frozen=True)
+class FeatureScores:
+    """Shares of ground-truth regions that get their right name, by group and by category."""
+
+    familiar: float
+    novel: float
+    stuff: float
+    per_category: dict[str, float]
+
+    def line(self) -> str:
+        parts = " ".join(f"{name} {share:.2f}" for name, share in self.per_category.items())
+        return (
+            f"1-NN familiar {self.familiar:.3f} novel {self.novel:.3f} stuff {self.stuff:.3f}"
+            f" ({parts})"
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@torch.no_grad()
+def region_features(
+    model: Dinov2Model, images: list[NDArray[np.uint8]], masks: list[list[NDArray[np.bool_]]]
+) -> list[NDArray[np.float32]]:
+    """Pooled, L2-normalised features (n, d) of the masks of each square image."""
+    side, patch = model.config.image_size, model.config.patch_size
+    stacked = np.stack(
+        [
+            np.asarray(Image.fromarray(i).resize((side, side), Image.Resampling.BICUBIC))
+            for i in images
+        ]
+    )
+    pixels = (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255 - _MEAN) / _STD
+    tokens = model(pixels.to(model.device)).last_hidden_state[:, 1:].float().cpu()
+    pooled = []
+    for row, regions in zip(tokens, masks, strict=True):
+        cover = torch.from_numpy(np.stack(regions)).float()[None]
+        cover = F.interpolate(cover, (side // patch, side // patch), mode="area")[0].flatten(1)
+        pooled.append(F.normalize(cover @ row, dim=1).numpy())
+    return pooled
+
+
+def score_features(
+    model: Dinov2Model, *, scenes: int = 100, references: int = 20, seed: int = _UNSEEN
+) -> FeatureScores:
+    """Name the ground-truth regions of fresh scenes by their nearest reference.
+
+    References are `references` single pictures of every category, 64 pixels wide.
+    """
+    model.eval()
+    bank, names = [], []
+    for category, name in enumerate(CATEGORIES):
+        singles = [draw_single(seed + i, name) for i in range(references)]
+        masks = [[_largest_mask(single)] for single in singles]
+        bank += region_features(model, [single.image for single in singles], masks)
+        names += [category] * references
+    keys, labels = np.concatenate(bank), np.asarray(names)
+    hits: dict[int, list[bool]] = {category: [] for category in range(len(CATEGORIES))}
+    for start in range(0, scenes, 25):
+        group = [draw_scene(seed + 1000 + i) for i in range(start, min(start + 25, scenes))]
+        regions = [_regions(scene) for scene in group]
+        masks = [[mask for _, mask in of_scene] for of_scene in regions]
+        found = region_features(model, [scene.image for scene in group], masks)
+        for of_scene, features in zip(regions, found, strict=True):
+            nearest = labels[(features @ keys.T).argmax(1)]
+            for (category, _), guess in zip(of_scene, nearest, strict=True):
+                hits[category].append(bool(guess == category))
+
+    def share(group: tuple[str, ...]) -> float:
+        pooled = [hit for name in group for hit in hits[CATEGORIES.index(name)]]
+        return float(np.mean(pooled)) if pooled else 0.0
+
+    per_category = {name: round(share((name,)), 3) for name in CATEGORIES}
+    return FeatureScores(share(FAMILIAR), share(NOVEL), share(STUFF), per_category)
+
+
+def _largest_mask(single: Scene) -> NDArray[np.bool_]:
+    """The thing of a single picture, or all of a stuff picture."""
+    return single.instances[0].mask if single.instances else np.ones(single.labels.shape, bool)
+
+
+def _regions(scene: Scene) -> list[tuple[int, NDArray[np.bool_]]]:
+    """Category and visible mask of everything in a scene, slivers left out."""
+    regions = [
+        (CATEGORIES.index(kind), scene.labels == CATEGORIES.index(kind)) for kind in scene.stuff
+    ]
+    regions += [(CATEGORIES.index(thing.category), thing.mask) for thing in scene.instances]
+    return [(category, mask) for category, mask in regions if mask.sum() >= _LEAST_AREA]

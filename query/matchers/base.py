@@ -1,0 +1,128 @@
+"""What every matcher is given and gives: references that may vote, and matches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import BankError
+from schemas.ids import FOREGROUND
+
+if TYPE_CHECKING:
+    from schemas.bank import BankFeatures
+
+NO_FEATURE = -1
+"""Stands in `Matches.neighbour_id` where a region has fewer references to show than asked for."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The categories of r regions, and what decided them.
+
+    Attributes:
+        category_id: (r,) int32, the best category of each region.
+        score: (r,) float32 in [0, 1], its score; comparable between regions of one matcher.
+        similarity: (r,) float32 in [-1, 1], the cosine to the best prototype or reference of
+            that category; what a background threshold is held against.
+        category_ids: (C,) int32 ascending, the candidates: the columns of `scores`.
+        scores: (r, C) float32 in [0, 1].
+        neighbour_id: (r, k) int64 feature ids, most similar first; NO_FEATURE at the end of a row
+            with fewer than k.
+        neighbour_similarity: (r, k) float32 cosines; NaN beside NO_FEATURE.
+    """
+
+    category_id: NDArray[np.int32]
+    score: NDArray[np.float32]
+    similarity: NDArray[np.float32]
+    category_ids: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    neighbour_id: NDArray[np.int64]
+    neighbour_similarity: NDArray[np.float32]
+
+
+class Matcher(Protocol):
+    """Finds the category of regions by comparing them with the bank's reference pictures."""
+
+    def match(
+        self, features: NDArray[np.float32], categories: Collection[int] | None = None
+    ) -> Matches:
+        """Match L2-normalised features (r, d) float32, to `categories` only if they are given.
+
+        Raises BankError if none of the categories has a reference.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class References:
+    """The bank's features that may vote: foreground only, sorted by feature_id.
+
+    The backgrounds of the pictures are in the bank too, as negatives, and have no vote. Since a
+    feature_id begins with its category_id, the features of one category stand together.
+
+    Attributes:
+        embeddings: (n, d) float32, L2-normalised.
+        feature_id: (n,) int64 ascending.
+        category_id: (n,) int32 ascending.
+        category_ids: (C,) int32 ascending, the categories with at least one feature.
+        starts: (C + 1,) the rows of category_ids[c] are starts[c]:starts[c + 1].
+    """
+
+    embeddings: NDArray[np.float32]
+    feature_id: NDArray[np.int64]
+    category_id: NDArray[np.int32]
+    category_ids: NDArray[np.int32]
+    starts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, features: BankFeatures) -> References:
+        """The foreground features of a bank; BankError if there is none."""
+        rows = np.flatnonzero(features.role == FOREGROUND)
+        rows = rows[np.argsort(features.feature_id[rows])]
+        if rows.size == 0:
+            raise BankError(
+                "expected at least one accepted reference image with a foreground feature, found"
+                " none in the bank; see why images were rejected: SELECT reason, count(*) FROM"
+                " images GROUP BY 1"
+            )
+        return cls._of_rows(
+            features.embeddings[rows], features.feature_id[rows], features.category_id[rows]
+        )
+
+    def restricted_to(self, categories: Collection[int] | None) -> References:
+        """Only these categories' references (all for None); BankError if none is left."""
+        if categories is None:
+            return self
+        rows = np.flatnonzero(np.isin(self.category_id, list(categories)))
+        if rows.size == 0:
+            raise BankError(
+                f"expected a reference for at least one of {len(categories)} categories, found"
+                " none; leave the choice of categories away, or build more images of them"
+            )
+        if rows.size == len(self.category_id):
+            return self
+        return self._of_rows(self.embeddings[rows], self.feature_id[rows], self.category_id[rows])
+
+    def rows_of(self, column: int) -> slice:
+        """The rows of category_ids[column]."""
+        return slice(int(self.starts[column]), int(self.starts[column + 1]))
+
+    @classmethod
+    def _of_rows(
+        cls,
+        embeddings: NDArray[np.float32],
+        feature_id: NDArray[np.int64],
+        category_id: NDArray[np.int32],
+    ) -> References:
+        category_ids, starts = np.unique(category_id, return_index=True)
+        starts = np.append(starts, len(category_id))
+        return cls(embeddings, feature_id, category_id, category_ids, starts)
+
+
+def unit_interval(cosine: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(1 + cosine) / 2, clipped to [0, 1] against rounding."""
+    return np.clip((1 + cosine) / 2, 0, 1).astype(np.float32)

@@ -1,0 +1,90 @@
+"""The result of a query: one photo's label map, its regions, and the references behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from query.overlay import draw_overlay
+
+if TYPE_CHECKING:
+    from foundation.masks import Rle
+
+
+@dataclass(frozen=True)
+class NearReference:
+    """A reference image that stands behind a region's category.
+
+    Attributes:
+        image_id: of the bank; `images` in SQL has its picture, prompt and seed.
+        category: of the reference, which may be another than the region's if voters disagreed.
+        similarity: cosine of its foreground feature to the region's, in [-1, 1].
+    """
+
+    image_id: int
+    category: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region of a photo and its category.
+
+    Attributes:
+        category, category_id: of the bank.
+        score: in [0, 1], as the matcher defines it.
+        similarity: cosine to the best prototype or reference of the category, in [-1, 1].
+        area: pixels, before other regions cover some of them.
+        box: (x, y, width, height) in pixels.
+        rle: the mask, COCO run lengths, in the photo's size.
+        references: most similar first.
+    """
+
+    category: str
+    category_id: int
+    score: float
+    similarity: float
+    area: int
+    box: tuple[int, int, int, int]
+    rle: Rle
+    references: tuple[NearReference, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A labelled photo.
+
+    Attributes:
+        image: uint8 (H, W, 3), the photo.
+        label_map: (H, W) int32, category_id of each pixel, -1 unlabelled.
+        regions: by falling score; regions that were rejected as background are not among them,
+            and pixels under no region may still have the label of their patch.
+        category_names: name by category_id, of all the bank's categories.
+        bank_version: the version of the bank that was asked.
+    """
+
+    image: NDArray[np.uint8]
+    label_map: NDArray[np.int32]
+    regions: tuple[Region, ...]
+    category_names: Mapping[int, str]
+    bank_version: int
+
+    def overlay(self) -> NDArray[np.uint8]:
+        """The photo with its labels drawn over it, uint8 (H, W, 3)."""
+        return draw_overlay(self.image, self.label_map, self.category_names)
+
+    def save(
+        self, folder: str | Path, name: str, formats: Sequence[str] = ("labels", "overlay", "json")
+    ) -> tuple[Path, ...]:
+        """Write NAME.labels.png, NAME.overlay.png and NAME.json into a folder, made if need be.
+
+        Returns the files written; see `query.output.save` for their content and the errors.
+        """
+        from query.output import save
+
+        return save(self, Path(folder), name, formats)

@@ -1,0 +1,154 @@
+"""Confusion matrix of a whole dataset, and the scores that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from numpy.typing import NDArray
+
+from schemas.errors import UsageError
+
+UNLABELLED = -1
+
+
+class ScoresJson(TypedDict):
+    """What `Scores.to_dict` writes; the names are fixed."""
+
+    miou: float | None
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    fw_iou: float | None
+    per_class: dict[str, float | None]
+    missing: list[str]
+    images: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a dataset, each in [0, 1]; NaN if the truth had no pixel to score.
+
+    Attributes:
+        miou: mean IoU of the classes that occur in the truth or the prediction.
+        pixel_accuracy: correct pixels of all pixels.
+        mean_accuracy: mean over the classes in the truth of their correct fraction.
+        fw_iou: IoU weighted by the class's share of the truth.
+        per_class: IoU by class name; NaN for a class in neither truth nor prediction.
+        missing: classes that the bank does not have and therefore cannot predict.
+        images, pixels: how many were scored, ignored pixels left out.
+    """
+
+    miou: float
+    pixel_accuracy: float
+    mean_accuracy: float
+    fw_iou: float
+    per_class: dict[str, float]
+    missing: tuple[str, ...]
+    images: int
+    pixels: int
+
+    def to_dict(self) -> ScoresJson:
+        """The scores for JSON, null instead of NaN."""
+        return {
+            "miou": _or_null(self.miou),
+            "pixel_accuracy": _or_null(self.pixel_accuracy),
+            "mean_accuracy": _or_null(self.mean_accuracy),
+            "fw_iou": _or_null(self.fw_iou),
+            "per_class": {name: _or_null(iou) for name, iou in self.per_class.items()},
+            "missing": list(self.missing),
+            "images": self.images,
+            "pixels": self.pixels,
+        }
+
+
+class ConfusionMatrix:
+    """Counts of pixels by true and predicted class, over as many images as are given.
+
+    Pixels whose truth is the ignore label do not count at all, whatever was predicted there. An
+    unlabelled prediction (-1) is an error: it counts for the true class and for no predicted one.
+
+    Attributes:
+        counts: (C, C + 1) int64, [true class, predicted class]; the last column is unlabelled.
+        images: number of updates.
+    """
+
+    def __init__(self, num_classes: int, ignore: int = -1) -> None:
+        """Raises UsageError if there is no class, or `ignore` is one."""
+        if num_classes < 1:
+            raise UsageError(f"expected at least one class, found {num_classes}")
+        if 0 <= ignore < num_classes:
+            raise UsageError(
+                f"expected an ignore label outside 0..{num_classes - 1}, found {ignore}"
+            )
+        self.num_classes = num_classes
+        self.ignore = ignore
+        self.counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
+        self.images = 0
+
+    def update(self, prediction: npt.ArrayLike, truth: npt.ArrayLike) -> None:
+        """Count one image.
+
+        Args:
+            prediction: integers of any shape, a class 0..C-1 or -1 for unlabelled.
+            truth: the same shape, a class or the ignore label.
+
+        Raises UsageError for different shapes and for anything but these integers.
+        """
+        predicted, true = np.asarray(prediction), np.asarray(truth)
+        if predicted.shape != true.shape:
+            raise UsageError(
+                f"expected a prediction of the truth's size {true.shape}, found {predicted.shape}"
+            )
+        for what, labels in (("prediction", predicted), ("truth", true)):
+            if labels.dtype.kind not in "iu":
+                raise UsageError(f"expected integers in the {what}, found {labels.dtype}")
+        scored = true != self.ignore
+        predicted, true = predicted[scored].astype(np.int64), true[scored].astype(np.int64)
+        self._check("truth", true, 0)
+        self._check("prediction", predicted, UNLABELLED)
+        width = self.num_classes + 1
+        column = np.where(predicted == UNLABELLED, self.num_classes, predicted)
+        pairs = np.bincount(true * width + column, minlength=self.num_classes * width)
+        self.counts += pairs.reshape(self.num_classes, width)
+        self.images += 1
+
+    def scores(self, class_names: Sequence[str], missing: Sequence[str] = ()) -> Scores:
+        """The scores; `class_names` are unique, in the order of the labels."""
+        if len(set(class_names)) != self.num_classes or len(class_names) != self.num_classes:
+            raise UsageError(
+                f"expected {self.num_classes} different class names, found {len(class_names)}"
+                f" of which {len(set(class_names))} are different"
+            )
+        correct = np.diagonal(self.counts).astype(np.float64)
+        true, predicted = self.counts.sum(axis=1), self.counts[:, :-1].sum(axis=0)
+        union = true + predicted - correct
+        iou = np.full(self.num_classes, np.nan)
+        np.divide(correct, union, out=iou, where=union > 0)
+        total = int(true.sum())
+        in_truth = true > 0
+        nan = float("nan")
+        return Scores(
+            miou=float(iou[union > 0].mean()) if total else nan,
+            pixel_accuracy=float(correct.sum() / total) if total else nan,
+            mean_accuracy=float((correct[in_truth] / true[in_truth]).mean()) if total else nan,
+            fw_iou=float((true[in_truth] * iou[in_truth]).sum() / total) if total else nan,
+            per_class={name: float(iou[i]) for i, name in enumerate(class_names)},
+            missing=tuple(missing),
+            images=self.images,
+            pixels=total,
+        )
+
+    def _check(self, what: str, labels: NDArray[np.int64], smallest: int) -> None:
+        if labels.size and not (smallest <= labels.min() and labels.max() < self.num_classes):
+            raise UsageError(
+                f"expected labels from {smallest} to {self.num_classes - 1} in the {what}, found"
+                f" {labels.min()} to {labels.max()}"
+            )
+
+
+def _or_null(score: float) -> float | None:
+    return None if np.isnan(score) else score

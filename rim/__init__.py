@@ -1,0 +1,58 @@
+"""rim: image banks from category names, and photos labelled with those names.
+
+    import rim
+    bank = rim.build(["house", "fish", "grass"], out="bank", preset="miniature")
+    result = rim.query(bank, "photo.png")
+    result.label_map, result.regions, result.overlay()
+
+Importing rim loads no model library; each function loads what it needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import RimError
+
+if TYPE_CHECKING:
+    from query.scores import Scores
+    from query.segmentation import Region, Segmentation
+    from rim.api import build, evaluate, open, query
+    from rim.bank import Bank
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Bank",
+    "Region",
+    "RimError",
+    "Scores",
+    "Segmentation",
+    "__version__",
+    "build",
+    "evaluate",
+    "open",
+    "query",
+]
+
+_HOME = {
+    "Bank": "rim.bank",
+    "Region": "query.segmentation",
+    "Scores": "query.scores",
+    "Segmentation": "query.segmentation",
+    "build": "rim.api",
+    "evaluate": "rim.api",
+    "open": "rim.api",
+    "query": "rim.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rim' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

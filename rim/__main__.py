@@ -1,0 +1,5 @@
+"""`python -m rim`."""
+
+from rim.main import main
+
+main()

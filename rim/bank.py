@@ -1,0 +1,92 @@
+"""Bank: what `rim.open` returns, one version of a bank with questions in SQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import schemas.bank
+from schemas.settings import Settings, apply_overrides
+
+if TYPE_CHECKING:
+    from foundation.stack import ModelStack
+    from query.segmentation import QueryEngine
+    from query.sql import Answer
+
+
+class Bank(schemas.bank.Bank):
+    """One version of a bank on disk, by default the latest.
+
+    Beside what `schemas.bank.Bank` reads, it answers SQL and keeps the query engines that were
+    used with it, so that models are loaded once.
+    """
+
+    def __init__(self, path: Path | str, version: int | None = None) -> None:
+        super().__init__(path, version)
+        self._stacks: dict[tuple[str, str, bool], ModelStack] = {}
+        self._engines: dict[tuple[str, str, bool], QueryEngine] = {}
+
+    def sql(self, statement: str) -> Answer:
+        """The answer to one question over the views categories, images, features and builds.
+
+        Fetch it with `.to_arrow_table()` or `.fetchall()`.
+
+        Raises SqlError if it is no question, more than one, or DuckDB refuses it.
+        """
+        from query.sql import run_sql
+
+        return run_sql(self, statement)
+
+    def engine(
+        self,
+        *,
+        overrides: tuple[str, ...] = (),
+        preset: str | None = None,
+        device: str = "auto",
+        offline: bool = False,
+    ) -> QueryEngine:
+        """The query engine of this bank, its models loaded when they are first used.
+
+        overrides: "section.key=value" for the settings of proposals and matching. preset: where to
+        find the bank's models, by default where its settings say.
+
+        Raises SettingsError for a bad override, ModelError if models are missing or not the bank's.
+        """
+        from foundation.stack import ModelStack
+        from query.segmentation import QueryEngine
+
+        settings = self.query_settings(preset, overrides)
+        key = (settings.model_dump_json(), device, offline)
+        if key not in self._engines:
+            place = (settings.models.model_dump_json(), device, offline)
+            if place not in self._stacks:
+                self._stacks[place] = ModelStack(settings, device, offline)
+            self._engines[key] = QueryEngine(self, self._stacks[place], settings)
+        return self._engines[key]
+
+    def query_settings(self, preset: str | None, overrides: tuple[str, ...]) -> Settings:
+        """The bank's settings with another place for the models and with overrides of the query's
+        own sections.
+        """
+        from schemas.errors import SettingsError
+        from schemas.settings import load_settings
+
+        settings = self.settings
+        if preset is not None:
+            settings = settings.model_copy(update={"models": load_settings(preset).models})
+        for override in overrides:
+            section = override.partition(".")[0]
+            if section not in ("proposals", "matching"):
+                raise SettingsError(
+                    f"expected a setting of proposals or matching, found {override!r}: the others "
+                    "were settled when the bank was built"
+                )
+        return apply_overrides(settings, overrides)
+
+    def info(self) -> dict[str, Any]:
+        """What the bank holds and how it was made, as plain data; the content of `rim info
+        --json`.
+        """
+        from rim.summary import summary
+
+        return summary(self)

@@ -1,0 +1,102 @@
+"""`rim build`: a vocabulary becomes a bank."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from rim.options import device_option, json_option, offline_option, print_json, say
+
+
+@click.command(
+    "build", epilog='Example: printf "house\\nfish\\n" | rim build - --out bank -k 8 --steps 20'
+)
+@click.argument("vocabulary")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bank.")
+@click.option(
+    "--preset",
+    default="miniature",
+    show_default=True,
+    help="Models and settings: a preset's name or a TOML file.",
+)
+@click.option("-k", "--images-per-category", type=click.IntRange(1), help="Images a category (K).")
+@click.option("--steps", type=click.IntRange(1), help="Denoising steps.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of all randomness.")
+@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first N categories.")
+@click.option("--retry-failed", is_flag=True, help="Make failed images anew.")
+@click.option("--dry-run", is_flag=True, help="Estimate images, time and disk; build nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace a bank that has other settings.")
+@device_option
+@offline_option
+@json_option
+def command(
+    vocabulary: str,
+    out: Path,
+    preset: str,
+    images_per_category: int | None,
+    steps: int | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    limit: int | None,
+    retry_failed: bool,
+    dry_run: bool,
+    overwrite: bool,
+    device: str,
+    offline: bool,
+    as_json: bool,
+) -> int:
+    """Build a bank for VOCABULARY, or resume or grow the one in --out.
+
+    VOCABULARY is a text file with one category a line ("name, synonym, synonym"), - for standard
+    input, or the name of a shipped vocabulary (voc20, ade150, miniature, ...).
+    """
+    from rim.api import choose_settings, choose_vocabulary, run_build
+
+    chosen = choose_settings(preset, images_per_category, steps, seed, settings)
+    words = choose_vocabulary(vocabulary, limit)
+    for warning in words.warnings:
+        say(f"warning: {warning}")
+    if dry_run:
+        from bank_builder.build import preview_build
+        from rim.estimate import estimate
+
+        preview = preview_build(words, out, chosen, overwrite=overwrite, retry_failed=retry_failed)
+        result = estimate(words, chosen, preview, device=device, offline=offline)
+        if as_json:
+            print_json(asdict(result))
+        else:
+            say(result.text())
+        return 0
+
+    from rim.progress import build_progress
+
+    with build_progress() as progress:
+        report = run_build(
+            words,
+            out,
+            chosen,
+            device=device,
+            offline=offline,
+            retry_failed=retry_failed,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    empty = report.categories_without_feature
+    if as_json:
+        print_json(asdict(report))
+    elif not report.changed:
+        say(f"{out} is up to date: version {report.version}, {report.images} images")
+    else:
+        say(
+            f"{out}: version {report.version}, {report.images} images, {report.accepted} accepted, "
+            f"{report.rejected} rejected, {report.failed} failed, {report.features} features"
+        )
+    if report.failed:
+        why = f"rim sql {out} \"SELECT image_id, reason FROM images WHERE status = 'failed'\""
+        say(f"{report.failed} images failed; why: {why}; to try again: --retry-failed")
+    if empty:
+        say(f"no usable reference image of: {', '.join(empty)}")
+    return 3 if report.failed or empty else 0

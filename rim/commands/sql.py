@@ -1,0 +1,120 @@
+"""`rim sql`: questions to a bank."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rim.options import say
+
+if TYPE_CHECKING:
+    from query.sql import BankConnection
+
+_PROMPT, _MORE = "rim> ", "...> "
+_HELP = """\
+Views: categories, images, features, builds. End a question with ; or an empty line.
+For example: SELECT reason, count(*) FROM images WHERE status = 'rejected' GROUP BY 1;
+.views lists the columns, .help shows this, .quit leaves."""
+_COLUMNS = """\
+SELECT table_name AS view, string_agg(column_name, ', ' ORDER BY column_index) AS columns
+FROM duckdb_columns() WHERE table_name IN ('categories', 'images', 'features', 'builds') GROUP BY 1
+ORDER BY 1"""
+
+
+@click.command(
+    "sql",
+    epilog='Example: rim sql bank "SELECT category, accepted FROM categories ORDER BY accepted"',
+)
+@click.argument("bank", type=click.Path(path_type=Path))
+@click.argument("sql", required=False)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this file.")
+def command(bank: Path, sql: str | None, style: str, output: Path | None) -> int:
+    """Ask BANK a question in SQL, or open a prompt.
+
+    Views: categories, images, features, builds. Questions only: nothing else can be read, and
+    nothing written.
+    """
+    from query.sql import connect
+    from rim.bank import Bank
+
+    if sql is None and (output is not None or style == "parquet"):
+        raise click.UsageError("--output and --format parquet want a question: rim sql BANK SQL")
+    if style == "parquet" and output is None and sys.stdout.isatty():
+        raise click.UsageError("--format parquet wants --output FILE or a pipe")
+    with connect(Bank(bank)) as connection:
+        if sql is None:
+            _prompt(connection, style)
+        else:
+            _answer(connection, sql, style, output)
+    return 0
+
+
+def _answer(connection: BankConnection, sql: str, style: str, output: Path | None) -> None:
+    from query.sql_formats import format_result
+
+    data = format_result(connection.ask(sql).to_arrow_table(), style)
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    from schemas.errors import OutputError
+    from schemas.files import write_atomic
+
+    try:
+        write_atomic(output, data)
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be written ({error.strerror or error})") from error
+
+
+def _prompt(connection: BankConnection, style: str) -> None:
+    interactive = sys.stdin.isatty()
+    if interactive:
+        import readline  # noqa: F401  (gives the prompt line editing and history)
+
+        say(_HELP)
+    lines: list[str] = []
+    while True:
+        try:
+            line = input((_MORE if lines else _PROMPT) if interactive else "")
+        except KeyboardInterrupt:
+            say("")
+            lines = []
+            continue
+        except EOFError:
+            _try(connection, lines, style)
+            return
+        word = line.strip()
+        if not lines and word in (".quit", ".exit", "quit", "exit"):
+            return
+        if not lines and word == ".help":
+            say(_HELP)
+        elif not lines and word == ".views":
+            _try(connection, [_COLUMNS], style)
+        else:
+            if word:
+                lines.append(line)
+            if not word or word.endswith(";"):
+                _try(connection, lines, style)
+                lines = []
+
+
+def _try(connection: BankConnection, lines: list[str], style: str) -> None:
+    """Answers a question of the prompt; a mistake in it is told and forgiven."""
+    from schemas.errors import RimError
+
+    if not lines:
+        return
+    try:
+        _answer(connection, "\n".join(lines), style, None)
+    except RimError as error:
+        say(f"rim: {error}")

@@ -1,0 +1,116 @@
+"""The command `rim`: its group, and what becomes of errors.
+
+Exit status: 0 done, 1 failed, 2 wrong call or unusable input, 3 done except for named items, 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+import rim
+from schemas.errors import RimError
+
+_COMMANDS = {
+    "build": "Build or resume a bank for a vocabulary.",
+    "query": "Label photos with the categories of a bank.",
+    "sql": "Ask a bank questions in SQL.",
+    "info": "Say what a bank holds and how it was made.",
+    "eval": "Score a bank's labels against ground truth.",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module only when it is called; help lists all from the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"rim.commands.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from schemas.overrides import did_you_mean
+
+            hint = did_you_mean(args[0], list(_COMMANDS))
+            raise click.UsageError(
+                f"no command {args[0]!r}{hint}; commands: {', '.join(_COMMANDS)}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: rim build vocabulary.txt --out bank && rim query bank photo.png --out labels",
+)
+@click.version_option(rim.__version__, "--version", prog_name="rim")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def cli(debug: bool) -> None:
+    """Image banks for open-vocabulary segmentation: build one, query it, look into it."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit status."""
+    # `--debug` may stand anywhere, also after the command's own arguments.
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [word for word in given if word != "--debug"]
+    sys.exit(_run(given, debug))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        status: Any = cli.main(arguments, prog_name="rim", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        hint = f" (see {where} --help)" if where else ""
+        _complain(f"{error.format_message()}{hint}")
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted; what was finished is kept")
+        return 130
+    except RimError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output went away (`rim sql ... | head`): nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        _complain(
+            f"unexpected {type(error).__name__}: {_one_line(error)}; "
+            "--debug shows where it happened"
+        )
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _one_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
+
+
+def _complain(message: str) -> None:
+    click.echo(f"rim: {message}", err=True)

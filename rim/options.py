@@ -1,0 +1,42 @@
+"""Command line options that several commands share, and how results leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def device_option(function: _Function) -> _Function:
+    """`--device`: where the models run."""
+    return click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."
+    )(function)
+
+
+def offline_option(function: _Function) -> _Function:
+    """`--offline`: no downloads."""
+    return click.option(
+        "--offline", is_flag=True, help="Use only weights that are on this machine."
+    )(function)
+
+
+def json_option(function: _Function) -> _Function:
+    """`--json`: one JSON object on standard output."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
+    )(function)
+
+
+def say(message: str) -> None:
+    """A line for the person at the keyboard, on standard error."""
+    click.echo(message, err=True)
+
+
+def print_json(result: Any) -> None:
+    """The result for a program, on standard output."""
+    click.echo(json.dumps(result, ensure_ascii=False))

@@ -1,0 +1,1 @@
+"""The bank itself: tables, files, ids, vocabulary, settings, error classes; no model library."""

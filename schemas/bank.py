@@ -1,0 +1,245 @@
+"""Bank: one version of a bank on disk, open for reading."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from schemas.errors import BankDamaged, BankError, SettingsError
+from schemas.ids import pack_image_id, unpack_feature_ids, unpack_image_id, unpack_image_ids
+from schemas.index import FeatureIndex
+from schemas.manifest import CategoryRecord, Manifest, ShardRecord, read_manifest
+from schemas.overrides import validate
+from schemas.parquet import read_table
+from schemas.settings import Settings
+from schemas.shard_reader import Part, dataset, read_features, shard_folder
+from schemas.tables import IMAGES
+from schemas.verdicts import (
+    Verdict,
+    effective_verdicts,
+    read_verdicts,
+    verdicts_folder,
+    verdicts_table,
+)
+
+
+@dataclass(frozen=True)
+class BankFeatures:
+    """The features of a bank's accepted images, ascending by feature_id.
+
+    embeddings: float32 (n, d), L2-normalised. feature_id, image_id: int64 (n,).
+    category_id: int32 (n,). role: int8 (n,), foreground 0, background 1.
+    """
+
+    embeddings: npt.NDArray[np.float32]
+    feature_id: npt.NDArray[np.int64]
+    image_id: npt.NDArray[np.int64]
+    category_id: npt.NDArray[np.int32]
+    role: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class BankDatasets:
+    """A bank's Parquet files as Arrow datasets, and the verdicts that count, one an image.
+
+    The columns are those of `schemas.tables`; status and reason of `images` are the shards' own.
+    `verdicts` has the columns image_id, status, reason, by.
+    """
+
+    images: ds.Dataset
+    pixels: ds.Dataset
+    features: ds.Dataset
+    verdicts: pa.Table
+
+
+def index_folder(bank: Path) -> Path:
+    """Where a bank's indexes are."""
+    return bank / "index"
+
+
+class Bank:
+    """One version of a bank, by default the latest. Categories that were removed do not show.
+
+    Opening reads the manifest alone; everything else is read when asked for, and features and
+    index are then kept. Methods raise BankDamaged, naming the file, where bytes are not the ones
+    that were written.
+    """
+
+    def __init__(self, path: Path | str, version: int | None = None) -> None:
+        """Raises BankError if the folder is no bank, BankDamaged if its manifest is damaged."""
+        self.path = Path(path)
+        self.manifest: Manifest = read_manifest(self.path, version)
+
+    @classmethod
+    def open(cls, path: Path | str, version: int | None = None) -> Bank:
+        """The same as Bank(path, version)."""
+        return cls(path, version)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings that the bank was made with."""
+        try:
+            return validate(Settings, self.manifest.settings, "the bank's settings")
+        except SettingsError as error:
+            raise BankError(
+                f"{self.path}: {error}; was the bank made by another version of rim?"
+            ) from error
+
+    @cached_property
+    def categories(self) -> tuple[CategoryRecord, ...]:
+        """The categories that were not removed, by ascending category_id."""
+        active = (record for record in self.manifest.vocabulary if not record.removed)
+        return tuple(sorted(active, key=lambda record: record.category_id))
+
+    @cached_property
+    def shards(self) -> tuple[ShardRecord, ...]:
+        """The shards of those categories, in the order of their images' ids."""
+        active = {record.category_id for record in self.categories}
+        shards = (shard for shard in self.manifest.shards if shard.category_id in active)
+        return tuple(sorted(shards, key=_first_image))
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """All verdicts of this version, automatic and a person's."""
+        record = self.manifest.verdicts
+        if record is None:
+            return ()
+        return tuple(read_verdicts(verdicts_folder(self.path) / record.name, record))
+
+    def images_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The facts of all images by ascending image_id, with verdicts applied.
+
+        columns: names out of `schemas.tables.IMAGES`, by default all.
+        """
+        wanted = IMAGES.names if columns is None else list(columns)
+        needed = list(dict.fromkeys([*wanted, "image_id", "status", "reason"]))
+        schema = pa.schema([IMAGES.field(name) for name in needed])
+        tables = [read_table(self._part(shard, "images"), needed) for shard in self.shards]
+        table = pa.concat_tables([schema.empty_table(), *(one.select(needed) for one in tables)])
+        return _apply_verdicts(table, effective_verdicts(self.verdicts)).select(wanted)
+
+    def features(self) -> BankFeatures:
+        """The features of all accepted images; read once and kept."""
+        return self._features
+
+    def index(self) -> FeatureIndex:
+        """The FAISS index over `features()`; read once and kept.
+
+        Raises BankDamaged if it is missing or not the one that was written: `features()` can be
+        used in its stead, and it can be made anew.
+        """
+        return self._index
+
+    def png(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+        """The pictures, as PNG files, of those of the images that have one.
+
+        Raises BankError for an image_id that is not in the bank.
+        """
+        return self._pixels(image_ids, "png")
+
+    def attention_png(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+        """The attention maps, as PNG files, of those of the images that have one.
+
+        Raises BankError for an image_id that is not in the bank.
+        """
+        return self._pixels(image_ids, "attention")
+
+    def datasets(self) -> BankDatasets:
+        """Everything that questions in SQL are about; pages are checked as they are read."""
+        dimension = self.manifest.dimension
+        verdicts = effective_verdicts(self.verdicts).values()
+        return BankDatasets(
+            images=dataset(self.path, self.shards, "images", dimension),
+            pixels=dataset(self.path, self.shards, "pixels", dimension),
+            features=dataset(self.path, self.shards, "features", dimension),
+            verdicts=verdicts_table(verdicts),
+        )
+
+    @cached_property
+    def _features(self) -> BankFeatures:
+        facts = self.images_table(["image_id", "status"])
+        accepted = facts.filter(pc.field("status") == "accepted")["image_id"].to_numpy()
+        size = sum(shard.features.rows for shard in self.shards)
+        embeddings = np.empty((size, self.manifest.dimension), np.float32)
+        feature_ids, count = [np.empty(0, np.int64)], 0
+        for shard in self.shards:
+            part = read_features(self.path, shard)
+            if part.embeddings.shape[1] != self.manifest.dimension:
+                raise BankDamaged(
+                    f"{self._part(shard, 'features')}: expected embeddings of length "
+                    f"{self.manifest.dimension}, found {part.embeddings.shape[1]}"
+                )
+            kept = np.flatnonzero(np.isin(part.image_id, accepted))
+            embeddings[count : count + len(kept)] = part.embeddings[kept]
+            feature_ids.append(part.feature_id[kept])
+            count += len(kept)
+        feature_id = np.concatenate(feature_ids)
+        image_id, role = unpack_feature_ids(feature_id)
+        return BankFeatures(
+            embeddings=embeddings[:count],
+            feature_id=feature_id,
+            image_id=image_id,
+            category_id=unpack_image_ids(image_id).category_id,
+            role=role,
+        )
+
+    @cached_property
+    def _index(self) -> FeatureIndex:
+        record = self.manifest.index
+        if record is None:
+            raise BankDamaged(f"{self.path} has no index; make it: rim verify --repair")
+        return FeatureIndex.load(index_folder(self.path) / record.name, record)
+
+    def _part(self, shard: ShardRecord, part: Part) -> Path:
+        return shard_folder(self.path, shard) / f"{part}.parquet"
+
+    def _pixels(self, image_ids: Iterable[int], column: str) -> dict[int, bytes]:
+        wanted: defaultdict[Path, list[int]] = defaultdict(list)
+        for image_id in image_ids:
+            wanted[self._part(self._shard_of(image_id), "pixels")].append(image_id)
+        pixels: dict[int, bytes] = {}
+        for path, ids in wanted.items():
+            table = read_table(path, ["image_id", column], pc.field("image_id").isin(ids))
+            rows = zip(table["image_id"].to_pylist(), table[column].to_pylist(), strict=True)
+            pixels.update((image_id, png) for image_id, png in rows if png is not None)
+        return pixels
+
+    def _shard_of(self, image_id: int) -> ShardRecord:
+        try:
+            key = unpack_image_id(image_id)
+        except ValueError as error:
+            raise BankError(f"{self.path} has no image {image_id}: {error}") from error
+        for shard in self.shards:
+            if (shard.category_id, shard.source) == (
+                key.category_id,
+                key.source,
+            ) and shard.start <= key.number < shard.stop:
+                return shard
+        raise BankError(f"{self.path} has no image {image_id}")
+
+
+def _first_image(shard: ShardRecord) -> int:
+    """The smallest image_id that a shard can hold."""
+    return pack_image_id(shard.category_id, shard.source, shard.start)
+
+
+def _apply_verdicts(table: pa.Table, verdicts: Mapping[int, Verdict]) -> pa.Table:
+    """The images with status and reason of those that have a verdict replaced, except failed."""
+    status, reason = table["status"].to_pylist(), table["reason"].to_pylist()
+    for row, image_id in enumerate(table["image_id"].to_pylist()):
+        verdict = verdicts.get(image_id)
+        if verdict is not None and status[row] != "failed":
+            status[row], reason[row] = verdict.status, verdict.reason
+    for name, values in (("status", status), ("reason", reason)):
+        column = table.schema.get_field_index(name)
+        table = table.set_column(column, IMAGES.field(name), pa.array(values, pa.string()))
+    return table

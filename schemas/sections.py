@@ -1,0 +1,153 @@
+"""The sections of the settings: every value that a person can set, its range and default.
+
+The defaults are the full-size ones; a preset changes them. Areas are fractions of the image's,
+sizes are pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from schemas.ids import MAX_NUMBER
+
+CATEGORY_PLACEHOLDER = "{category}"
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, no silent casts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ModelSource(Section):
+    """Where a model's files are: a hub id, an absolute folder, or a path inside the data folder."""
+
+    location: Annotated[str, Field(min_length=1)]
+    revision: str | None = None
+    licence: str = "unknown"
+
+
+class SamArchitecture(Section):
+    """The sizes of a SAM that is none of the published ones (names as in segment-anything)."""
+
+    image_size: Positive
+    patch_size: Positive
+    embed_dim: Positive
+    depth: Positive
+    num_heads: Positive
+    global_attn_indexes: tuple[Annotated[int, Field(ge=0)], ...]
+    window_size: Annotated[int, Field(ge=0)]
+    out_chans: Positive
+    decoder_heads: Positive
+    decoder_mlp: Positive
+
+
+class SegmenterSource(ModelSource):
+    """Where a segment-anything checkpoint is, and which architecture it holds."""
+
+    architecture: Literal["vit_b", "vit_l", "vit_h"] | SamArchitecture
+
+
+class Models(Section):
+    """The four models of a stack."""
+
+    text_to_image: ModelSource
+    segmenter: SegmenterSource
+    features: ModelSource
+    text_image: ModelSource
+
+
+class Generation(Section):
+    """How reference images are generated."""
+
+    images_per_category: Annotated[int, Field(gt=0, le=MAX_NUMBER + 1)] = 50
+    steps: Positive = 50
+    guidance_scale: Annotated[float, Field(gt=0)] = 7.5
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    height: Annotated[int, Field(gt=0, multiple_of=8)] = 512
+    width: Annotated[int, Field(gt=0, multiple_of=8)] = 512
+    batch_size: Positive = 8
+    template: str = f"a photo of {CATEGORY_PLACEHOLDER}"
+    no_article: tuple[str, ...] = ()
+
+    @field_validator("template")
+    @classmethod
+    def _one_placeholder(cls, template: str) -> str:
+        if template.count(CATEGORY_PLACEHOLDER) != 1:
+            raise ValueError(f"expected a text with {CATEGORY_PLACEHOLDER} in it once")
+        return template
+
+
+class Localisation(Section):
+    """How a cross-attention map becomes prompt points.
+
+    min_contrast: below this (max - min) / (max + min) of the raw map, the category counts as being
+    everywhere. points: prompt points an image, N of Algorithm 1.
+    """
+
+    method: Literal["otsu", "threshold"] = "otsu"
+    threshold: Fraction = 0.5
+    min_contrast: Fraction = 0.05
+    points: Positive = 4
+
+
+class Reference(Section):
+    """Which reference masks are good enough.
+
+    min_quality: predicted IoU. min_agreement: IoU of mask and binarised attention. outlier_mads:
+    median absolute deviations from the category's median.
+    """
+
+    min_quality: Fraction = 0.5
+    min_agreement: Fraction = 0.2
+    min_area: Fraction = 0.005
+    max_area: Fraction = 0.98
+    outlier_mads: Annotated[float, Field(gt=0)] = 6.0
+
+
+class Features(Section):
+    """How region features are made. size: the short side that images are resized to."""
+
+    size: Positive = 518
+
+
+class Build(Section):
+    """How the work of a build is cut. shard_images: images a shard."""
+
+    shard_images: Positive = 50
+
+
+class Proposals(Section):
+    """How a photo is cut into regions.
+
+    grid: prompt points a side. nms: IoU above which the worse of two proposals is dropped. fuse:
+    threshold of Eq. 1. max_fused_area: a proposal larger than this swallows no others.
+    """
+
+    grid: Positive = 32
+    min_quality: Fraction = 0.8
+    min_stability: Fraction = 0.85
+    stability_offset: Annotated[float, Field(gt=0)] = 1.0
+    nms: Fraction = 0.8
+    fuse: Fraction = 0.9
+    max_fused_area: Fraction = 0.5
+    min_area: Fraction = 0.0005
+    points_per_batch: Positive = 64
+
+
+class Matching(Section):
+    """How regions are matched against the bank.
+
+    neighbours: k of `knn`. prototypes_per_category: sub-category prototypes of `prototype`.
+    background: cosine below which a region is background; None switches it off.
+    """
+
+    matcher: Literal["prototype", "knn"] = "knn"
+    neighbours: Positive = 5
+    prototypes_per_category: Positive = 1
+    background: Annotated[float, Field(ge=-1, le=1)] | None = None

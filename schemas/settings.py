@@ -1,0 +1,155 @@
+"""Settings: all sections together, read from a preset (a TOML file) and changed by overrides."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import SettingsError
+from schemas.files import canonical_json, sha256_bytes
+from schemas.overrides import did_you_mean, set_value, validate
+from schemas.resources import preset_names, preset_path
+from schemas.sections import (
+    Build,
+    Features,
+    Generation,
+    Localisation,
+    Matching,
+    Models,
+    ModelSource,
+    Proposals,
+    Reference,
+    SamArchitecture,
+    Section,
+    SegmenterSource,
+)
+
+__all__ = [
+    "Build",
+    "Features",
+    "Generation",
+    "Localisation",
+    "Matching",
+    "ModelSource",
+    "Models",
+    "Proposals",
+    "Reference",
+    "SamArchitecture",
+    "SegmenterSource",
+    "Settings",
+    "apply_overrides",
+    "load_settings",
+]
+
+
+class Settings(Section):
+    """All settings of a bank. `preset` is the name they were read under."""
+
+    preset: str
+    description: str = ""
+    known_categories: tuple[str, ...] | None = None
+    models: Models
+    generation: Generation = Generation()
+    localisation: Localisation = Localisation()
+    reference: Reference = Reference()
+    features: Features = Features()
+    build: Build = Build()
+    proposals: Proposals = Proposals()
+    matching: Matching = Matching()
+
+    def build_hash(self) -> str:
+        """SHA-256 over what determines the bytes of a shard, as 64 hexadecimal digits.
+
+        In: models, generation, localisation, reference, features, build. Out of them: licences,
+        the number of images per category, and what compares images with each other afterwards.
+        """
+        return sha256_bytes(canonical_json(self._hashed()))
+
+    def differences(self, other: Settings) -> list[str]:
+        """What makes the build hashes differ: "section.key: own value != the other's"."""
+        own, others = _flatten(self._hashed()), _flatten(other._hashed())
+        return [
+            f"{key}: {own.get(key)} != {others.get(key)}"
+            for key in sorted(own.keys() | others.keys())
+            if own.get(key) != others.get(key)
+        ]
+
+    def _hashed(self) -> dict[str, Any]:
+        return self.model_dump(
+            mode="json",
+            include={"models", "generation", "localisation", "reference", "features", "build"},
+            exclude={
+                "models": {role: {"licence"} for role in Models.model_fields},
+                "generation": {"images_per_category"},
+                "reference": {"outlier_mads"},
+            },
+        )
+
+
+def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
+    """Reads a shipped preset by its name, or a file NAME.toml, and applies overrides to it.
+
+    A model's location in a file of one's own may be relative to that file; it becomes absolute.
+
+    overrides: "section.key=value" each, the value in TOML's syntax (a bare word is a text, `none`
+    switches off what can be off).
+
+    Raises SettingsError, one line that names preset, section and key, for anything unknown or out
+    of range.
+    """
+    if preset.endswith(".toml"):
+        path, shipped = Path(preset), False
+    elif preset in preset_names():
+        path, shipped = preset_path(preset), True
+    else:
+        raise SettingsError(
+            f"expected a preset or a .toml file, found {preset!r}"
+            f"{did_you_mean(preset, preset_names())}; presets: {', '.join(preset_names())}"
+        )
+    data = {"preset": path.stem} | _read_toml(path)
+    if not shipped:
+        _resolve_locations(data, path.resolve().parent)
+    return apply_overrides(validate(Settings, data, str(path)), overrides)
+
+
+def apply_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """The settings with "section.key=value" applied, the last one winning; see `load_settings`."""
+    if not overrides:
+        return settings
+    data = settings.model_dump(mode="json")
+    for override in overrides:
+        set_value(Settings, data, override)
+    return validate(Settings, data, "settings")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the preset {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: expected UTF-8 at position {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: expected TOML, found: {error}") from error
+
+
+def _resolve_locations(data: dict[str, Any], folder: Path) -> None:
+    """Makes those locations absolute that exist beside the preset; the others are hub ids."""
+    models = data.get("models")
+    for source in models.values() if isinstance(models, dict) else ():
+        location = source.get("location") if isinstance(source, dict) else None
+        if isinstance(location, str) and location and (folder / location).exists():
+            source["location"] = str(folder / location)
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested dicts by their dotted path."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,103 @@
+"""The mask of a reference: which of SAM's candidates is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bank_builder.localise import Localisation
+from bank_builder.reference_mask import segment_reference
+from foundation.segmenter import ImageEmbedding, MaskCandidates
+from schemas.sections import Reference
+
+SETTINGS = Reference(min_quality=0.5, min_agreement=0.2)
+IMAGE = np.zeros((10, 10, 3), np.uint8)
+
+
+class Candidates:
+    """A segmenter whose three masks are the first rows of the image, with a quality each."""
+
+    def __init__(self, rows: tuple[int, int, int], quality: tuple[float, float, float]) -> None:
+        self.masks = np.stack([np.arange(100).reshape(10, 10) < 10 * count for count in rows])
+        self.quality = torch.tensor([quality])
+        self.points: NDArray[np.float32] = np.empty(0, np.float32)
+
+    def embed(self, image: NDArray[np.uint8]) -> ImageEmbedding:
+        return ImageEmbedding(torch.zeros(1), (10, 10), (10, 10), (10, 10))
+
+    def predict(self, embedding: ImageEmbedding, points: NDArray[np.float32]) -> MaskCandidates:
+        self.points = points
+        return MaskCandidates(torch.from_numpy(self.masks)[None] * 2.0 - 1, self.quality)
+
+    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
+        return (logits > 0).numpy()
+
+
+def localisation(rows: int, everywhere: bool = False) -> Localisation:
+    binary = np.zeros((10, 10), dtype=bool)
+    binary[:rows] = True
+    return Localisation(binary, binary.astype(np.float32), 0.5, everywhere)
+
+
+POINTS = np.array([[1, 2], [3, 4]], np.int32)
+
+
+def test_the_mask_that_agrees_best_with_the_attention_is_kept() -> None:
+    segmenter = Candidates((2, 5, 9), (0.9, 0.6, 0.9))
+
+    found = segment_reference(segmenter, IMAGE, localisation(4), POINTS, SETTINGS)
+
+    assert found.mask.sum() == 50
+    assert found.agreement == 0.8
+    assert found.score is not None
+    assert np.isclose(found.score, 0.6)
+
+
+def test_a_mask_of_poor_quality_is_kept_only_if_there_is_no_other() -> None:
+    chosen = [
+        segment_reference(Candidates((4, 5, 9), quality), IMAGE, localisation(4), POINTS, SETTINGS)
+        for quality in ((0.1, 0.6, 0.6), (0.1, 0.2, 0.3))
+    ]
+
+    assert [int(one.mask.sum()) for one in chosen] == [50, 40]
+
+
+def test_all_points_are_one_prompt_in_x_y() -> None:
+    segmenter = Candidates((2, 5, 9), (0.9, 0.6, 0.9))
+
+    segment_reference(segmenter, IMAGE, localisation(4), POINTS, SETTINGS)
+
+    assert segmenter.points.tolist() == [[[1, 2], [3, 4]]]
+
+
+def test_stuff_is_the_whole_image_if_sam_finds_only_specks_in_it() -> None:
+    everywhere = localisation(10, everywhere=True)
+
+    found = segment_reference(
+        Candidates((0, 1, 1), (0.9, 0.9, 0.9)), IMAGE, everywhere, POINTS, SETTINGS
+    )
+
+    assert found.mask.all()
+    assert (found.score, found.agreement) == (None, 1.0)
+
+
+def test_stuff_is_the_whole_image_if_sams_masks_are_poor() -> None:
+    everywhere = localisation(10, everywhere=True)
+
+    found = segment_reference(
+        Candidates((8, 8, 8), (0.1, 0.1, 0.1)), IMAGE, everywhere, POINTS, SETTINGS
+    )
+
+    assert found.mask.all()
+
+
+def test_stuff_is_what_sam_says_if_its_mask_is_good_and_large() -> None:
+    everywhere = localisation(10, everywhere=True)
+
+    found = segment_reference(
+        Candidates((1, 3, 7), (0.9, 0.9, 0.9)), IMAGE, everywhere, POINTS, SETTINGS
+    )
+
+    assert found.mask.sum() == 70
+    assert found.score is not None

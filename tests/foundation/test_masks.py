@@ -1,0 +1,100 @@
+"""Run lengths, overlap, area and box of binary masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from pycocotools import mask as coco
+
+from foundation.masks import Rle, decode_rle, encode_rle, mask_area_fraction, mask_box, mask_iou
+from schemas.errors import ImageError
+
+MASKS = arrays.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+
+
+@given(MASKS)
+def test_run_lengths_give_the_mask_back(mask: np.ndarray) -> None:
+    decoded = decode_rle(encode_rle(mask))
+    assert decoded.dtype == np.bool_
+    np.testing.assert_array_equal(decoded, mask)
+
+
+@given(MASKS)
+def test_run_lengths_are_cocos(mask: np.ndarray) -> None:
+    rle = encode_rle(mask)
+    theirs = coco.decode({"size": list(rle.size), "counts": rle.counts.encode()})
+    np.testing.assert_array_equal(theirs.astype(bool), mask)
+
+
+def test_long_runs_survive() -> None:
+    mask = np.zeros((1500, 2000), bool)
+    mask[700:, 3:1990] = True
+    np.testing.assert_array_equal(decode_rle(encode_rle(mask)), mask)
+
+
+@pytest.mark.parametrize(
+    "rle",
+    [
+        Rle((3, 4), "0"),
+        Rle((3, 4), "=1"),
+        Rle((3, 4), "<<"),
+        Rle((3, 4), ""),
+        Rle((3, 4), "P"),
+        Rle((3, 4), "é"),
+        Rle((3, 4), "ooooooooooooooooooo"),
+        Rle((-3, -4), "<"),
+        Rle((3, 4), "AA"),
+    ],
+    ids=repr,
+)
+def test_damaged_run_lengths_are_refused(rle: Rle) -> None:
+    with pytest.raises(ImageError, match="expected"):
+        decode_rle(rle)
+
+
+@given(st.text(alphabet=[chr(code) for code in range(40, 120)], max_size=12))
+def test_any_text_is_refused_or_is_cocos_mask(counts: str) -> None:
+    try:
+        mask = decode_rle(Rle((4, 3), counts))
+    except ImageError:
+        return
+    theirs = coco.decode({"size": [4, 3], "counts": counts.encode()})
+    np.testing.assert_array_equal(theirs.astype(bool), mask)
+
+
+def test_only_bool_masks_are_encoded() -> None:
+    with pytest.raises(ImageError, match="expected a bool mask"):
+        encode_rle(np.zeros((2, 2), np.uint8))  # type: ignore[arg-type]
+
+
+def test_iou() -> None:
+    a = np.zeros((4, 4), bool)
+    b = a.copy()
+    assert mask_iou(a, b) == 0.0
+    a[:2] = True
+    assert mask_iou(a, b) == 0.0
+    b[1:3] = True
+    assert mask_iou(a, b) == mask_iou(b, a) == pytest.approx(4 / 12)
+    assert mask_iou(a, a) == 1.0
+    with pytest.raises(ImageError, match="one size"):
+        mask_iou(a, b[:1])
+
+
+def test_area_and_box() -> None:
+    mask = np.zeros((10, 20), bool)
+    assert mask_area_fraction(mask) == 0.0
+    assert mask_box(mask) == (0, 0, 0, 0)
+    mask[2:5, 7] = True
+    mask[4, 11] = True
+    assert mask_area_fraction(mask) == pytest.approx(4 / 200)
+    assert mask_box(mask) == (7, 2, 5, 3)
+
+
+@given(MASKS)
+def test_box_is_cocos(mask: np.ndarray) -> None:
+    rle = encode_rle(mask)
+    theirs = coco.toBbox({"size": list(rle.size), "counts": rle.counts.encode()})
+    assert list(mask_box(mask)) == theirs.tolist()

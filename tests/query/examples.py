@@ -1,0 +1,125 @@
+"""Banks that the tests of this folder write through the bank's own writers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.images import encode_png
+from schemas.bank import Bank, index_folder
+from schemas.index import build_index
+from schemas.manifest import CategoryRecord, Manifest, ModelRecord, commit_manifest
+from schemas.rle import Rle
+from schemas.settings import Settings, load_settings
+from schemas.shards import ShardSpec, write_shard
+from schemas.tables import ReferenceRow
+from schemas.verdicts import Verdict, verdicts_folder, write_verdicts
+
+Floats = NDArray[np.float32]
+
+
+def reference_row(
+    category_id: int,
+    category: str,
+    number: int,
+    foreground: Floats | None,
+    background: Floats | None = None,
+) -> ReferenceRow:
+    """An accepted image; its picture is one grey pixel of brightness `number` (% 100)."""
+    return ReferenceRow(
+        category_id=category_id,
+        category=category,
+        number=number,
+        source="diffusion",
+        status="accepted",
+        prompt=f"a photo of a {category}",
+        seed=1000 + number,
+        width=6,
+        height=4,
+        mask=Rle((4, 6), "08`0"),
+        mask_area=0.5,
+        sam_score=0.9,
+        attention_agreement=0.8,
+        contrast=0.7,
+        points=np.array([[1, 2], [3, 0]], np.int32),
+        png=encode_png(np.full((1, 1), number % 100, np.uint8)),
+        attention=encode_png(np.full((1, 1), 100 + number % 100, np.uint8)),
+        foreground=foreground,
+        background=background,
+    )
+
+
+def failed(row: ReferenceRow) -> ReferenceRow:
+    """The same image, of which there is nothing."""
+    return ReferenceRow(
+        category_id=row.category_id,
+        category=row.category,
+        number=row.number,
+        source=row.source,
+        status="failed",
+        reason="out of memory",
+    )
+
+
+def rejected(row: ReferenceRow) -> ReferenceRow:
+    """The same image, rejected when it was made."""
+    return replace(row, status="rejected", reason="mask too small")
+
+
+def write_bank(
+    path: Path,
+    rows: Mapping[str, Sequence[ReferenceRow]],
+    *,
+    settings: Settings | None = None,
+    verdicts: Sequence[Verdict] = (),
+    models: Mapping[str, ModelRecord] | None = None,
+    synonyms: Mapping[str, tuple[str, ...]] | None = None,
+) -> Bank:
+    """A finished bank of one version, one shard a category.
+
+    rows: by category, whose ids are those of their rows, and given before `verdicts`: the index
+    also holds what a verdict rejects.
+    """
+    settings = load_settings("paper") if settings is None else settings
+    dimension = next(
+        len(row.foreground) for all_ in rows.values() for row in all_ if row.foreground is not None
+    )
+    shards, vocabulary = [], []
+    for name, own in rows.items():
+        category_id = own[0].category_id
+        spec = ShardSpec(category_id, name, "diffusion", 0, len(own), settings.build_hash())
+        shards.append(write_shard(path, spec, own, dimension=dimension, batch_size=2, device="cpu"))
+        vocabulary.append(
+            CategoryRecord(
+                category_id=category_id, name=name, synonyms=(synonyms or {}).get(name, ())
+            )
+        )
+    manifest = Manifest(
+        version=1,
+        created="2024-05-01T12:00:00Z",
+        settings=settings.model_dump(mode="json"),
+        build_hash=settings.build_hash(),
+        vocabulary=tuple(vocabulary),
+        background=False,
+        next_category_id=100,
+        dimension=dimension,
+        images_per_category=3,
+        shards=tuple(shards),
+        models=dict(models or {}),
+        libraries={"numpy": "2", "torch": "3"},
+        seconds={"generate": 1.5},
+    )
+    commit_manifest(path, manifest)
+    features = Bank(path).features()
+    index = build_index(
+        index_folder(path) / "000002.faiss", features.embeddings, features.feature_id
+    )
+    record = write_verdicts(verdicts_folder(path) / "000002.parquet", verdicts)
+    commit_manifest(
+        path, manifest.model_copy(update={"version": 2, "index": index, "verdicts": record})
+    )
+    return Bank(path)

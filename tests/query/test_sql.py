@@ -1,0 +1,372 @@
+"""SQL: the promised views, and nothing but questions."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foundation.images import decode_png
+from query.sql import BankConnection, connect, run_sql
+from schemas.bank import Bank
+from schemas.errors import BankDamaged, SqlError
+from schemas.ids import pack_image_id
+from schemas.manifest import manifest_path
+from schemas.records import ModelRecord
+from schemas.verdicts import Verdict
+from tests.query.examples import failed, reference_row, rejected, write_bank
+
+HOUSE, FISH = 4, 7
+
+
+def vector(*values: float) -> np.ndarray:
+    unit = np.array(values, np.float32)
+    return unit / np.linalg.norm(unit)
+
+
+def image(category_id: int, number: int) -> int:
+    return pack_image_id(category_id, "diffusion", number)
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    """Houses: 0 fine, 1 too small, 2 failed, 3 an outlier. Fish: 0 fine, 1 rescued by a person."""
+    house = [reference_row(HOUSE, "house", n, vector(1, n, 0), vector(0, 0, 1)) for n in range(4)]
+    fish = [reference_row(FISH, "fish", n, vector(0, 1, n), None) for n in range(2)]
+    person = "looks like no house"
+    return write_bank(
+        tmp_path_factory.mktemp("bank"),
+        {
+            "house": [house[0], rejected(house[1]), failed(house[2]), house[3]],
+            "fish": [fish[0], rejected(fish[1])],
+        },
+        verdicts=[
+            Verdict(image(HOUSE, 3), "rejected", "outlier", "automatic"),
+            Verdict(image(HOUSE, 2), "accepted", None, "person"),
+            Verdict(image(FISH, 0), "rejected", "outlier", "automatic"),
+            Verdict(image(FISH, 0), "accepted", None, "person"),
+            Verdict(image(FISH, 1), "accepted", None, "person"),
+            Verdict(image(HOUSE, 1), "rejected", person, "person"),
+        ],
+        models={"features": ModelRecord(name="dino", licence="Apache-2.0", fingerprint="f" * 64)},
+        synonyms={"house": ("home", "cottage")},
+    )
+
+
+@pytest.fixture(scope="module")
+def connection(bank: Bank) -> Iterator[BankConnection]:
+    with connect(bank) as connection:
+        yield connection
+
+
+def ask(connection: BankConnection, sql: str) -> list[tuple[object, ...]]:
+    return connection.ask(sql).fetchall()
+
+
+VIEWS = {
+    "categories": {
+        "category_id": "INTEGER",
+        "category": "VARCHAR",
+        "synonyms": "VARCHAR[]",
+        "images": "INTEGER",
+        "accepted": "INTEGER",
+        "features": "INTEGER",
+    },
+    "images": {
+        "image_id": "BIGINT",
+        "category": "VARCHAR",
+        "number": "INTEGER",
+        "source": "VARCHAR",
+        "prompt": "VARCHAR",
+        "seed": "BIGINT",
+        "status": "VARCHAR",
+        "reason": "VARCHAR",
+        "width": "INTEGER",
+        "height": "INTEGER",
+        "mask": "STRUCT(size INTEGER[], counts VARCHAR)",
+        "mask_area": "DOUBLE",
+        "sam_score": "DOUBLE",
+        "attention_agreement": "DOUBLE",
+        "points": "STRUCT(x INTEGER, y INTEGER)[]",
+        "attention": "BLOB",
+        "png": "BLOB",
+    },
+    "features": {
+        "feature_id": "BIGINT",
+        "image_id": "BIGINT",
+        "category": "VARCHAR",
+        "role": "VARCHAR",
+        "embedding": "FLOAT[3]",
+    },
+    "builds": {
+        "version": "INTEGER",
+        "time": "TIMESTAMP",
+        "settings": "JSON",
+        "models": 'STRUCT("role" VARCHAR, "name" VARCHAR, licence VARCHAR, fingerprint VARCHAR)[]',
+        "libraries": "MAP(VARCHAR, VARCHAR)",
+        "seconds": "MAP(VARCHAR, DOUBLE)",
+    },
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_promised_columns(connection: BankConnection, view: str) -> None:
+    columns = ask(connection, f"SELECT column_name, column_type FROM (DESCRIBE {view})")
+    assert [row for row in columns if row[0] in VIEWS[view]] == list(VIEWS[view].items())
+
+
+def test_verdicts_decide_and_a_person_above_all_but_failure(connection: BankConnection) -> None:
+    rows = ask(
+        connection,
+        "SELECT category, number, status, reason, decided_by FROM images ORDER BY image_id",
+    )
+    assert rows == [
+        ("house", 0, "accepted", None, None),
+        ("house", 1, "rejected", "looks like no house", "person"),
+        ("house", 2, "failed", "out of memory", "person"),
+        ("house", 3, "rejected", "outlier", "automatic"),
+        ("fish", 0, "accepted", None, "person"),
+        ("fish", 1, "accepted", None, "person"),
+    ]
+
+
+def test_the_views_agree_with_the_bank(bank: Bank, connection: BankConnection) -> None:
+    table = bank.images_table(["image_id", "status", "reason"])
+    assert (
+        connection.ask("SELECT image_id, status, reason FROM images ORDER BY image_id")
+        .to_arrow_table()
+        .to_pylist()
+        == table.to_pylist()
+    )
+    rows = ask(connection, "SELECT feature_id, embedding FROM features ORDER BY feature_id")
+    features = bank.features()
+    assert [row[0] for row in rows] == features.feature_id.tolist()
+    np.testing.assert_array_equal(np.array([row[1] for row in rows]), features.embeddings)
+
+
+def test_categories_are_counted(connection: BankConnection) -> None:
+    assert ask(connection, "FROM categories") == [
+        (HOUSE, "house", ["home", "cottage"], 4, 1, 2),
+        (FISH, "fish", [], 2, 2, 2),
+    ]
+
+
+def test_features_are_those_of_accepted_images(connection: BankConnection) -> None:
+    rows = ask(
+        connection, "SELECT category, role, count(*) FROM features GROUP BY ALL ORDER BY 1, 2"
+    )
+    assert rows == [
+        ("fish", "foreground", 2),
+        ("house", "background", 1),
+        ("house", "foreground", 1),
+    ]
+
+
+def test_most_alike_categories(connection: BankConnection) -> None:
+    question = """
+        SELECT a.category, b.category, max(array_cosine_similarity(a.embedding, b.embedding)) AS s
+        FROM features a JOIN features b ON a.category < b.category
+        WHERE a.role = 'foreground' AND b.role = 'foreground' GROUP BY ALL"""
+    assert ask(connection, question) == [("fish", "house", pytest.approx(0.0, abs=1e-6))]
+
+
+def test_why_images_were_rejected(connection: BankConnection) -> None:
+    question = "SELECT reason, count(*) FROM images WHERE status = 'rejected' GROUP BY 1 ORDER BY 1"
+    assert ask(connection, question) == [("looks like no house", 1), ("outlier", 1)]
+
+
+def test_pictures_come_with_the_row(connection: BankConnection) -> None:
+    rows = ask(connection, "SELECT number, png, attention FROM images WHERE category = 'house'")
+    seen = {
+        number: png and (decode_png(png)[0, 0], decode_png(attention)[0, 0])  # type: ignore[arg-type]
+        for number, png, attention in rows
+    }
+    assert seen == {0: (0, 100), 1: (1, 101), 2: None, 3: (3, 103)}
+
+
+def test_nested_values(connection: BankConnection) -> None:
+    question = "SELECT mask, points, mask.size[1] FROM images WHERE category = 'fish' LIMIT 1"
+    points = [{"x": 1, "y": 2}, {"x": 3, "y": 0}]
+    assert ask(connection, question) == [({"size": [4, 6], "counts": "08`0"}, points, 4)]
+
+
+def test_builds_has_a_row_a_manifest(connection: BankConnection) -> None:
+    rows = ask(connection, "SELECT * EXCLUDE settings FROM builds")
+    model = {"role": "features", "name": "dino", "licence": "Apache-2.0", "fingerprint": "f" * 64}
+    time = datetime.datetime(2024, 5, 1, 12)
+    libraries = [("numpy", "2"), ("torch", "3")]
+    assert rows == [(v, time, [model], libraries, [("generate", 1.5)]) for v in (1, 2)]
+    assert ask(connection, "SELECT settings->'generation'->'steps' FROM builds LIMIT 1") == [
+        ("50",)
+    ]
+
+
+def test_a_manifest_that_cannot_be_read_has_no_row(tmp_path: Path) -> None:
+    bank = write_bank(tmp_path, {"house": [reference_row(0, "house", 0, vector(1, 0))]})
+    manifest_path(tmp_path, 1).write_text("{}")
+    assert run_sql(bank, "SELECT version FROM builds").fetchall() == [(2,)]
+
+
+def damage(path: Path) -> None:
+    """Turns over one byte in every fifty, except for the footer, which has no checksum."""
+    data = bytearray(path.read_bytes())
+    data[4:-1000:50] = bytes(255 - byte for byte in data[4:-1000:50])
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def large_bank(tmp_path: Path) -> Bank:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 8)).astype(np.float32)
+    rows = [reference_row(0, "house", n, features[n], features[n]) for n in range(250)]
+    return write_bank(tmp_path, {"house": rows})
+
+
+def test_questions_about_facts_never_touch_the_pixels(large_bank: Bank) -> None:
+    (pixels,) = large_bank.path.glob("shards/*/pixels.parquet")
+    pixels.write_bytes(b"")
+    with connect(large_bank) as connection:
+        assert ask(connection, "SELECT count(*), min(mask_area) FROM images") == [(250, 0.5)]
+        assert ask(connection, "SELECT accepted, features FROM categories") == [(250, 500)]
+        assert len(ask(connection, "DESCRIBE images")) >= 17
+        with pytest.raises(BankDamaged, match=r"pixels\.parquet"):
+            ask(connection, "SELECT octet_length(png) FROM images")
+
+
+def test_a_missing_file_is_damage(large_bank: Bank) -> None:
+    (images,) = large_bank.path.glob("shards/*/images.parquet")
+    images.unlink()
+    with pytest.raises(BankDamaged, match=r"images\.parquet"):
+        run_sql(large_bank, "SELECT count(*) FROM images").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("part", "question"),
+    [
+        ("pixels", "SELECT png FROM images"),
+        ("images", "SELECT prompt, seed, number FROM images"),
+        ("features", "SELECT sum(embedding[1]) FROM features"),
+    ],
+)
+def test_damage_is_told_from_a_bad_question(large_bank: Bank, part: str, question: str) -> None:
+    (file,) = large_bank.path.glob(f"shards/*/{part}.parquet")
+    damage(file)
+    with connect(large_bank) as connection:
+        with pytest.raises(BankDamaged, match="rim verify"):
+            ask(connection, question)
+        with pytest.raises(SqlError, match="nonsense"):
+            ask(connection, "SELECT nonsense FROM images")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE t (a INT)",
+        "CREATE VIEW v AS SELECT 1",
+        "INSERT INTO images VALUES (1)",
+        "DROP VIEW images",
+        "COPY (SELECT 1) TO 'out.csv'",
+        "COPY images FROM 'in.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO 'out.csv'",
+        "EXPORT DATABASE 'out'",
+        "ATTACH 'other.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET threads = 1",
+        "PRAGMA database_list",
+        "CALL pragma_version()",
+        "CHECKPOINT",
+        "PREPARE p AS SELECT 1",
+        "BEGIN",
+    ],
+)
+def test_only_questions(connection: BankConnection, statement: str) -> None:
+    with pytest.raises(SqlError, match="expected a question") as caught:
+        connection.ask(statement)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "SELECT * FROM '{file}'",
+        "SELECT * FROM read_text('{file}')",
+        "SELECT * FROM read_blob('{file}')",
+        "SELECT * FROM read_csv('{file}')",
+        "SELECT * FROM sniff_csv('{file}')",
+        "SELECT * FROM read_json('{file}')",
+        "SELECT * FROM read_parquet('{file}')",
+        "SELECT * FROM parquet_metadata('{file}')",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM read_text('https://example.com')",
+        "SELECT * FROM query('SELECT * FROM read_text(''{file}'')')",
+        "SELECT * FROM enable_logging('QueryLog', storage='file', storage_path='{folder}/log')",
+        "SELECT getenv('HOME')",
+        "SELECT * FROM secret_of_the_caller",
+    ],
+)
+def test_no_way_out(connection: BankConnection, tmp_path: Path, question: str) -> None:
+    secret_of_the_caller = __import__("pyarrow").table({"a": [1]})
+    file = tmp_path / "secret.csv"
+    file.write_text("secret\n1\n")
+    with pytest.raises(SqlError) as caught:
+        ask(connection, question.format(file=file, folder=tmp_path))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [file]
+    assert secret_of_the_caller.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("", "found 0 statements"),
+        ("-- only a comment", "found 0 statements"),
+        ("SELECT 1; SELECT 2", "found 2 statements"),
+        ("SELECT 1; DROP VIEW images", "found 2 statements"),
+        ("SELEC 1", "syntax error"),
+        ("SELECT nope FROM categories", '"nope" not found.*Candidate bindings'),
+        ("SELECT * FROM nope", "nope does not exist"),
+        ("SELECT 'a'::INT", "Could not convert"),
+    ],
+)
+def test_errors_are_one_line(connection: BankConnection, sql: str, message: str) -> None:
+    with pytest.raises(SqlError, match=message) as caught:
+        ask(connection, sql)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1 AS a", "WITH t AS (SELECT 1 AS a) FROM t;", "VALUES (1)", "SHOW TABLES",
+            "DESCRIBE images", "SUMMARIZE categories"],
+)  # fmt: skip
+def test_every_kind_of_question(connection: BankConnection, sql: str) -> None:
+    answer = connection.ask(sql)
+    assert answer.to_arrow_table().num_rows >= 1
+    assert len(answer.columns) >= 1
+
+
+def test_an_answer_outlives_its_connection_object(bank: Bank) -> None:
+    answer = run_sql(bank, "SELECT count(*) AS n FROM images")
+    assert answer.columns == ("n",)
+    assert answer.fetchall() == answer.fetchall() == [(6,)]
+
+
+def test_a_program_that_holds_an_answer_ends_in_silence(bank: Bank) -> None:
+    code = (
+        "from query.sql import run_sql; from schemas.bank import Bank;"
+        f"bank = Bank({str(bank.path)!r});"
+        "answer = run_sql(bank, 'SELECT png FROM images'); print(answer.to_arrow_table().num_rows)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("6\n", "")

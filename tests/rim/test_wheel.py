@@ -1,0 +1,75 @@
+"""A wheel built from the repository works from an empty folder, data included."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, unpacked into a folder of its own."""
+    work = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(work)]
+    subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True, timeout=300)
+    (wheel,) = work.glob("rim_bank-*.whl")
+    target = work / "site"
+    subprocess.run(
+        [sys.executable, "-m", "zipfile", "-e", str(wheel), str(target)], check=True, timeout=60
+    )
+    return target
+
+
+def _rim(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rim", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_runs_from_an_empty_folder(site: Path, tmp_path: Path) -> None:
+    code = "import rim, schemas.resources as r; print(rim.__file__, r.data_folder())"
+    where = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert where.stdout.count(str(site)) == 2, "neither code nor data come from the checkout"
+
+    (tmp_path / "words.txt").write_text("house\ngrass\n", encoding="utf-8")
+    arguments = ("build", "words.txt", "--out", "bank", "-k", "2", "--steps", "4", "--offline")
+    built = _rim(site, tmp_path, *arguments, "--json")
+    assert built.returncode == 0, built.stderr
+    assert json.loads(built.stdout)["images"] == 4
+    asked = _rim(
+        site, tmp_path, "sql", "bank", "SELECT count(*) AS n FROM images", "--format", "json"
+    )
+    assert json.loads(asked.stdout) == [{"n": 4}], asked.stderr
+
+
+def test_wheel_holds_no_tests_or_training_leftovers(site: Path) -> None:
+    names = {path.name for path in site.iterdir()}
+    assert names == {
+        "schemas",
+        "foundation",
+        "bank_builder",
+        "query",
+        "rim",
+        "miniature",
+        *(name for name in names if name.endswith(".dist-info")),
+    }
