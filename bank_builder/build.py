@@ -100,6 +100,8 @@ def build_bank(
         BankDamaged: a manifest or shard that is not what was written.
         BuildFailed: not one image could be made.
     """
+    check_known(vocabulary, settings)
+    check_output(out)
     task = _settle(vocabulary, out, settings, overwrite, retry_failed)
     if not overwrite and task.nothing_to_do():
         return _unchanged(out)
@@ -134,6 +136,8 @@ def preview_build(
     retry_failed: bool = False,
 ) -> BuildPreview:
     """What `build_bank` would do; changes nothing, and refuses what that would refuse."""
+    check_known(vocabulary, settings)
+    check_output(out)
     task = _settle(vocabulary, out, settings, overwrite, retry_failed)
     if overwrite:
         images = len(vocabulary.categories) * settings.generation.images_per_category
@@ -146,8 +150,6 @@ def _settle(
     vocabulary: Vocabulary, out: Path, settings: Settings, overwrite: bool, retry_failed: bool
 ) -> _Task:
     """Reads what is there and refuses what cannot be; writes nothing."""
-    check_known(vocabulary, settings)
-    check_output(out)
     existing = Existing() if overwrite else read_existing(out)
     plan = settle_plan(vocabulary, settings, existing, out)
     return _Task(out, settings, existing, plan, retry_failed)

@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 import rim
-from benchmarks.demo_page import DemoPage, ReferenceView, SceneView, outlined
-from foundation.images import decode_png
+from benchmarks.demo_page import DemoPage, ReferenceView, SceneView, enlarged, outlined
+from foundation.images import decode_png, encode_png
 from foundation.masks import Rle, decode_rle
 from miniature.world import CATEGORIES, draw_scene
 from query.overlay import draw_overlay
@@ -82,6 +83,7 @@ def main() -> None:
         answers=answers,
     )
     (FOLDER / "index.html").write_text(page.html(), encoding="utf-8")
+    (FOLDER / "scenes.png").write_bytes(encode_png(_sheet(scenes[:4])))
     _say(f"{time.monotonic() - started:.0f} s; open {FOLDER / 'index.html'}")
 
 
@@ -130,6 +132,15 @@ def _label_scenes(bank: Bank) -> list[SceneView]:
     return views
 
 
+def _sheet(scenes: list[SceneView]) -> NDArray[np.uint8]:
+    """Scenes above their truth above the prediction, side by side."""
+    columns = [
+        np.concatenate([enlarged(p, 256) for p in (s.picture, s.truth, s.prediction)])
+        for s in scenes
+    ]
+    return np.concatenate(columns, axis=1)
+
+
 def _pictures(bank: Bank, scenes: list[SceneView]) -> dict[int, bytes]:
     return bank.png({one.image_id for s in scenes for r in s.regions for one in r.references})
 
@@ -145,7 +156,7 @@ def _gallery(bank: Bank) -> dict[str, list[ReferenceView]]:
         mask = row["mask"] and decode_rle(Rle(tuple(row["mask"]["size"]), row["mask"]["counts"]))
         points = [(point["x"], point["y"]) for point in row["points"] or ()]
         view = ReferenceView(
-            png=outlined(decode_png(pngs[row["image_id"]]), mask, points),
+            png=outlined(np.asarray(decode_png(pngs[row["image_id"]]), np.uint8), mask, points),
             title=f"{row['image_id']}: {row['reason'] or row['prompt']}",
             accepted=row["status"] == "accepted",
         )

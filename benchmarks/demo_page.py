@@ -96,7 +96,7 @@ class DemoPage:
 
     def _scene(self, scene: SceneView) -> str:
         figures = "".join(
-            f"<figure>{_image(encode_png(_enlarged(picture)), 'big')}"
+            f"<figure>{_image(encode_png(enlarged(picture)), 'big')}"
             f"<figcaption>{caption}</figcaption></figure>"
             for picture, caption in (
                 (scene.picture, "scene"),
@@ -163,7 +163,8 @@ def _image(png: bytes, kind: str = "", title: str = "") -> str:
     )
 
 
-def _enlarged(picture: NDArray[np.uint8], side: int = 320) -> NDArray[np.uint8]:
+def enlarged(picture: NDArray[np.uint8], side: int = 320) -> NDArray[np.uint8]:
+    """The picture with its longer side at `side` pixels."""
     factor = side / max(picture.shape[:2])
     size = (round(picture.shape[1] * factor), round(picture.shape[0] * factor))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))

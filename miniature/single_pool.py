@@ -55,5 +55,5 @@ def single_pool(path: Path, count: int, size: int = 64) -> SinglePool:
         )
         temporary.replace(path)
     with np.load(path) as stored:
-        masks = np.unpackbits(stored["masks"], axis=-1, count=size).astype(bool)
-        return SinglePool(stored["images"], stored["labels"], stored["captions"], masks)
+        visible = np.unpackbits(stored["masks"], axis=-1, count=size).astype(bool)
+        return SinglePool(stored["images"], stored["labels"], stored["captions"], visible)

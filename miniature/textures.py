@@ -74,7 +74,7 @@ def _sky(rng: np.random.Generator, height: int, width: int, unit: float) -> Text
     alpha = (
         np.asarray(clouds.filter(ImageFilter.GaussianBlur(0.9 * unit)), np.float32)[..., None] / 255
     )
-    return texture * (1 - alpha) + 250 * alpha
+    return np.asarray(texture * (1 - alpha) + 250 * alpha, np.float32)
 
 
 def _sand(rng: np.random.Generator, height: int, width: int, unit: float) -> Texture:

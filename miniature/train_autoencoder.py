@@ -97,13 +97,14 @@ def main() -> None:
         run.record(loss=pixels.detach())
     unseen = np.stack([draw_single(seed, CATEGORIES[seed % 22]).image for seed in range(220)])
     images = centred(unseen, settings.device)
+    average: AutoencoderKL = ema.module
     with torch.no_grad():
-        output = ema.module(images).sample
+        output = average(images).sample
     if not arguments.start:
-        log.info("scale %.4f", settle_scale(ema.module, images))
+        log.info("scale %.4f", settle_scale(average, images))
     error = float(((output.clamp(-1, 1) - images) / 2).pow(2).mean())
     log.info("PSNR on unseen pictures %.2f dB", -10 * np.log10(error))
-    ema.module.half().save_pretrained(settings.export)
+    average.half().save_pretrained(settings.export)
 
 
 if __name__ == "__main__":

@@ -209,6 +209,7 @@ def export(model: Dinov2Model, folder: Path) -> None:
     half = Dinov2Model(model.config)
     half.load_state_dict(model.state_dict())
     half.half().save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for the owner alone
     processor = BitImageProcessor(
         size={"shortest_edge": SIDE},
         crop_size={"height": SIDE, "width": SIDE},

@@ -43,12 +43,12 @@ from schemas.settings import SamArchitecture
 ARCHITECTURE = SamArchitecture(
     image_size=128,
     patch_size=8,
-    embed_dim=160,
+    embed_dim=128,
     depth=6,
-    num_heads=5,
+    num_heads=4,
     global_attn_indexes=(1, 3, 5),
     window_size=8,
-    out_chans=128,
+    out_chans=96,
     decoder_heads=4,
     decoder_mlp=256,
 )
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     common_arguments(parser, export=Path("data/miniature/sam.pth"), steps=8000, batch=12, rate=1e-3)
     parser.add_argument("--prompts", type=int, default=5, help="one-point prompts a picture")
     parser.add_argument("--groups", type=int, default=2, help="prompts of 2-4 points a picture")
-    parser.add_argument("--pool", type=int, default=1536, help="pictures held (default 1536)")
+    parser.add_argument("--pool", type=int, default=1024, help="pictures held (default 1024)")
     parser.add_argument("--fresh", type=int, default=3, help="pictures drawn a step (default 3)")
     parser.add_argument("--score", type=int, default=60, help="scenes to score on (default 60)")
     options = parser.parse_args(arguments)

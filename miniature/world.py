@@ -195,7 +195,7 @@ class _Canvas:
     def image(self) -> NDArray[np.uint8]:
         n = _OVERSAMPLING
         blocks = self.colour.reshape(self.size[0], n, self.size[1], n, 3).mean((1, 3))
-        return np.clip(np.rint(blocks), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(blocks), 0, 255), np.uint8)
 
     def centres(self, layer: NDArray[np.int16]) -> NDArray[np.int16]:
         start = _OVERSAMPLING // 2

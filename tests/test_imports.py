@@ -67,8 +67,9 @@ def may_import(path: Path, package: str) -> bool:
     own = path.parts[0]
     if package == own or package in ALLOWED[own]:
         return True
-    if own == "miniature":  # training hands its results to the real loaders
-        return path.stem.startswith("train") and package in {"schemas", "foundation"}
+    if own == "miniature":  # training hands its results to the real loaders, which score them
+        trains = path.stem.startswith("train") or path.stem.endswith("_scores")
+        return trains and package in {"schemas", "foundation"}
     return own == "rim" and package == "miniature" and "eval" in path.stem
 
 

@@ -61,7 +61,7 @@ def noise(seed: int) -> np.random.Generator:
 class StandInPainter:
     """Text-to-image. What it does to single pictures can be set by category name.
 
-    flat: the attention is the same everywhere. astray: the attention lies beside the rectangle.
+    flat: the attention is the same everywhere. astray: the attention is a spot beside the rectangle.
     flagged, odd: called with each seed; whether the picture is black, or of an odd colour.
     before: called before each picture, and may raise.
     """
@@ -100,7 +100,8 @@ class StandInPainter:
             image[large] = 255 - colour_of(name) if self.odd(seed) else colour_of(name)
             attention[block] = 0.9
         if name in self.astray:
-            attention = 1 - attention
+            attention[:] = 0.1
+            attention[(row + 5) % ATTENTION, (column + 5) % ATTENTION] = 0.9
         return GeneratedImage(image, attention, False)
 
 

@@ -1,0 +1,198 @@
+"""From a photo to labels: the whole online stage, in a world of plain colours and with tiny models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from transformers import Dinov2Config, Dinov2Model
+
+from foundation.images import encode_png
+from foundation.masks import decode_rle
+from foundation.patch_features import PatchFeatures
+from foundation.sam_checkpoint import build_sam
+from foundation.segmenter import SamSegmenter
+from query.segmentation import QueryEngine
+from schemas.bank import Bank
+from schemas.errors import BankError, ImageError, ModelError, UsageError
+from schemas.ids import unpack_image_id
+from schemas.manifest import commit_manifest
+from schemas.settings import Proposals, Settings, apply_overrides
+from tests.query.coloured import COLOURS, IDS, ColourStack, colour_bank
+from tests.query.test_proposals import TINY_SAM
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> ColourStack:
+    return ColourStack(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory, stack: ColourStack) -> Bank:
+    return colour_bank(tmp_path_factory.mktemp("bank"), stack)
+
+
+def settings(bank: Bank, *overrides: str) -> Settings:
+    return apply_overrides(bank.settings, ["proposals.grid=8", *overrides])
+
+
+def scene() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Sea above grass, with a poppy on the grass, and its truth."""
+    truth = np.full((64, 96), IDS["sea"], np.int32)
+    truth[32:] = IDS["grass"]
+    truth[40:56, 16:48] = IDS["poppy"]
+    image = np.zeros((64, 96, 3), np.uint8)
+    for name, category_id in IDS.items():
+        image[truth == category_id] = COLOURS[name]
+    return image, truth
+
+
+@pytest.mark.parametrize("matcher", ["knn", "prototype"])
+def test_every_pixel_gets_its_colour(bank: Bank, stack: ColourStack, matcher: str) -> None:
+    image, truth = scene()
+    engine = QueryEngine(bank, stack, settings(bank, f"matching.matcher={matcher}"))
+    result = engine.segment(image)
+    np.testing.assert_array_equal(result.label_map, truth)
+    assert result.label_map.dtype == np.int32
+    assert result.overlay().shape == image.shape
+    assert [category.name for category in engine.categories] == ["poppy", "grass", "sea"]
+
+
+def test_a_region_says_what_decided_it(bank: Bank, stack: ColourStack) -> None:
+    image, truth = scene()
+    result = QueryEngine(bank, stack, settings(bank, "matching.neighbours=3")).segment(image)
+    by_name = {region.category: region for region in result.regions}
+    assert set(by_name) == set(COLOURS)
+    poppy = by_name["poppy"]
+    assert (poppy.category_id, poppy.area, poppy.box) == (2, 16 * 32, (16, 40, 32, 16))
+    np.testing.assert_array_equal(decode_rle(poppy.rle), truth == IDS["poppy"])
+    assert 0.9 < poppy.similarity <= 1.0001
+    assert 0.9 < poppy.score <= 1
+    keys = [unpack_image_id(reference.image_id) for reference in poppy.references]
+    assert {key.category_id for key in keys} == {IDS["poppy"]}
+    assert sorted(key.number for key in keys) == [0, 1, 2]
+    similarities = [reference.similarity for reference in poppy.references]
+    assert similarities == sorted(similarities, reverse=True)
+    scores = [region.score for region in result.regions]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_file_is_as_good_as_an_array(bank: Bank, stack: ColourStack, tmp_path: Path) -> None:
+    image, truth = scene()
+    (tmp_path / "photo.png").write_bytes(encode_png(image))
+    engine = QueryEngine(bank, stack, settings(bank))
+    result = engine.segment(tmp_path / "photo.png")
+    np.testing.assert_array_equal(result.label_map, truth)
+    assert result.regions == engine.segment(image).regions
+    written = result.save(tmp_path / "out", "photo")
+    assert [path.suffix for path in written] == [".png", ".png", ".json"]
+
+
+def test_pixels_under_no_mask_take_the_label_of_their_patch(bank: Bank, stack: ColourStack) -> None:
+    image, truth = scene()
+    engine = QueryEngine(bank, stack, settings(bank, "proposals.min_quality=0.95"))
+    result = engine.segment(image)
+    assert result.regions == ()
+    np.testing.assert_array_equal(result.label_map, truth)
+
+
+@pytest.mark.parametrize("quality", ["0.8", "0.95"])
+def test_background_is_what_resembles_nothing(bank: Bank, stack: ColourStack, quality: str) -> None:
+    """An unknown colour stays unlabelled, both as a region and as patches under no mask."""
+    image, truth = scene()
+    image[40:56, 16:48] = (200, 200, 10)
+    truth[40:56, 16:48] = -1
+    engine = QueryEngine(
+        bank, stack, settings(bank, "matching.background=0.9", f"proposals.min_quality={quality}")
+    )
+    result = engine.segment(image)
+    np.testing.assert_array_equal(result.label_map, truth)
+    assert "poppy" not in {region.category for region in result.regions}
+    always = QueryEngine(bank, stack, settings(bank)).segment(image)
+    assert (always.label_map >= 0).all()
+
+
+def test_only_the_chosen_categories(bank: Bank, stack: ColourStack) -> None:
+    image, truth = scene()
+    engine = QueryEngine(bank, stack, settings(bank))
+    result = engine.segment(image, categories=[IDS["grass"], IDS["sea"]])
+    assert set(np.unique(result.label_map)) == {IDS["grass"], IDS["sea"]}
+    known = truth != IDS["poppy"]
+    np.testing.assert_array_equal(result.label_map[known], truth[known])
+
+
+@pytest.mark.parametrize(("chosen", "message"), [([], "found none"), ([2, 5, 99], r"\[5, 99\]")])
+def test_categories_must_be_the_banks(
+    bank: Bank, stack: ColourStack, chosen: list[int], message: str
+) -> None:
+    engine = QueryEngine(bank, stack, settings(bank))
+    with pytest.raises(UsageError, match=message + ".*2 poppy, 3 grass, 8 sea"):
+        engine.segment(scene()[0], categories=chosen)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_other_arrays_are_refused(bank: Bank, stack: ColourStack, image: NDArray[np.uint8]) -> None:
+    with pytest.raises(ImageError, match=r"uint8 \(H, W, 3\)"):
+        QueryEngine(bank, stack, settings(bank)).segment(image)
+
+
+@pytest.mark.parametrize("role", ["segmenter", "features"])
+def test_other_weights_are_refused(bank: Bank, tmp_path: Path, role: str) -> None:
+    other = ColourStack(tmp_path)
+    other.path(role).write_text("other weights")
+    with pytest.raises(ModelError, match=f"models.{role}: expected colour {role}"):
+        QueryEngine(bank, other)
+
+
+def test_features_of_another_size_are_refused(bank: Bank, tmp_path: Path) -> None:
+    other = ColourStack(tmp_path, apply_overrides(bank.settings, ["features.size=224"]))
+    with pytest.raises(BankError, match="features.size: expected 518 .* found 224"):
+        QueryEngine(bank, other)
+
+
+def test_a_bank_that_does_not_name_its_models_is_refused(
+    stack: ColourStack, tmp_path: Path
+) -> None:
+    bank = colour_bank(tmp_path, stack)
+    manifest = bank.manifest.model_copy(update={"version": 3, "models": {}})
+    commit_manifest(tmp_path, manifest)
+    with pytest.raises(BankError, match="a record of the model segmenter, found none"):
+        QueryEngine(Bank(tmp_path), stack)
+
+
+@pytest.mark.parametrize("size", [(40, 100), (100, 40), (7, 5)])
+def test_with_models_of_the_real_classes(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Random weights know nothing, but every pixel is labelled and every region is whole."""
+    torch.manual_seed(0)
+    dinov2 = Dinov2Config(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=16,
+        patch_size=4,
+    )
+    stack = ColourStack(tmp_path / "models")
+    bank = colour_bank(tmp_path / "bank", stack)
+    stack.segmenter = SamSegmenter(build_sam(TINY_SAM))  # type: ignore[assignment]
+    stack.features = PatchFeatures(Dinov2Model(dinov2).eval(), 16)  # type: ignore[assignment]
+    loose = Proposals.model_construct(
+        **(Proposals().model_dump() | {"grid": 6, "min_quality": -1.0, "min_stability": 0.0})
+    )
+    engine = QueryEngine(bank, stack, bank.settings.model_copy(update={"proposals": loose}))
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    result = engine.segment(image)
+    assert result.label_map.shape == size
+    assert set(np.unique(result.label_map)) <= set(IDS.values())
+    assert len(result.regions) >= 1
+    for region in result.regions:
+        mask = decode_rle(region.rle)
+        assert mask.shape == size
+        assert mask.sum() == region.area
+        assert len(region.references) == 5
+    np.testing.assert_array_equal(engine.segment(image).label_map, result.label_map)
