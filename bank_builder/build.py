@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bank_builder.commit import check_same_models, commit_version
-from bank_builder.models import BuildModels
+from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing, check_output, clear_bank, read_existing
 from bank_builder.plan import check_known, settle_plan
 from bank_builder.progress import Progress, Tally
@@ -107,6 +107,7 @@ def build_bank(
         return _unchanged(out)
     models = stack.fingerprints()
     check_same_models(task.existing.manifest, models)
+    load_models(stack)
     with build_lock(out):
         if overwrite:
             clear_bank(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from foundation.segmenter import ImageEmbedding, MaskCandidates
     from foundation.text_to_image import TextToImage
+
+logger = logging.getLogger(__name__)
 
 
 class PromptableSegmenter(Protocol):
@@ -73,3 +76,14 @@ class BuildModels(Protocol):
     def fingerprints(self) -> dict[str, ModelRecord]:
         """Name, licence and fingerprint of every model, by role; ModelError if one is missing."""
         ...
+
+
+def load_models(models: BuildModels) -> None:
+    """Loads what a build uses, so that a model that cannot be is found before anything is written.
+
+    Raises:
+        ModelError: a model is missing or cannot be loaded.
+        SettingsError: a model cannot do what the settings ask for.
+    """
+    for model in (models.text_to_image, models.segmenter, models.features):
+        logger.debug("loaded %s", type(model).__name__)

@@ -9,6 +9,7 @@ from pathlib import Path
 from schemas.errors import OutputError
 from schemas.manifest import Manifest, list_versions, manifests_folder, read_manifest
 from schemas.progress_file import FILE_NAME, LOCK_NAME, BuildPlan, read_plan, remove_plan
+from schemas.shards import shards_folder
 
 _OWN_FOLDERS = ("manifests", "shards", "index", "verdicts")
 
@@ -24,12 +25,17 @@ class Existing:
 def read_existing(out: Path) -> Existing:
     """What an earlier build left in `out`; the folder need not exist.
 
+    A first build that was interrupted before any shard was finished left nothing to go on with:
+    its plan does not count.
+
     Raises:
         BankDamaged: a manifest or plan that is not what was written.
         BankError: a bank of a newer format.
     """
-    manifest = read_manifest(out) if list_versions(out) else None
-    return Existing(manifest, read_plan(out))
+    if list_versions(out):
+        return Existing(read_manifest(out), read_plan(out))
+    finished = shards_folder(out).glob("[!.]*")
+    return Existing(None, read_plan(out) if any(finished) else None)
 
 
 def check_output(out: Path) -> None:

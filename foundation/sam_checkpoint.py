@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from functools import partial
 from pathlib import Path
 
@@ -21,17 +20,6 @@ from schemas.settings import SamArchitecture, SegmenterSource
 # Of pixel values 0..255, as in every published SAM.
 _PIXEL_MEAN = [123.675, 116.28, 103.53]
 _PIXEL_STD = [58.395, 57.12, 57.375]
-
-_LOADING_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    pickle.UnpicklingError,
-)
 
 
 def _published(
@@ -124,7 +112,7 @@ def load_sam(source: SegmenterSource, path: Path) -> Sam:
         with torch.device("meta"):
             sam = build_sam(architecture)
         sam.load_state_dict(state, assign=True)
-    except _LOADING_ERRORS as error:
+    except Exception as error:  # the unpickler raises nearly anything on hostile bytes
         name = named if isinstance(named, str) else "the given sizes"
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(

@@ -58,6 +58,8 @@ class SamSegmenter:
         self._sam = sam
         self._points_per_batch = points_per_batch
         self._side: int = sam.image_encoder.img_size
+        self._low_side: int = sam.prompt_encoder.mask_input_size[0]
+        self._factor = self._side // self._low_side
 
     @torch.no_grad()
     def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
@@ -76,11 +78,7 @@ class SamSegmenter:
         resized = Image.fromarray(image).resize(input_size[::-1], Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].to(self._sam.device)
         features = self._sam.image_encoder(self._sam.preprocess(pixels))
-        side = self._sam.prompt_encoder.mask_input_size[0]
-        logit_size = (
-            -(-input_size[0] * side // self._side),
-            -(-input_size[1] * side // self._side),
-        )
+        logit_size = (-(-input_size[0] // self._factor), -(-input_size[1] // self._factor))
         return ImageEmbedding(features, original_size, input_size, logit_size)
 
     @torch.no_grad()
@@ -104,6 +102,9 @@ class SamSegmenter:
         )
         # One row and column more than the image: the edge pixels interpolate towards them.
         rows, columns = embedding.logit_size[0] + 1, embedding.logit_size[1] + 1
+        if len(points) == 0:
+            size = [min(side, self._low_side) for side in (rows, columns)]
+            return MaskCandidates(coordinates.new_zeros(0, 3, *size), coordinates.new_zeros(0, 3))
         parts = [
             self._decode(embedding, chunk, rows, columns)
             for chunk in torch.split(coordinates, self._points_per_batch)
@@ -125,11 +126,10 @@ class SamSegmenter:
         """
         height, width = embedding.original_size
         masks = np.empty((len(logits), height, width), np.bool_)
-        pixels = max(height * width, self._side * self._side)
-        done = 0
-        for chunk in torch.split(logits, max(1, _PIXELS_AT_ONCE // pixels)):
-            masks[done : done + len(chunk)] = self._upsample_chunk(embedding, chunk).cpu().numpy()
-            done += len(chunk)
+        at_once = max(1, _PIXELS_AT_ONCE // max(height * width, self._side * self._side))
+        for start in range(0, len(logits), at_once):
+            chunk = logits[start : start + at_once]
+            masks[start : start + at_once] = self._upsample_chunk(embedding, chunk).cpu().numpy()
         return masks
 
     def _decode(
@@ -149,8 +149,7 @@ class SamSegmenter:
 
     def _upsample_chunk(self, embedding: ImageEmbedding, logits: torch.Tensor) -> torch.Tensor:
         """As `Sam.postprocess_masks`, without the padding that does not touch the image."""
-        factor = self._side // self._sam.prompt_encoder.mask_input_size[0]
-        size = (logits.shape[1] * factor, logits.shape[2] * factor)
+        size = (logits.shape[1] * self._factor, logits.shape[2] * self._factor)
         resized = F.interpolate(logits[None], size, mode="bilinear", align_corners=False)
         resized = resized[..., : embedding.input_size[0], : embedding.input_size[1]]
         resized = F.interpolate(

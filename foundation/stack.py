@@ -133,7 +133,7 @@ class ModelStack:
         logging.disable_progress_bar()
         pipeline = StableDiffusionPipeline.from_pretrained(
             path,
-            torch_dtype=torch.float16 if self.device.type == "cuda" else torch.float32,
+            dtype=torch.float16 if self.device.type == "cuda" else torch.float32,
             use_safetensors=True,
             local_files_only=True,
         ).to(self.device)

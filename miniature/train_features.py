@@ -7,7 +7,7 @@ of an endless row of nameless species; beside it a cosine classifier names the f
 The species make the features tolerant of colour, tilt and size for shapes never seen before; the
 novel categories of the world are never shown.
 
-    python -m miniature.train_features --work /tmp/features --minutes 30
+    python -m miniature.train_features --work W/features --minutes 30
 """
 
 from __future__ import annotations
@@ -231,7 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pool", type=int, default=3072, help="pictures held (default 3072)")
     parser.add_argument("--fresh", type=int, default=3, help="pictures drawn a step (default 3)")
     parser.add_argument("--keep", type=int, default=144, help="patches the encoder sees")
-    parser.add_argument("--score", type=int, default=100, help="scenes to score on (default 100)")
+    parser.add_argument(
+        "--score", type=int, default=100, help="scenes to score on (default 100; 0: none)"
+    )
     options = parser.parse_args(arguments)
     settings = settings_of(options)
     model = build_model(options.width, options.depth, options.heads).to(settings.device).train()
@@ -267,11 +269,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             export(ema.module, settings.export)
             exported = run.seconds
             log.info("exported; %s", score_features(ema.module, scenes=24).line())
-    scores = score_features(ema.module, scenes=options.score)
-    log.info("%s", scores.line())
     export(ema.module, settings.export)
-    described = {**scores.as_dict(), "steps": run.step, "seconds": round(run.seconds)}
-    (settings.export / "scores.json").write_text(json.dumps(described, indent=1) + "\n")
+    if options.score:
+        scores = score_features(ema.module, scenes=options.score)
+        log.info("%s", scores.line())
+        described = {**scores.as_dict(), "steps": run.step, "seconds": round(run.seconds)}
+        (settings.export / "scores.json").write_text(json.dumps(described, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ three masks learns the part under the point (a wheel, a roof), the other two com
 thing or stuff region. Beside familiar things the scenes hold nameless species and polygons without
 end, so that it learns to segment anything; the novel categories of the world are never shown.
 
-    python -m miniature.train_sam --work /tmp/sam --minutes 45
+    python -m miniature.train_sam --work W/sam --minutes 45
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--groups", type=int, default=2, help="prompts of 2-4 points a picture")
     parser.add_argument("--pool", type=int, default=1024, help="pictures held (default 1024)")
     parser.add_argument("--fresh", type=int, default=3, help="pictures drawn a step (default 3)")
-    parser.add_argument("--score", type=int, default=60, help="scenes to score on (default 60)")
+    parser.add_argument(
+        "--score", type=int, default=60, help="scenes to score on (default 60; 0: none)"
+    )
     options = parser.parse_args(arguments)
     settings = settings_of(options)
     sam = build_sam(ARCHITECTURE).to(settings.device).train()
@@ -205,12 +207,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             export(ema.module, settings.export)
             exported = run.seconds
             log.info("exported; %s", score_sam(ema.module, scenes=12).line())
-    scores = score_sam(ema.module, scenes=options.score)
-    log.info("%s", scores.line())
     export(ema.module, settings.export)
-    described = {**scores.as_dict(), "steps": run.step, "seconds": round(run.seconds)}
-    report = settings.export.with_name(f"{settings.export.stem}-scores.json")
-    report.write_text(json.dumps(described, indent=1) + "\n")
+    if options.score:
+        scores = score_sam(ema.module, scenes=options.score)
+        log.info("%s", scores.line())
+        described = {**scores.as_dict(), "steps": run.step, "seconds": round(run.seconds)}
+        report = settings.export.with_name(f"{settings.export.stem}-scores.json")
+        report.write_text(json.dumps(described, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -209,7 +209,8 @@ class Run:
     def record(self, **values: float | torch.Tensor) -> None:
         """Note values of this step; each log line holds their means since the last one."""
         for name, value in values.items():
-            self._records.setdefault(name, []).append(float(value))
+            number = value.item() if isinstance(value, torch.Tensor) else value
+            self._records.setdefault(name, []).append(float(number))
 
     def export_due(self, last: float) -> bool:
         """Whether `export_minutes` have gone by since `last` (in run seconds)."""

@@ -19,7 +19,7 @@ _PIXELS_AT_ONCE = 1 << 25  # 128 MB of float32 masks in one matrix product
 _LARGEST_HALF = 60000.0
 
 
-class Segmenter(Protocol):
+class PromptedSegmenter(Protocol):
     """The part of `foundation.segmenter.SamSegmenter` that is used here."""
 
     def predict(self, embedding: ImageEmbedding, points: NDArray[np.number]) -> MaskCandidates:
@@ -49,8 +49,10 @@ class MaskProposals:
         return torch.stack([self.logits[list(group)].float().amax(dim=0) for group in groups])
 
 
-@torch.inference_mode()
-def propose(segmenter: Segmenter, embedding: ImageEmbedding, settings: Proposals) -> MaskProposals:
+@torch.no_grad()
+def propose(
+    segmenter: PromptedSegmenter, embedding: ImageEmbedding, settings: Proposals
+) -> MaskProposals:
     """Prompt with a grid of points, keep good masks, drop near-duplicates.
 
     As segment-anything's automatic mask generator, with two differences [ours]: everything happens

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foundation.images import read_image
 from foundation.masks import Rle, decode_rle, encode_rle, mask_box
-from foundation.model_files import fingerprint
 from foundation.pooling import pool_regions
 from query.fuse import FusedMask, fuse_masks
 from query.label_map import (
@@ -25,43 +24,21 @@ from query.label_map import (
 )
 from query.matchers import Matches, make_matcher
 from query.matchers.base import NO_FEATURE
+from query.models import Segmenter, Stack, check_models
 from query.proposals import MaskProposals, propose
 from query.result import NearReference, Region, Segmentation
-from schemas.errors import BankError, ImageError, ModelError, UsageError
+from schemas.errors import ImageError, UsageError
 from schemas.ids import unpack_feature_ids, unpack_image_ids
 
 if TYPE_CHECKING:
-    from foundation.patch_features import PatchFeatures
-    from foundation.segmenter import ImageEmbedding, SamSegmenter
+    from foundation.segmenter import ImageEmbedding
     from schemas.bank import Bank
     from schemas.records import CategoryRecord
     from schemas.settings import Settings
 
 __all__ = ["NearReference", "QueryEngine", "Region", "Segmentation"]
 
-ROLES_USED = ("segmenter", "features")
-
 _PIXELS_AT_ONCE = 1 << 26  # of full-size masks: 64 MB
-
-
-class Stack(Protocol):
-    """The part of `foundation.stack.ModelStack` that a query uses."""
-
-    settings: Settings
-
-    @property
-    def segmenter(self) -> SamSegmenter:
-        """Makes masks of points."""
-        ...
-
-    @property
-    def features(self) -> PatchFeatures:
-        """Makes patch tokens."""
-        ...
-
-    def path(self, role: str) -> Path:
-        """Where a role's files are."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -226,32 +203,6 @@ class QueryEngine:
             )
 
 
-def check_models(bank: Bank, stack: Stack) -> None:
-    """Features of different models cannot be compared: all must be the bank's own.
-
-    Raises ModelError if the content of the segmenter or the feature model is another than when
-    the bank was built, BankError if the stack makes features at another image size.
-    """
-    for role in ROLES_USED:
-        expected = bank.manifest.models.get(role)
-        if expected is None:
-            raise BankError(f"{bank.path}: expected a record of the model {role}, found none")
-        path = stack.path(role)
-        found = fingerprint(path)
-        if found != expected.fingerprint:
-            raise ModelError(
-                f"models.{role}: expected {expected.name} as the bank was built with"
-                f" (fingerprint {expected.fingerprint[:12]}), found another in {path}"
-                f" ({found[:12]}); choose the bank's preset, or build a bank with this one"
-            )
-    own, others = bank.settings.features.size, stack.settings.features.size
-    if own != others:
-        raise BankError(
-            f"features.size: expected {own} as the bank was built with, found {others};"
-            f" choose the bank's preset, or --set features.size={own}"
-        )
-
-
 def _as_pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
     if isinstance(image, (str, Path)):
         return read_image(image)
@@ -261,7 +212,7 @@ def _as_pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _full_size(
-    segmenter: SamSegmenter,
+    segmenter: Segmenter,
     embedding: ImageEmbedding,
     proposals: MaskProposals,
     fused: Sequence[FusedMask],

@@ -61,7 +61,7 @@ def noise(seed: int) -> np.random.Generator:
 class StandInPainter:
     """Text-to-image. What it does to single pictures can be set by category name.
 
-    flat: the attention is the same everywhere. astray: the attention is a spot beside the rectangle.
+    flat: the attention is the same everywhere. astray: it is a spot beside the rectangle.
     flagged, odd: called with each seed; whether the picture is black, or of an odd colour.
     before: called before each picture, and may raise.
     """

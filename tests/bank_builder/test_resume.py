@@ -18,7 +18,7 @@ from schemas.progress_file import build_lock, read_plan
 from schemas.settings import Settings
 from schemas.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.vocabulary import vocabulary_from_names
-from tests.bank_builder.stand_in import StandInPainter, StandInStack, settings
+from tests.bank_builder.stand_in import StandInPainter, StandInSegmenter, StandInStack, settings
 
 VOCABULARY = vocabulary_from_names(["fish, carp", "owl"])
 
@@ -255,6 +255,16 @@ def test_any_other_difference_is_refused_and_named(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files
 
 
+def test_a_build_that_finished_no_shard_may_be_started_with_other_settings(tmp_path: Path) -> None:
+    stack = StandInStack(StandInPainter(before=on_call(1, KeyboardInterrupt())))
+    with pytest.raises(KeyboardInterrupt):
+        build_bank(VOCABULARY, tmp_path, settings(), stack)
+
+    report = build_bank(vocabulary_from_names(["ant"]), tmp_path, settings(steps=9), StandInStack())
+
+    assert (report.images, report.reused_shards) == (4, 0)
+
+
 def with_reference(**changes: float) -> Settings:
     """The settings with other values in the section `reference`."""
     base = settings()
@@ -281,6 +291,24 @@ def test_missing_weights_end_the_build_before_anything_is_written(tmp_path: Path
 
     with pytest.raises(ModelError):
         build_bank(VOCABULARY, tmp_path / "bank", settings(), NoWeights())
+
+    assert not (tmp_path / "bank").exists()
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_build_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    class BrokenSegmenter(StandInStack):
+        @property
+        def segmenter(self) -> StandInSegmenter:
+            raise ModelError("models.segmenter: expected a model that can be loaded")
+
+        @segmenter.setter
+        def segmenter(self, value: StandInSegmenter) -> None:
+            pass
+
+    with pytest.raises(ModelError):
+        build_bank(VOCABULARY, tmp_path / "bank", settings(), BrokenSegmenter())
 
     assert not (tmp_path / "bank").exists()
 

@@ -77,8 +77,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, sam: Sam, content: str
         "nothing": b"",
         "text": b"version https://git-lfs.github.com/spec/v1\n",
         "cut": file.read_bytes()[:5000],
-        "list": pickle.dumps([1, 2]),
-        "attack": pickle.dumps(Attack(victim)),
+        "list": pickle.dumps([1, 2], protocol=2),
+        "attack": pickle.dumps(Attack(victim), protocol=2),
     }[content]
     file.write_bytes(data)
     with pytest.raises(ModelError, match=r"model\.pth"):

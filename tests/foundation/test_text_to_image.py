@@ -67,6 +67,8 @@ def test_nothing_asked_nothing_made(model: DiffusersTextToImage) -> None:
 
 def test_the_safety_checkers_flag_is_kept(pipeline: StableDiffusionPipeline) -> None:
     class Prude(torch.nn.Module):
+        device, dtype = torch.device("cpu"), torch.float32
+
         def forward(
             self, images: torch.Tensor, clip_input: torch.Tensor
         ) -> tuple[torch.Tensor, list[bool]]:

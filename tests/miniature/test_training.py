@@ -69,7 +69,7 @@ def _train_line(work: Path, steps: int) -> tuple[Run, nn.Linear, Ema]:
     return run, model, ema
 
 
-def test_a_resumed_run_ends_in_the_same_state_as_an_unfolders_one(tmp_path: Path) -> None:
+def test_a_resumed_run_ends_in_the_same_state_as_an_unbroken_one(tmp_path: Path) -> None:
     _, whole, whole_ema = _train_line(tmp_path / "whole", 20)
     _train_line(tmp_path / "parts", 8)
     run, resumed, resumed_ema = _train_line(tmp_path / "parts", 20)
@@ -191,7 +191,7 @@ def test_contrastive_loss_prefers_kinds_that_lie_together() -> None:
 
 
 def test_features_train_resume_and_export(tmp_path: Path) -> None:
-    common = ["--batch", "6", "--device", "cpu", "--score", "1", *FEATURES]
+    common = ["--batch", "6", "--device", "cpu", "--score", "0", *FEATURES]
     folders = ["--work", str(tmp_path / "work"), "--export", str(tmp_path / "out")]
     train_features.main([*folders, "--steps", "2", *common])
     train_features.main([*folders, "--steps", "4", *common])
@@ -230,7 +230,7 @@ def test_sam_decodes_a_batch_as_its_own_decoder_does_one_image() -> None:
 
 def test_sam_trains_resumes_and_exports(tmp_path: Path) -> None:
     path = tmp_path / "out" / "sam.pth"
-    common = ["--work", str(tmp_path), "--export", str(path), "--device", "cpu", "--score", "1"]
+    common = ["--work", str(tmp_path), "--export", str(path), "--device", "cpu", "--score", "0"]
     train_sam.main([*common, "--steps", "2", *SAM])
     train_sam.main([*common, "--steps", "3", *SAM])
     assert _checkpoint(tmp_path)["step"] == 3

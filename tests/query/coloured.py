@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from foundation.model_files import fingerprint
 from foundation.segmenter import ImageEmbedding, MaskCandidates
-from query.segmentation import ROLES_USED
+from query.models import ROLES_USED, PatchExtractor, Segmenter
 from schemas.bank import Bank
 from schemas.records import ModelRecord
 from schemas.settings import Settings, load_settings
@@ -24,7 +25,7 @@ PATCH = 8
 _PROJECTION = np.random.default_rng(0).normal(size=(3, 16))
 
 
-def token(colour: NDArray[np.generic]) -> NDArray[np.float32]:
+def token(colour: NDArray[Any]) -> NDArray[np.float32]:
     """(..., 16) float32 of colours (..., 3)."""
     return np.asarray((colour / 128 - 1) @ _PROJECTION, dtype=np.float32)
 
@@ -72,8 +73,8 @@ class ColourStack:
 
     folder: Path
     settings: Settings = field(default_factory=lambda: load_settings("paper"))
-    segmenter: ColourSegmenter = field(default_factory=ColourSegmenter)
-    features: ColourFeatures = field(default_factory=ColourFeatures)
+    segmenter: Segmenter = field(default_factory=ColourSegmenter)
+    features: PatchExtractor = field(default_factory=ColourFeatures)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

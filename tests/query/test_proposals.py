@@ -1,9 +1,10 @@
-"""Proposals: good masks, no duplicates, nothing at full size; as segment-anything where it can be."""
+"""Proposals: good masks and no duplicates, by segment-anything's own measures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_a_wide_photo_comes_without_sams_padding(sam: Sam) -> None:
     segmenter = SamSegmenter(sam)
     embedding = segmenter.embed(photo(40, 100))
     found = propose(
-        segmenter, embedding, Proposals.model_construct(**_LOOSE, grid=4, min_quality=-9.0)
+        segmenter, embedding, Proposals.model_construct(None, **(_LOOSE | {"min_quality": -9.0}))
     )
     assert found.masks.shape[1:] == embedding.logit_size == (13, 32)
     assert found.masks.any(axis=(1, 2)).all()
@@ -113,7 +114,8 @@ def test_a_wide_photo_comes_without_sams_padding(sam: Sam) -> None:
     assert segmenter.upsample(embedding, united).shape == (2, 40, 100)
 
 
-_LOOSE = {
+_LOOSE: dict[str, Any] = {
+    "grid": 4,
     "min_stability": 0.0,
     "stability_offset": 1.0,
     "nms": 1.0,
@@ -175,7 +177,8 @@ def test_empty_tiny_bad_unstable_and_double_masks_are_dropped() -> None:
 
 
 def test_nothing_good_is_an_empty_answer() -> None:
-    found = propose(Scripted(lambda prompt: [NOTHING, BAD, SPECK]), EMBEDDING, Proposals(grid=2))
+    segmenter = Scripted(lambda prompt: [NOTHING, BAD, SPECK])
+    found = propose(segmenter, EMBEDDING, Proposals(grid=2, min_area=0.01))
     assert found.masks.shape == (0, SIZE, SIZE)
     assert len(found.quality) == len(found.logits) == 0
 

@@ -1,4 +1,4 @@
-"""From a photo to labels: the whole online stage, in a world of plain colours and with tiny models."""
+"""From a photo to labels: the online stage, in a world of plain colours and with tiny models."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_other_weights_are_refused(bank: Bank, tmp_path: Path, role: str) -> Non
 
 def test_features_of_another_size_are_refused(bank: Bank, tmp_path: Path) -> None:
     other = ColourStack(tmp_path, apply_overrides(bank.settings, ["features.size=224"]))
-    with pytest.raises(BankError, match="features.size: expected 518 .* found 224"):
+    with pytest.raises(BankError, match=r"features\.size: expected 518 .* found 224"):
         QueryEngine(bank, other)
 
 
@@ -179,8 +179,8 @@ def test_with_models_of_the_real_classes(tmp_path: Path, size: tuple[int, int]) 
     )
     stack = ColourStack(tmp_path / "models")
     bank = colour_bank(tmp_path / "bank", stack)
-    stack.segmenter = SamSegmenter(build_sam(TINY_SAM))  # type: ignore[assignment]
-    stack.features = PatchFeatures(Dinov2Model(dinov2).eval(), 16)  # type: ignore[assignment]
+    stack.segmenter = SamSegmenter(build_sam(TINY_SAM))
+    stack.features = PatchFeatures(Dinov2Model(dinov2).eval(), 16)
     loose = Proposals.model_construct(
         **(Proposals().model_dump() | {"grid": 6, "min_quality": -1.0, "min_stability": 0.0})
     )

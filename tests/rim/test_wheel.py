@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,8 @@ def test_wheel_holds_no_tests_or_training_leftovers(site: Path) -> None:
         "miniature",
         *(name for name in names if name.endswith(".dist-info")),
     }
+
+
+def test_constraints_pin_versions_and_hold_no_addresses() -> None:
+    for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.+]+", line), line

@@ -1,0 +1,95 @@
+"""What a query needs of its models, and the check that they are the bank's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.model_files import fingerprint
+from schemas.errors import BankError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from foundation.segmenter import ImageEmbedding, MaskCandidates
+    from schemas.bank import Bank
+    from schemas.settings import Settings
+
+ROLES_USED = ("segmenter", "features")
+
+
+class Segmenter(Protocol):
+    """The part of `foundation.segmenter.SamSegmenter` that a query uses."""
+
+    def embed(self, image: NDArray[np.uint8]) -> ImageEmbedding:
+        """Look at a photo (H, W, 3) once."""
+        ...
+
+    def predict(self, embedding: ImageEmbedding, points: NDArray[np.number]) -> MaskCandidates:
+        """Three masks for each of P prompts (P, N, 2)."""
+        ...
+
+    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
+        """Logits (n, h, w) as masks (n, H, W)."""
+        ...
+
+
+class PatchExtractor(Protocol):
+    """The part of `foundation.patch_features.PatchFeatures` that a query uses."""
+
+    def extract(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Patch tokens (gh, gw, d) of each image."""
+        ...
+
+
+class Stack(Protocol):
+    """The part of `foundation.stack.ModelStack` that a query uses."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that name the models."""
+        ...
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """Makes masks of points."""
+        ...
+
+    @property
+    def features(self) -> PatchExtractor:
+        """Makes patch tokens."""
+        ...
+
+    def path(self, role: str) -> Path:
+        """Where a role's files are."""
+        ...
+
+
+def check_models(bank: Bank, stack: Stack) -> None:
+    """Features of different models cannot be compared: all must be the bank's own.
+
+    Raises ModelError if the content of the segmenter or the feature model is another than when
+    the bank was built, BankError if the stack makes features at another image size.
+    """
+    for role in ROLES_USED:
+        expected = bank.manifest.models.get(role)
+        if expected is None:
+            raise BankError(f"{bank.path}: expected a record of the model {role}, found none")
+        path = stack.path(role)
+        found = fingerprint(path)
+        if found != expected.fingerprint:
+            raise ModelError(
+                f"models.{role}: expected {expected.name} as the bank was built with"
+                f" (fingerprint {expected.fingerprint[:12]}), found another in {path}"
+                f" ({found[:12]}); choose the bank's preset, or build a bank with this one"
+            )
+    own, others = bank.settings.features.size, stack.settings.features.size
+    if own != others:
+        raise BankError(
+            f"features.size: expected {own} as the bank was built with, found {others};"
+            f" choose the bank's preset, or --set features.size={own}"
+        )

@@ -1,0 +1,64 @@
+"""One bad item costs only itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from bank_builder.isolation import failure_reason, together_or_alone
+
+
+class Inverter:
+    """1 / x of several numbers; notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+
+    def __call__(self, items: Sequence[int]) -> list[float]:
+        self.calls.append(list(items))
+        return [1 / item for item in items]
+
+
+def test_good_items_are_done_together() -> None:
+    work = Inverter()
+
+    assert together_or_alone(work, [1, 2, 4]) == [1, 0.5, 0.25]
+    assert work.calls == [[1, 2, 4]]
+
+
+def test_a_bad_item_gets_its_exception_and_the_others_their_results() -> None:
+    work = Inverter()
+
+    first, bad, last = together_or_alone(work, [1, 0, 4])
+
+    assert (first, last) == (1, 0.25)
+    assert isinstance(bad, ZeroDivisionError)
+    assert work.calls == [[1, 0, 4], [1], [0], [4]]
+
+
+def test_a_single_bad_item_is_not_tried_twice() -> None:
+    work = Inverter()
+
+    assert isinstance(together_or_alone(work, [0])[0], ZeroDivisionError)
+    assert work.calls == [[0]]
+
+
+def test_nothing_is_not_worked_on() -> None:
+    work = Inverter()
+
+    assert together_or_alone(work, []) == []
+    assert work.calls == []
+
+
+def test_an_interrupt_passes_through() -> None:
+    def interrupted(items: Sequence[int]) -> list[int]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        together_or_alone(interrupted, [1, 2])
+
+
+def test_a_reason_is_one_line() -> None:
+    assert failure_reason("generating", ValueError("a\nb")) == "generating failed: ValueError: a"
+    assert failure_reason("generating", MemoryError()) == "generating failed: MemoryError"
