@@ -127,10 +127,12 @@ class ModelStack:
     def _load_text_to_image(self, path: Path) -> DiffusersTextToImage:
         from diffusers import StableDiffusionPipeline
         from diffusers.utils import logging
+        from transformers.utils import logging as transformers_logging
 
         from foundation.text_to_image import DiffusersTextToImage
 
         logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()
         pipeline = StableDiffusionPipeline.from_pretrained(
             path,
             dtype=torch.float16 if self.device.type == "cuda" else torch.float32,

@@ -66,7 +66,8 @@ class DiffusersTextToImage:
         height, width: of the images, in pixels.
 
     Raises:
-        SettingsError: a height or width that the pipeline cannot make.
+        SettingsError: a height or width that the pipeline cannot make, or more steps than it was
+            trained with.
     """
 
     def __init__(
@@ -77,6 +78,9 @@ class DiffusersTextToImage:
         height: int,
         width: int,
     ) -> None:
+        most = int(pipeline.scheduler.config.num_train_timesteps)
+        if not 1 <= steps <= most:
+            raise SettingsError(f"generation.steps: expected 1 to {most}, found {steps}")
         self._pipeline = pipeline
         # The pipeline itself insists on 8, also where its own factor is smaller.
         multiple = max(8, int(pipeline.vae_scale_factor))
@@ -114,7 +118,7 @@ class DiffusersTextToImage:
                 width=self._width,
                 num_inference_steps=self._steps,
                 guidance_scale=self._guidance_scale,
-                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                generator=[torch.Generator("cpu").manual_seed(int(seed)) for seed in seeds],
                 output_type="np",
             )
         images = _to_uint8(output.images)

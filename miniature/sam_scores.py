@@ -59,7 +59,7 @@ def score_sam(sam: Sam, *, scenes: int = 60, seed: int = _UNSEEN) -> SamScores:
     }
 
     def mean(group: str, column: int) -> float:
-        values = [float(row[column]) for row in rows if row[0] == group]  # type: ignore[arg-type]
+        values = [float(row[column]) for row in rows if row[0] == group]
         return float(np.mean(values)) if values else 0.0
 
     things = [row for row in rows if row[0] != "stuff"]

@@ -95,7 +95,10 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     if settings.threads > 0:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    handlers = [logging.StreamHandler(), logging.FileHandler(settings.work / "log.txt")]
+    handlers: list[logging.Handler] = [
+        logging.StreamHandler(),
+        logging.FileHandler(settings.work / "log.txt"),
+    ]
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True
     )
@@ -137,8 +140,9 @@ class Ema:
         """Move the average towards `module`; early on it follows faster."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        averages, values = list(self.module.parameters()), list(module.parameters())
-        torch._foreach_lerp_(averages, [v.detach() for v in values], 1.0 - decay)
+        averages = [average.detach() for average in self.module.parameters()]
+        values = [value.detach() for value in module.parameters()]
+        torch._foreach_lerp_(averages, values, 1.0 - decay)
         for average, value in zip(self.module.buffers(), module.buffers(), strict=True):
             average.copy_(value)
 

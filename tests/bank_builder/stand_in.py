@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -166,3 +167,30 @@ class StandInStack:
         """One record for each role."""
         record = ModelRecord(name="stand-in", licence="none", fingerprint=self.weights)
         return dict.fromkeys(("text_to_image", "segmenter", "features", "text_image"), record)
+
+
+def shard_bytes(out: Path) -> dict[str, bytes]:
+    """Every Parquet file of every shard."""
+    files = (out / "shards").glob("*/*.parquet")
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+
+
+def on_call(number: int, error: BaseException) -> Callable[[Prompt, int], None]:
+    """Raises an error before the picture of that number (from 0), counted over all."""
+    calls = iter(range(10**6))
+
+    def before(prompt: Prompt, seed: int) -> None:
+        if next(calls) == number:
+            raise error
+
+    return before
+
+
+def on_seeds(*seeds: int) -> Callable[[Prompt, int], None]:
+    """Raises an error for the pictures of these seeds."""
+
+    def before(prompt: Prompt, seed: int) -> None:
+        if seed in seeds:
+            raise RuntimeError(f"no picture for {prompt.name}\nand more lines")
+
+    return before

@@ -109,6 +109,14 @@ def test_a_size_the_pipeline_cannot_make_is_refused(
         DiffusersTextToImage(pipeline, 1, 1.0, height, width)
 
 
+@pytest.mark.parametrize("steps", [0, 1001])
+def test_steps_the_pipeline_was_not_trained_with_are_refused(
+    pipeline: StableDiffusionPipeline, steps: int
+) -> None:
+    with pytest.raises(SettingsError, match=rf"generation\.steps: expected 1 to 1000.*{steps}"):
+        DiffusersTextToImage(pipeline, steps, 1.0, 16, 16)
+
+
 def test_a_name_beyond_the_encoders_length_is_refused(tokenizer: CLIPTokenizer) -> None:
     # 16 tokens: start, up to 14 of the prompt, end.
     fits = Prompt("a b c d e f g h i j k l m house", 26, 31)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import Dinov2Model
 
-from foundation.sam_checkpoint import load_sam
+from foundation.sam_checkpoint import build_sam, load_sam
 from foundation.segmenter import SamSegmenter
 from miniature import train_features, train_sam
 from miniature.augment import vary
@@ -209,7 +209,7 @@ def _checkpoint(work: Path) -> dict[str, object]:
 
 def test_sam_decodes_a_batch_as_its_own_decoder_does_one_image() -> None:
     torch.manual_seed(0)
-    sam = train_sam.build_sam(train_sam.ARCHITECTURE)
+    sam = build_sam(train_sam.ARCHITECTURE)
     points = torch.rand(6, 2, 2) * 128
     with torch.no_grad():
         embeddings = sam.image_encoder(torch.randn(2, 3, 128, 128))
