@@ -21,6 +21,9 @@ def mask_reason(
 ) -> str | None:
     """Why an image is rejected because of its mask, or None if it is a good reference [ours].
 
+    A reason names the bound alone, so that images can be counted by it; the image's own numbers
+    stand in the columns mask_area, sam_score and attention_agreement.
+
     An empty mask comes first, then the area (a fraction of the image, only bounded above where
     the map has contrast: stuff may fill its image), then SAM's predicted quality (not asked where
     the mask is not SAM's), then the IoU of mask and binarised attention. The idea of rejecting
@@ -30,11 +33,11 @@ def mask_reason(
     if area == 0:
         return EMPTY_MASK
     if area < settings.min_area:
-        return f"mask too small: {area:.4f} of the image, below {settings.min_area:g}"
+        return f"mask too small (below {settings.min_area:g} of the image)"
     if area > settings.max_area and not localisation.everywhere:
-        return f"mask too large: {area:.4f} of the image, above {settings.max_area:g}"
+        return f"mask too large (above {settings.max_area:g} of the image)"
     if reference.score is not None and reference.score < settings.min_quality:
-        return f"predicted quality {reference.score:.3f} below {settings.min_quality:g}"
+        return f"predicted quality below {settings.min_quality:g}"
     if reference.agreement < settings.min_agreement:
-        return f"agreement {reference.agreement:.3f} below {settings.min_agreement:g}"
+        return f"agreement of mask and attention below {settings.min_agreement:g}"
     return None

@@ -57,8 +57,7 @@ def find_outliers(features: NDArray[np.float32], mads: float) -> list[Outlier]:
     return [
         Outlier(
             int(position),
-            f"outlier of its category: similarity {similarity[position]:.3f} to the others, "
-            f"median {median:.3f}, spread {spread:.3f}",
+            f"outlier of its category (more than {mads:g} spreads below the median similarity)",
         )
         for position in np.flatnonzero(similarity < median - mads * spread)
     ]

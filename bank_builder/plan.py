@@ -31,7 +31,8 @@ def check_known(vocabulary: Vocabulary, settings: Settings) -> None:
         raise UsageError(
             f"the generator of the preset {settings.preset!r} does not know "
             f"{_listed(unknown, ', ')}; it knows {', '.join(settings.known_categories)}. For other "
-            "categories use --preset paper, or pictures of your own with --source folder:DIR"
+            "categories use --preset paper; pictures of your own (--source folder:DIR) are to "
+            "follow in a later version"
         )
 
 

@@ -17,7 +17,6 @@ from foundation.images import encode_png
 from foundation.masks import encode_rle, mask_area_fraction
 from foundation.pooling import pool_regions
 from foundation.text_to_image import GeneratedImage
-from schemas.rle import Rle
 from schemas.settings import Settings
 from schemas.tables import ReferenceRow
 
@@ -125,7 +124,7 @@ def reference_row(origin: Origin, examined: Examined, features: RegionFeatures) 
         seed=origin.seed,
         width=examined.generated.image.shape[1],
         height=examined.generated.image.shape[0],
-        mask=None if rle is None else Rle(rle.size, rle.counts),
+        mask=rle,
         mask_area=None if reference is None else mask_area_fraction(reference.mask),
         sam_score=None if reference is None else reference.score,
         attention_agreement=None if reference is None else reference.agreement,

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
 from foundation.images import MAX_PIXELS
 from schemas.errors import ImageError
+from schemas.rle import Rle
 
-
-@dataclass(frozen=True)
-class Rle:
-    """A mask as COCO compressed run lengths.
-
-    size: (height, width). counts: run lengths of pixels in column-major order, starting with a
-    run of background, in COCO's printable base-32 code.
-    """
-
-    size: tuple[int, int]
-    counts: str
+__all__ = ["Rle", "decode_rle", "encode_rle", "mask_area_fraction", "mask_box", "mask_iou"]
 
 
 def encode_rle(mask: npt.NDArray[np.bool_]) -> Rle:

@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = build_model(options.width, options.depth, options.heads).to(settings.device).train()
     namer = Namer(options.width).to(settings.device)
     optimiser = adamw(nn.ModuleList([model, namer]), settings.rate)
-    ema = Ema(model, 0.998)
+    ema = Ema(model, 0.995)
     run = Run(settings, {"model": model, "namer": namer, "optimiser": optimiser, "ema": ema})
     pool = ScenePool(
         draw_picture,
@@ -252,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for _ in run.steps():
         set_learning_rate(optimiser, run.learning_rate())
         batch = load_batch(pool, choose(pool, run.rng, settings.batch), run.rng)
-        keep = options.keep if run.progress < 0.8 else None
+        keep = options.keep if run.progress < 0.9 else None
         with run.autocast():
             features, classes = pooled_regions(
                 model, batch, coverage(batch.regions.numpy(), run.rng), keep

@@ -17,7 +17,7 @@ def summary(bank: Bank) -> dict[str, Any]:
     images = Counter(facts["category"].to_pylist())
     accepted = Counter(facts.filter(pc.field("status") == "accepted")["category"].to_pylist())
     rejected = facts.filter(pc.field("status") != "accepted")
-    reasons = Counter(str(reason).split(":")[0] for reason in rejected["reason"].to_pylist())
+    reasons = Counter(str(reason) for reason in rejected["reason"].to_pylist())
     statuses = Counter(facts["status"].to_pylist())
     feature_rows = sum(shard.features.rows for shard in bank.shards)
     size = sum(file.size for shard in bank.shards for file in shard.files)

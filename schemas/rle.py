@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rle:
-    """COCO's compressed run lengths of a mask, down the columns. size: (height, width)."""
+    """A mask as COCO compressed run lengths.
+
+    size: (height, width). counts: run lengths of pixels in column-major order, starting with a
+    run of background, in COCO's printable base-32 code.
+    """
 
     size: tuple[int, int]
     counts: str

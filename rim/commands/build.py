@@ -25,6 +25,12 @@ from rim.options import device_option, json_option, offline_option, print_json, 
 @click.option("--steps", type=click.IntRange(1), help="Denoising steps.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of all randomness.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting.")
+@click.option(
+    "--source",
+    default="diffusion",
+    show_default=True,
+    help="Where the images come from; folder:DIR is to follow in a later version.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first N categories.")
 @click.option("--retry-failed", is_flag=True, help="Make failed images anew.")
 @click.option("--dry-run", is_flag=True, help="Estimate images, time and disk; build nothing.")
@@ -40,6 +46,7 @@ def command(
     steps: int | None,
     seed: int | None,
     settings: tuple[str, ...],
+    source: str,
     limit: int | None,
     retry_failed: bool,
     dry_run: bool,
@@ -53,6 +60,12 @@ def command(
     VOCABULARY is a text file with one category a line ("name, synonym, synonym"), - for standard
     input, or the name of a shipped vocabulary (voc20, ade150, miniature, ...).
     """
+    if source != "diffusion":
+        raise click.BadParameter(
+            f"expected diffusion, found {source!r}; pictures of your own (folder:DIR) are to follow "
+            "in a later version",
+            param_hint="--source",
+        )
     from rim.api import choose_settings, choose_vocabulary, run_build
 
     chosen = choose_settings(preset, images_per_category, steps, seed, settings)

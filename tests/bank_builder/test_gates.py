@@ -36,10 +36,10 @@ def test_a_map_without_foreground_is_rejected_before_segmenting() -> None:
         (reference(30), None),
         (reference(0), "empty mask"),
         (reference(1), None),
-        (reference(95), "mask too large: 0.9500 of the image, above 0.9"),
-        (reference(30, score=0.4), "predicted quality 0.400 below 0.5"),
+        (reference(95), "mask too large (above 0.9 of the image)"),
+        (reference(30, score=0.4), "predicted quality below 0.5"),
         (reference(30, score=0.5), None),
-        (reference(30, agreement=0.1), "agreement 0.100 below 0.2"),
+        (reference(30, agreement=0.1), "agreement of mask and attention below 0.2"),
         (reference(30, agreement=0.2), None),
         (reference(30, score=None), None),
         (reference(0, score=0.1, agreement=0.0), "empty mask"),
@@ -56,7 +56,7 @@ def test_a_speck_is_no_reference() -> None:
 
     reason = mask_reason(reference(1), localisation(5), strict)
 
-    assert reason == "mask too small: 0.0100 of the image, below 0.05"
+    assert reason == "mask too small (below 0.05 of the image)"
 
 
 def test_stuff_may_fill_its_image() -> None:

@@ -22,7 +22,7 @@ def test_the_one_that_points_elsewhere_is_found() -> None:
     (outlier,) = find_outliers(features, mads=6.0)
 
     assert outlier.position == 7
-    assert outlier.reason.startswith("outlier of its category: similarity ")
+    assert outlier.reason.startswith("outlier of its category (more than 6 spreads")
 
 
 def test_an_ordinary_category_has_none() -> None:

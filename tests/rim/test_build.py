@@ -110,6 +110,7 @@ def test_refuses_a_bad_vocabulary(run: Run, tmp_path: Path, text: bytes, expecte
         (("miniature", "--set", "nonsense"), "section.key=value"),
         (("miniature", "--device", "abacus"), "device"),
         (("miniature", "-k", "0"), "-k"),
+        (("miniature", "--source", "folder:photos"), "later version"),
     ],
 )
 def test_refuses_a_bad_call(
