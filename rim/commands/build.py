@@ -62,8 +62,8 @@ def command(
     """
     if source != "diffusion":
         raise click.BadParameter(
-            f"expected diffusion, found {source!r}; pictures of your own (folder:DIR) are to follow "
-            "in a later version",
+            f"expected diffusion, found {source!r}; pictures of your own (folder:DIR) are to "
+            "follow in a later version",
             param_hint="--source",
         )
     from rim.api import choose_settings, choose_vocabulary, run_build

@@ -122,6 +122,7 @@ def test_unreadable_exif_does_not_spoil_a_good_picture(
 ) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.webp", lossless=True, exif=b"II*\0\xff\xff\xff\xff")
     np.testing.assert_array_equal(read_image(tmp_path / "a.webp"), RGB)
+    assert "EXIF data ignored" in caplog.text
 
 
 def test_of_an_animation_the_first_frame_is_read(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_a_hub_model_is_asked_for_by_id_and_revision(
     assert asked["local_files_only"] is False
     assert "*.safetensors" in asked["allow_patterns"]
     assert "*.bin" not in asked["allow_patterns"]
+    assert "*.fp16.*" in asked["ignore_patterns"]
 
 
 def test_a_failed_download_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

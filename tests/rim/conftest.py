@@ -88,4 +88,5 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def read_labels(path: Path) -> np.ndarray:
     """A label map's pixels."""
-    return np.asarray(Image.open(path))
+    with Image.open(path) as labels:
+        return np.asarray(labels)

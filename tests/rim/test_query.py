@@ -21,7 +21,8 @@ def test_writes_labels_overlay_and_json(run: Run, built: Path, scene: Path, tmp_
     assert labels.shape == (96, 128)
     assert labels.dtype == np.uint16
     assert set(np.unique(labels)) <= set(range(len(NAMES) + 1))
-    assert Image.open(tmp_path / "labels" / "scene.overlay.png").size == (128, 96)
+    with Image.open(tmp_path / "labels" / "scene.overlay.png") as overlay:
+        assert overlay.size == (128, 96)
     result = json.loads((tmp_path / "labels" / "scene.json").read_text())
     assert result["regions"]
     bank_images = set(rim.open(built).images_table(["image_id"])["image_id"].to_pylist())
@@ -46,7 +47,8 @@ def test_python_gives_the_same_labels(
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "I;16", "1", "CMYK"])
 def test_photos_of_every_mode(opened: rim.Bank, scene: Path, tmp_path: Path, mode: str) -> None:
-    picture = Image.open(scene)
+    with Image.open(scene) as file:
+        picture = file.convert("RGB")
     if mode == "I;16":
         grey = np.asarray(picture.convert("L")).astype(np.uint16) * 257
         converted = Image.fromarray(grey)
@@ -58,7 +60,8 @@ def test_photos_of_every_mode(opened: rim.Bank, scene: Path, tmp_path: Path, mod
 
 
 def test_a_rotated_photo_is_labelled_upright(opened: rim.Bank, scene: Path, tmp_path: Path) -> None:
-    picture = Image.open(scene)
+    with Image.open(scene) as file:
+        picture = file.convert("RGB")
     exif = Image.Exif()
     exif[0x0112] = 6  # stored lying down: turn by 90 degrees clockwise to look at it
     path = tmp_path / "turned.png"
@@ -102,7 +105,8 @@ def test_two_photos_of_one_name_are_refused_before_work(
     run: Run, built: Path, scene: Path, tmp_path: Path
 ) -> None:
     twin = tmp_path / "scene.jpg"
-    Image.open(scene).save(twin)
+    with Image.open(scene) as picture:
+        picture.save(twin)
     outcome = run("query", built, scene, twin, "--out", tmp_path / "out")
     assert outcome.status == 2
     assert not (tmp_path / "out").exists()
