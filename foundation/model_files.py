@@ -135,7 +135,7 @@ def _missing(location: str, role: str, offline: bool, error: Exception) -> Model
     if offline:
         return ModelError(
             f"models.{role}: expected the weights of {location} on this machine, found none; "
-            "download them with `rim fetch`, or name a folder that holds them"
+            "run once without --offline to download them, or name a folder that holds them"
         )
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return ModelError(

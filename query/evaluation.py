@@ -139,7 +139,7 @@ def map_classes(
     if not class_of or (missing and not allow_missing):
         raise UsageError(
             f"expected a category of the bank for each of {len(wanted)} classes, found none for"
-            f" {_shortened(missing)}; add them with `rim add`, or score the others only"
+            f" {_shortened(missing)}; build the bank with them, or score the others only"
         )
     return ClassMapping(tuple(c.name for c in wanted), class_of, unlabelled_class, missing)
 

@@ -21,6 +21,7 @@ _COMMANDS = {
     "query": "Label photos with the categories of a bank.",
     "sql": "Ask a bank questions in SQL.",
     "info": "Say what a bank holds and how it was made.",
+    "verify": "Check every byte of a bank.",
     "eval": "Score a bank's labels against ground truth.",
 }
 

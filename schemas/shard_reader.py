@@ -118,10 +118,15 @@ def verify_shard(bank: Path, record: ShardRecord, *, content: bool = True) -> No
     content: whether to read the files too, not only look at their sizes.
     """
     folder = shard_folder(bank, record)
-    if read_sidecar(folder) != record:
-        raise BankDamaged(f"{folder / SIDECAR}: it describes another shard than the one recorded")
+    verify_sidecar(folder, record)
     for file in record.files:
         file.verify(folder, content=content)
+
+
+def verify_sidecar(folder: Path, record: ShardRecord) -> None:
+    """Checks that a shard's sidecar is the recorded one; BankDamaged if not."""
+    if read_sidecar(folder) != record:
+        raise BankDamaged(f"{folder / SIDECAR}: it describes another shard than the one recorded")
 
 
 def read_features(bank: Path, record: ShardRecord) -> ShardFeatures:
