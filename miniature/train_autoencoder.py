@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,8 @@ def settle_scale(model: AutoencoderKL, images: torch.Tensor) -> float:
     return float(model.config.scaling_factor)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train and export; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     export = Path("data/miniature/text-to-image/vae")
     common_arguments(parser, export=export, steps=6000, batch=16, rate=1e-3)
@@ -69,17 +71,17 @@ def main() -> None:
         type=Path,
         help="folder of trained weights to refine: the decoder alone, the latents stay",
     )
-    arguments = parser.parse_args()
-    settings = settings_of(arguments)
+    options = parser.parse_args(arguments)
+    settings = settings_of(options)
     model = autoencoder()
-    if arguments.start:
-        model = AutoencoderKL.from_pretrained(arguments.start, torch_dtype=torch.float32)
+    if options.start:
+        model = AutoencoderKL.from_pretrained(options.start, torch_dtype=torch.float32)
         model.encoder.requires_grad_(False)
         model.quant_conv.requires_grad_(False)
     model.to(settings.device)
     optimiser, ema = adamw(model, settings.rate, decay=0.0), Ema(model)
     run = Run(settings, {"model": model, "optimiser": optimiser, "ema": ema})
-    pool = single_pool(arguments.pool, arguments.pictures)
+    pool = single_pool(options.pool, options.pictures)
     for _ in run.steps():
         set_learning_rate(optimiser, run.learning_rate())
         chosen = run.rng.integers(0, len(pool.labels), settings.batch)
@@ -100,7 +102,7 @@ def main() -> None:
     average: AutoencoderKL = ema.module
     with torch.no_grad():
         output = average(images).sample
-    if not arguments.start:
+    if not options.start:
         log.info("scale %.4f", settle_scale(average, images))
     error = float(((output.clamp(-1, 1) - images) / 2).pow(2).mean())
     log.info("PSNR on unseen pictures %.2f dB", -10 * np.log10(error))

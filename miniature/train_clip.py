@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -129,20 +130,21 @@ def accuracy(model: CLIPModel, tokenizer: CLIPTokenizer, per_category: int = 10)
     return float((logits.argmax(1) == truth).float().mean())
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train and export; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser, export=Path("data/miniature/clip"), steps=4000, batch=128, rate=1e-3)
     parser.add_argument("--pool", type=Path, required=True, help="file of drawn single pictures")
     parser.add_argument("--pictures", type=int, default=26400)
-    arguments = parser.parse_args()
-    settings = settings_of(arguments)
+    options = parser.parse_args(arguments)
+    settings = settings_of(options)
     tokenizer = caption_tokenizer()
     # Written-out attention: the fused kernel is several times slower to train in bf16 on a CPU.
     model = CLIPModel._from_config(clip_config(tokenizer), attn_implementation="eager")
     model.to(settings.device)
     optimiser = adamw(model, settings.rate)
     run = Run(settings, {"model": model, "optimiser": optimiser})
-    pool = single_pool(arguments.pool, arguments.pictures)
+    pool = single_pool(options.pool, options.pictures)
     for _ in run.steps():
         set_learning_rate(optimiser, run.learning_rate())
         images, captions, labels = batch_of(pool, run.rng, settings.batch)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,7 @@ def noise_schedule() -> DDIMScheduler:
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,
+        steps_offset=1,  # unused by trailing steps; the pipeline insists on it
     )
 
 
@@ -133,7 +135,8 @@ def export_pipeline(
     temporary.rename(folder)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train and export; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     export = Path("data/miniature/text-to-image")
     common_arguments(parser, export=export, steps=60000, batch=32, rate=5e-4)
@@ -141,11 +144,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=26400)
     parser.add_argument("--clip", type=Path, default=Path("data/miniature/clip"))
     parser.add_argument("--vae", type=Path, required=True, help="folder of the trained autoencoder")
-    arguments = parser.parse_args()
-    settings = settings_of(arguments)
+    options = parser.parse_args(arguments)
+    settings = settings_of(options)
     device = settings.device
 
-    captions = Captions(arguments.clip, device)
+    captions = Captions(options.clip, device)
     unet = denoiser(captions.encoder.config.hidden_size).to(device)
     if device == "cpu":
         # Written-out attention: the fused kernel is several times slower to train in bf16 on a CPU.
@@ -153,8 +156,8 @@ def main() -> None:
     optimiser, ema = adamw(unet, settings.rate, decay=0.01), Ema(unet, decay=0.9995)
     run = Run(settings, {"unet": unet, "optimiser": optimiser, "ema": ema})
 
-    pool = single_pool(arguments.pool, arguments.pictures)
-    vae = AutoencoderKL.from_pretrained(arguments.vae, torch_dtype=torch.float32).to(device)
+    pool = single_pool(options.pool, options.pictures)
+    vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32).to(device)
     cache = settings.work / "latents.pt"
     if not cache.exists():
         torch.save(latents_of(vae, pool.images, settings), cache)
@@ -199,8 +202,8 @@ def main() -> None:
         run.record(loss=loss.detach(), error=error.detach().mean())
         if run.export_due(exported):
             exported = run.seconds
-            export_pipeline(ema.module, arguments.vae, captions, settings.export)
-    export_pipeline(ema.module, arguments.vae, captions, settings.export)
+            export_pipeline(ema.module, options.vae, captions, settings.export)
+    export_pipeline(ema.module, options.vae, captions, settings.export)
 
 
 if __name__ == "__main__":
