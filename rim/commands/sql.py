@@ -26,6 +26,8 @@ ORDER BY 1"""
 
 @click.command(
     "sql",
+    # A question may begin with a comment, which looks like an option.
+    context_settings={"ignore_unknown_options": True},
     epilog='Example: rim sql bank "SELECT category, accepted FROM categories ORDER BY accepted"',
 )
 @click.argument("bank", type=click.Path(path_type=Path))

