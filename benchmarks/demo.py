@@ -33,8 +33,8 @@ SCENE_SIZE = (192, 192)
 
 QUESTIONS = (
     "SELECT category, images, accepted FROM categories ORDER BY accepted, category LIMIT 5",
-    "SELECT coalesce(regexp_replace(reason, '[0-9.]+', '…', 'g'), status) AS outcome, count(*) AS"
-    " images FROM images GROUP BY 1 ORDER BY 2 DESC LIMIT 5",
+    "SELECT coalesce(reason, status) AS outcome, count(*) AS images FROM images"
+    " GROUP BY 1 ORDER BY 2 DESC LIMIT 5",
     "WITH v AS (SELECT category, embedding FROM features WHERE role = 'foreground')"
     " SELECT a.category, b.category AS looks_like,"
     " round(avg(array_cosine_similarity(a.embedding, b.embedding)), 3) AS cosine"
