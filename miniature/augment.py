@@ -49,7 +49,8 @@ def _recolour(images: Tensor, rng: np.random.Generator) -> Tensor:
     gain = torch.from_numpy(rng.uniform(0.8, 1.2, (count, 3, 1, 1))).float()
     shift = torch.from_numpy(rng.uniform(-0.08, 0.08, (count, 1, 1, 1))).float()
     noise = torch.from_numpy(rng.uniform(0, 0.03, (count, 1, 1, 1))).float()
-    return (images * gain + shift + torch.randn_like(images) * noise).clamp(0, 1)
+    grain = torch.from_numpy(rng.standard_normal(images.shape, np.float32))  # faster than torch's
+    return (images * gain + shift + grain * noise).clamp(0, 1)
 
 
 def resize(image: Tensor, side: int) -> Tensor:

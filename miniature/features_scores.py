@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from transformers import Dinov2Model
 
 from miniature.world import CATEGORIES, FAMILIAR, NOVEL, STUFF, Scene, draw_scene, draw_single
@@ -39,12 +41,29 @@ class FeatureScores:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Extractor:
+    """Patch tokens (B, patches, d) of normalised pixels (B, 3, side, side)."""
+
+    tokens: Callable[[Tensor], Tensor]
+    side: int
+    patch: int
+
+    @classmethod
+    def of(cls, model: Dinov2Model) -> Extractor:
+        def tokens(pixels: Tensor) -> Tensor:
+            patches: Tensor = model(pixels.to(model.device)).last_hidden_state[:, 1:]
+            return patches
+
+        return cls(tokens, model.config.image_size, model.config.patch_size)
+
+
 @torch.no_grad()
 def region_features(
-    model: Dinov2Model, images: list[NDArray[np.uint8]], masks: list[list[NDArray[np.bool_]]]
+    extractor: Extractor, images: list[NDArray[np.uint8]], masks: list[list[NDArray[np.bool_]]]
 ) -> list[NDArray[np.float32]]:
     """Pooled, L2-normalised features (n, d) of the masks of each square image."""
-    side, patch = model.config.image_size, model.config.patch_size
+    side, patch = extractor.side, extractor.patch
     stacked = np.stack(
         [
             np.asarray(Image.fromarray(i).resize((side, side), Image.Resampling.BICUBIC))
@@ -52,7 +71,7 @@ def region_features(
         ]
     )
     pixels = (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255 - _MEAN) / _STD
-    tokens = model(pixels.to(model.device)).last_hidden_state[:, 1:].float().cpu()
+    tokens = extractor.tokens(pixels).float().cpu()
     pooled = []
     for row, regions in zip(tokens, masks, strict=True):
         cover = torch.from_numpy(np.stack(regions)).float()[None]
@@ -61,19 +80,24 @@ def region_features(
     return pooled
 
 
-def score_features(
-    model: Dinov2Model, *, scenes: int = 100, references: int = 20, seed: int = _UNSEEN
+def score_features(model: Dinov2Model, *, scenes: int = 100) -> FeatureScores:
+    """As `score_extractor`, for the miniature DINOv2."""
+    model.eval()
+    return score_extractor(Extractor.of(model), scenes=scenes)
+
+
+def score_extractor(
+    extractor: Extractor, *, scenes: int = 100, references: int = 20, seed: int = _UNSEEN
 ) -> FeatureScores:
     """Name the ground-truth regions of fresh scenes by their nearest reference.
 
     References are `references` single pictures of every category, 64 pixels wide.
     """
-    model.eval()
     bank, names = [], []
     for category, name in enumerate(CATEGORIES):
         singles = [draw_single(seed + i, name) for i in range(references)]
         masks = [[_largest_mask(single)] for single in singles]
-        bank += region_features(model, [single.image for single in singles], masks)
+        bank += region_features(extractor, [single.image for single in singles], masks)
         names += [category] * references
     keys, labels = np.concatenate(bank), np.asarray(names)
     hits: dict[int, list[bool]] = {category: [] for category in range(len(CATEGORIES))}
@@ -81,7 +105,7 @@ def score_features(
         group = [draw_scene(seed + 1000 + i) for i in range(start, min(start + 25, scenes))]
         regions = [_regions(scene) for scene in group]
         masks = [[mask for _, mask in of_scene] for of_scene in regions]
-        found = region_features(model, [scene.image for scene in group], masks)
+        found = region_features(extractor, [scene.image for scene in group], masks)
         for of_scene, features in zip(regions, found, strict=True):
             nearest = labels[(features @ keys.T).argmax(1)]
             for (category, _), guess in zip(of_scene, nearest, strict=True):

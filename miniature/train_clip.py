@@ -1,5 +1,5 @@
-"""Train the miniature CLIP (transformers' CLIPModel) on single pictures and their captions,
-contrastively.
+"""Train the miniature CLIP (transformers' CLIPModel) on single pictures and on things cut out of
+scenes, and their captions, contrastively.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from transformers import (
     CLIPVisionConfig,
 )
 
-from miniature.single_pool import SinglePool, single_pool
+from miniature.single_pool import SinglePool, crop_pool, joined, single_pool
 from miniature.tokenizer import MAX_LENGTH, caption_tokenizer
 from miniature.training import (
     Run,
@@ -136,15 +136,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     common_arguments(parser, export=Path("data/miniature/clip"), steps=4000, batch=128, rate=1e-3)
     parser.add_argument("--pool", type=Path, required=True, help="file of drawn single pictures")
     parser.add_argument("--pictures", type=int, default=26400)
+    parser.add_argument("--crops", type=Path, help="file of things cut out of scenes, to add")
+    parser.add_argument("--scenes", type=int, default=8000, help="scenes the crops come from")
+    parser.add_argument("--start", type=Path, help="folder of trained weights to go on from")
     options = parser.parse_args(arguments)
     settings = settings_of(options)
     tokenizer = caption_tokenizer()
     # Written-out attention: the fused kernel is several times slower to train in bf16 on a CPU.
     model = CLIPModel._from_config(clip_config(tokenizer), attn_implementation="eager")
+    if options.start:
+        trained = CLIPModel.from_pretrained(options.start, dtype=torch.float32)
+        model.load_state_dict(trained.state_dict())
     model.to(settings.device)
     optimiser = adamw(model, settings.rate)
     run = Run(settings, {"model": model, "optimiser": optimiser})
     pool = single_pool(options.pool, options.pictures)
+    if options.crops:
+        pool = joined(pool, crop_pool(options.crops, options.scenes))
     for _ in run.steps():
         set_learning_rate(optimiser, run.learning_rate())
         images, captions, labels = batch_of(pool, run.rng, settings.batch)

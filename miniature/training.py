@@ -111,7 +111,7 @@ def lr_at(progress: float, step: int, warmup: int, floor: float = 0.01) -> float
     return min(1.0, (step + 1) / max(warmup, 1)) * (floor + (1.0 - floor) * cosine)
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimiser: torch.optim.Optimizer | Optimisers, rate: float) -> None:
     """Set one learning rate for all parameter groups (times a group's own `scale`, if any)."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group.get("scale", 1.0)
@@ -125,6 +125,55 @@ def adamw(module: nn.Module, rate: float, decay: float = 0.05) -> torch.optim.Ad
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
+class Optimisers:
+    """Optimisers of disjoint parameters that step as one."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for part in self.parts for group in part.param_groups]
+
+    def zero_grad(self) -> None:
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self) -> None:
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(i): part.state_dict() for i, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        for i, part in enumerate(self.parts):
+            part.load_state_dict(state[str(i)])
+
+
+def muon(module: nn.Module, rate: float, decay: float = 0.05) -> Optimisers:
+    """Muon (Jordan et al., 2024) for the weights of linear layers, AdamW for everything else.
+
+    Muon's steps are scaled to AdamW's size, so that one learning rate serves both. On transformers
+    as small as these it reaches the same loss in well under half the steps of AdamW alone.
+    """
+    linear = [
+        layer.weight
+        for layer in module.modules()
+        if isinstance(layer, nn.Linear) and layer.weight.requires_grad
+    ]
+    known = {id(weight) for weight in linear}
+    rest = [p for p in module.parameters() if p.requires_grad and id(p) not in known]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return Optimisers(
+        torch.optim.Muon(linear, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True),
+    )
 
 
 class Ema:
@@ -152,6 +201,18 @@ class Ema:
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         self.module.load_state_dict(state["module"])
         self.updates = state["updates"]
+
+
+def save_half(module: nn.Module, path: Path) -> None:
+    """Write the state (fp16) so that a reader sees the old or the new file, never a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        name: value.detach().cpu().half() if value.is_floating_point() else value.detach().cpu()
+        for name, value in module.state_dict().items()
+    }
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
 
 
 class Run:

@@ -12,9 +12,9 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from foundation.cross_attention import CrossAttentionCapture
 from miniature import train_autoencoder, train_clip, train_unet
-from miniature.single_pool import FIRST_TRAINING_SEED, single_pool
+from miniature.single_pool import FIRST_TRAINING_SEED, crop_pool, single_pool, square_around
 from miniature.tokenizer import caption_tokenizer
-from miniature.world import CATEGORIES, COLOURS, draw_single
+from miniature.world import CATEGORIES, COLOURS, draw_scene, draw_single
 
 PICTURES = 44
 
@@ -31,7 +31,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         places = ["--work", str(folder / f"work-{name}"), "--export", str(folder / name)]
         return [*shared, *places, "--steps", str(steps), *more]
 
-    train_clip.main(arguments("clip", 2))
+    crops = ("--crops", str(folder / "crops.npz"), "--scenes", "4")
+    train_clip.main(arguments("clip", 2, *crops))
+    train_clip.main(arguments("clip-on", 1, "--start", str(folder / "clip")))
     train_autoencoder.main(arguments("vae", 2))
     models = ("--clip", str(folder / "clip"), "--vae", str(folder / "vae"))
     train_unet.main(arguments("pipeline", 1, *models))
@@ -52,6 +54,20 @@ def test_the_pool_repeats_pictures_of_training_seeds(trained: Path) -> None:
     again = draw_single(FIRST_TRAINING_SEED + 3, CATEGORIES[3])
     assert np.array_equal(pool.images[3], again.image)
     assert pool.captions[3] == again.caption
+
+
+def test_crops_hold_their_thing_whole_and_in_the_middle(trained: Path) -> None:
+    pool = crop_pool(trained / "crops.npz", 4)
+    scenes = [draw_scene(FIRST_TRAINING_SEED + i) for i in range(4)]
+    things = [thing for scene in scenes for thing in scene.instances]
+    assert [CATEGORIES[label] for label in pool.labels] == [thing.category for thing in things]
+    for thing, mask, caption in zip(things, pool.masks, pool.captions, strict=True):
+        left, top, right, bottom = square_around(thing.mask)
+        assert right - left == bottom - top
+        assert thing.mask[top:bottom, left:right].sum() == thing.mask.sum()
+        share = thing.mask.sum() / (right - left) ** 2
+        assert mask.mean() == pytest.approx(share, abs=0.04)
+        assert thing.category in caption
 
 
 def test_clip_loads(trained: Path) -> None:

@@ -14,8 +14,16 @@ from transformers import Dinov2Model
 
 from foundation.sam_checkpoint import build_sam, load_sam
 from foundation.segmenter import SamSegmenter
-from miniature import train_features, train_sam
+from miniature import (
+    region_batches,
+    sam_batches,
+    train_features,
+    train_sam,
+    train_teacher,
+)
 from miniature.augment import vary
+from miniature.metric_losses import Memory, Namer, contrastive_loss
+from miniature.sam_losses import DenseHead, decode, draw_queries
 from miniature.sam_prompts import draw_prompts, target_masks
 from miniature.scene_pool import FIRST_SPECIES, NOTHING, Picture, ScenePool, pack
 from miniature.shapes import SPECIES, draw_species_scene
@@ -26,14 +34,16 @@ from miniature.training import (
     adamw,
     common_arguments,
     lr_at,
+    muon,
     set_learning_rate,
     settings_of,
 )
 from miniature.world import CATEGORIES, NOVEL, draw_scene
 from schemas.settings import SegmenterSource
 
-FEATURES = ["--width", "32", "--depth", "1", "--heads", "2", "--pool", "24", "--fresh", "2"]
-SAM = ["--pool", "12", "--fresh", "1", "--batch", "2", "--prompts", "3", "--groups", "2"]
+TEACHER = ["--width", "32", "--pool", "24", "--fresh", "2", "--memory", "64"]
+FEATURES = ["--depth", "1", "--heads", "2", *TEACHER]
+SAM = ["--pool", "12", "--fresh", "1", "--batch", "2", "--prompts", "3", "--queries", "4"]
 
 
 @pytest.fixture(autouse=True)
@@ -109,10 +119,10 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_pool_holds_the_latest_pictures_of_its_stream(workers: int) -> None:
-    pool = ScenePool(train_features.draw_picture, 3, 128, workers=workers)
+    pool = ScenePool(region_batches.draw_picture, 3, 128, workers=workers)
     pool.advance(2)
     for number in (2, 3, 4):
-        picture = train_features.draw_picture(number)
+        picture = region_batches.draw_picture(number)
         assert np.array_equal(pool.images[number % 3], picture.image)
         assert np.array_equal(pool.classes[number % 3], picture.classes)
 
@@ -141,7 +151,7 @@ def test_a_species_keeps_its_shape_and_not_its_colours() -> None:
     assert pack(first, 128).classes.max() == FIRST_SPECIES + 7
 
 
-@pytest.mark.parametrize("draw", [train_features.draw_picture, train_sam.draw_picture])
+@pytest.mark.parametrize("draw", [region_batches.draw_picture, sam_batches.draw_picture])
 def test_training_never_shows_a_novel_category(draw: Callable[[int], Picture]) -> None:
     novel = [CATEGORIES.index(name) for name in NOVEL]
     for number in range(40):
@@ -159,7 +169,7 @@ def test_variation_moves_picture_and_truth_together(rng: np.random.Generator) ->
 
 
 def test_prompts_lie_in_what_they_ask_for(rng: np.random.Generator) -> None:
-    picture = train_sam.draw_picture(3)
+    picture = sam_batches.draw_picture(3)
     stuff = np.isin(picture.classes, [CATEGORIES.index("grass")])[None]
     prompts = draw_prompts(picture.regions[None], picture.parts[None], stuff, 9, 1, rng)
     regions, parts = (torch.from_numpy(a)[None] for a in (picture.regions, picture.parts))
@@ -173,7 +183,7 @@ def test_prompts_lie_in_what_they_ask_for(rng: np.random.Generator) -> None:
 
 def test_patch_coverage_sums_to_the_area_of_uncut_regions(rng: np.random.Generator) -> None:
     regions = rng.integers(0, 3, (4, 128, 128)).astype(np.uint8)
-    area = train_features.coverage(regions, rng)
+    area = region_batches.coverage(regions, rng)
     full = np.stack([(regions == k).sum((1, 2)) for k in range(3)], 1) / 64
     share = area[:, :3].sum(2).numpy() / full
     assert (share <= 1.0 + 1e-6).all()
@@ -182,19 +192,83 @@ def test_patch_coverage_sums_to_the_area_of_uncut_regions(rng: np.random.Generat
     assert (area[:, 3:] == 0).all()
 
 
-def test_contrastive_loss_prefers_kinds_that_lie_together() -> None:
-    classes = torch.tensor([0, 0, 1, 1, 2])
-    together = nn.functional.one_hot(classes).float()
-    apart = nn.functional.one_hot(torch.tensor([0, 1, 0, 1, 2])).float()
-    loss = train_features.contrastive_loss
-    assert loss(together, classes) < 0.1 < loss(apart, classes)
+def test_contrastive_loss_is_the_written_out_one(rng: np.random.Generator) -> None:
+    features = nn.functional.normalize(torch.from_numpy(rng.normal(size=(5, 8))).float(), dim=1)
+    classes = torch.tensor([0, 0, 1, 1, 9])
+    memory = Memory(8, 4, "cpu")
+    kept = nn.functional.normalize(torch.from_numpy(rng.normal(size=(3, 8))).float(), dim=1)
+    memory.add(kept, torch.tensor([0, 1, 1]))
+    keys = [*zip(features, classes.tolist(), strict=True), *zip(kept, (0, 1, 1), strict=True)]
+    by_kind: dict[int, list[float]] = {0: [], 1: []}
+    for i, kind in enumerate((0, 0, 1, 1)):
+        others = [key for j, key in enumerate(keys) if j != i]
+        similarity = torch.stack([features[i] @ key for key, _ in others]) / 0.1
+        logs = similarity.log_softmax(0)
+        same = [float(log) for log, (_, k) in zip(logs, others, strict=True) if k == kind]
+        by_kind[kind].append(-float(np.mean(same)))
+    wanted = np.mean([np.mean(losses) for losses in by_kind.values()])
+    assert float(contrastive_loss(features, classes, memory)) == pytest.approx(wanted, abs=1e-4)
 
 
-def test_features_train_resume_and_export(tmp_path: Path) -> None:
-    common = ["--batch", "6", "--device", "cpu", "--score", "0", *FEATURES]
+def test_the_memory_keeps_the_latest() -> None:
+    memory = Memory(1, 3, "cpu")
+    for number in range(5):
+        memory.add(torch.tensor([[float(number)]]), torch.tensor([number]))
+    assert sorted(memory.classes.tolist()) == [2, 3, 4]
+    assert sorted(memory.features.flatten().tolist()) == [2.0, 3.0, 4.0]
+
+
+def test_a_namer_knows_its_own_weights() -> None:
+    namer = Namer(64)
+    kinds = torch.tensor([0, CATEGORIES.index("snow"), FIRST_SPECIES, FIRST_SPECIES + 100])
+    exact = nn.functional.normalize(namer.weight[namer.table[kinds]], dim=1)
+    losses, right = namer(exact, kinds)
+    assert right.all()
+    assert (namer(-exact, kinds)[0] > losses).all()
+    assert len(set(namer.table[kinds].tolist())) == 4
+
+
+def test_chosen_patches_are_those_of_things_first(rng: np.random.Generator) -> None:
+    weights = torch.zeros(1, 12, 16)
+    weights[0, 0, :] = 1.0  # grass everywhere but
+    weights[0, 0, 5:8], weights[0, 1, 5:8] = 0.0, 2.0
+    classes = torch.full((1, 12), -1)
+    classes[0, :2] = torch.tensor([CATEGORIES.index("grass"), CATEGORIES.index("fish")])
+    chosen = region_batches.choose_patches(weights, classes, 6)
+    assert {5, 6, 7} <= set(chosen[0].tolist())
+    assert len(set(chosen[0].tolist())) == 6
+
+
+def test_muon_trains_matrices_and_adamw_the_rest() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 2))
+    optimiser = muon(model, 1e-2)
+    names = [type(part).__name__ for part in optimiser.parts]
+    assert names == ["Muon", "AdamW"]
+    grouped = [p for group in optimiser.param_groups for p in group["params"]]
+    assert {id(p) for p in grouped} == {id(p) for p in model.parameters()}
+    assert len(grouped) == len(list(model.parameters()))
+    x = torch.randn(64, 8)
+    losses = []
+    for _ in range(60):
+        loss = (model(x) - x[:, :2]).square().mean()
+        losses.append(float(loss.detach()))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_features_learn_from_a_teacher_resume_and_export(tmp_path: Path) -> None:
+    common = ["--batch", "6", "--device", "cpu", "--score", "0"]
+    taught = tmp_path / "teacher.safetensors"
+    folders = ["--work", str(tmp_path / "teacher"), "--export", str(taught)]
+    train_teacher.main([*folders, "--steps", "1", *common, *TEACHER])
+    train_teacher.main([*folders, "--steps", "2", *common, *TEACHER])
     folders = ["--work", str(tmp_path / "work"), "--export", str(tmp_path / "out")]
-    train_features.main([*folders, "--steps", "2", *common])
-    train_features.main([*folders, "--steps", "4", *common])
+    folders += ["--teacher", str(taught)]
+    train_features.main([*folders, "--steps", "2", *common, *FEATURES])
+    train_features.main([*folders, "--steps", "4", *common, *FEATURES])
     assert _checkpoint(tmp_path / "work")["step"] == 4
     model = Dinov2Model.from_pretrained(tmp_path / "out")
     tokens = model.float()(torch.zeros(1, 3, 64, 96)).last_hidden_state
@@ -207,13 +281,27 @@ def _checkpoint(work: Path) -> dict[str, object]:
     return state
 
 
+def test_a_dense_code_that_tells_regions_apart_costs_less(rng: np.random.Generator) -> None:
+    regions = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    regions[:, :, 4:] = 1
+    regions[:, 0] = NOTHING
+    number = torch.where(regions == NOTHING, 2, regions).long()
+    right = nn.functional.one_hot(number, 4).permute(0, 3, 1, 2).float()
+    queries = draw_queries(regions, 16, rng)
+    assert (regions.flatten(1).gather(1, queries) != NOTHING).all()
+    head = DenseHead(8, code=4)
+    torch.manual_seed(0)
+    assert head.loss(3 * right, regions, queries) < 0.7 * head.loss(0 * right, regions, queries)
+    assert head(torch.zeros(1, 8, 2, 2)).shape == (1, 4, 8, 8)
+
+
 def test_sam_decodes_a_batch_as_its_own_decoder_does_one_image() -> None:
     torch.manual_seed(0)
     sam = build_sam(train_sam.ARCHITECTURE)
     points = torch.rand(6, 2, 2) * 128
     with torch.no_grad():
         embeddings = sam.image_encoder(torch.randn(2, 3, 128, 128))
-        logits, iou = train_sam.decode(sam, embeddings, points)
+        logits, iou = decode(sam, embeddings, points)
         for image in (0, 1):
             own = slice(3 * image, 3 * image + 3)
             sparse, dense = sam.prompt_encoder((points[own], torch.ones(3, 2)), None, None)

@@ -1,0 +1,1 @@
+"""What the miniature stack must reach, one module a model; see `benchmarks.miniature_gates`."""

@@ -1,0 +1,19 @@
+"""The judge of a work folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from miniature import train_judge
+from miniature.judge import Judge, load_judge
+
+_MINUTES = "4"
+
+
+def trained_judge(work: Path) -> Judge:
+    """The judge of the work folder; trained first if there is none."""
+    weights = work / "judge" / "judge.safetensors"
+    if not weights.exists():
+        places = ["--work", str(weights.parent), "--pool", str(work / "singles.npz")]
+        train_judge.main([*places, "--minutes", _MINUTES])
+    return load_judge(weights)

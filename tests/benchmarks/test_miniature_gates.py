@@ -1,0 +1,418 @@
+"""The gates of the miniature stack: each number against one worked out by hand, and the sheets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from segment_anything.modeling import Sam
+from transformers import Dinov2Config, Dinov2Model
+
+import rim
+from benchmarks import miniature_gates
+from benchmarks.gates import chain, clip, features, generator, sam
+from benchmarks.gates.cards import FIRST, LAST, write_scores
+from benchmarks.gates.pictures import (
+    Picture,
+    bank_pictures,
+    generated_pictures,
+    through_autoencoder,
+)
+from benchmarks.gates.references import Naming
+from benchmarks.gates.regions import LEAST_AREA, regions, square_crop, things
+from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged, save_sheet
+from benchmarks.gates.table import Gate, Measured, gates_table, shares
+from foundation.images import encode_png
+from foundation.patch_features import PatchFeatures
+from foundation.preprocessing import IMAGENET
+from foundation.sam_checkpoint import build_sam
+from foundation.segmenter import SamSegmenter
+from foundation.text_to_image import GeneratedImage, Prompt
+from miniature.features_scores import FeatureScores
+from miniature.judge import Judge, Judged, judge, save_judge
+from miniature.train_clip import plain_caption
+from miniature.world import CATEGORIES, THINGS, draw_scene, draw_single
+from schemas.settings import SamArchitecture, load_settings
+
+SMALL_SAM = SamArchitecture(
+    image_size=64,
+    patch_size=8,
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+    global_attn_indexes=(0,),
+    window_size=4,
+    out_chans=16,
+    decoder_heads=2,
+    decoder_mlp=16,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> Judge:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return Judge().eval()
+
+
+@pytest.fixture(scope="module")
+def small_sam() -> Sam:
+    torch.manual_seed(0)
+    return build_sam(SMALL_SAM)
+
+
+@pytest.fixture(scope="module")
+def small_dino() -> Dinov2Model:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return Dinov2Model(Dinov2Config(image_size=32, patch_size=8, **sizes)).eval()
+
+
+class Oracle:
+    """A scorer that knows the pictures it was shown before: each is named as it was told."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        assert list(texts) == [plain_caption(i) for i in range(len(CATEGORIES))]
+        return np.eye(len(CATEGORIES), dtype=np.float32)
+
+    def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        told = [CATEGORIES.index(name) for name in self.names[: len(images)]]
+        return np.eye(len(CATEGORIES), dtype=np.float32)[told]
+
+
+class Drawn:
+    """A generator that draws with the world itself, attention in the left half."""
+
+    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[GeneratedImage]:
+        attention = np.zeros((16, 16), np.float32)
+        attention[:, :8] = 1
+        return [
+            GeneratedImage(draw_single(seed % 1000, prompt.name).image, attention, False)
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> rim.Bank:
+    """A bank of every category that accepts whatever its two steps make."""
+    gates = ("min_quality", "min_agreement", "min_area")
+    settings = [f"reference.{gate}=0" for gate in gates] + ["reference.outlier_mads=1000"]
+    folder = tmp_path_factory.mktemp("banks") / "bank"
+    return rim.build(CATEGORIES, folder, images_per_category=1, steps=2, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Picture]:
+    return generated_pictures(Drawn(), load_settings("miniature"), 2)
+
+
+# The table
+
+
+@pytest.mark.parametrize(
+    ("gate", "wanted", "reached"),
+    [
+        (Gate("m", "g", 0.80, 0.80), "≥ 0.80", True),
+        (Gate("m", "g", 0.79, 0.80), "≥ 0.80", False),
+        (Gate("m", "g", 1.30, 0.80, 1.25), "0.80 to 1.25", False),
+        (Gate("m", "g", 1.00, 0.80, 1.25), "0.80 to 1.25", True),
+        (Gate("m", "g", 1.00, None, 0.5), "≤ 0.50", False),
+        (Gate("m", "g", 0.10), "", None),
+        (Gate("m", "g", float("nan"), 0.80), "≥ 0.80", False),
+    ],
+)
+def test_a_gate_is_reached_or_not(gate: Gate, wanted: str, reached: bool | None) -> None:
+    assert gate.wanted == wanted
+    assert gate.reached is reached
+    assert json.loads(json.dumps(gate.as_dict(), allow_nan=False))["reached"] is reached
+
+
+def test_the_table_says_yes_and_no() -> None:
+    gates = [Gate("sam", "good", 0.9, 0.8), Gate("sam", "bad", 0.7, 0.8), Gate("clip", "told", 0.5)]
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(gates_table(gates))
+    lines = console.export_text().splitlines()
+    ends = {
+        name: line.rstrip(" │┃").split()[-1]
+        for name in ("good", "bad", "told")
+        for line in lines
+        if name in line
+    }
+    assert ends == {"good": "yes", "bad": "no", "told": "0.500"}
+
+
+def test_shares_by_group_and_category() -> None:
+    found = shares([("house", True), ("bird", False), ("bird", True), ("grass", True)])
+    assert found["all"] == 0.75
+    assert (found["familiar"], found["novel"], found["stuff"]) == (1.0, 0.5, 1.0)
+    assert found["bird"] == 0.5
+    assert np.isnan(found["fish"])
+
+
+# Generator
+
+
+def test_mean_cosine_distance_by_hand() -> None:
+    rows = np.array([[1, 0], [0, 2], [-3, 0]], np.float32)  # cosines 0, -1, 0
+    assert generator.mean_cosine_distance(rows) == pytest.approx((1 + 2 + 1) / 3)
+    assert np.isnan(generator.mean_cosine_distance(rows[:1]))
+
+
+def test_diversity_is_one_for_the_same_pictures_and_less_for_copies() -> None:
+    rows = np.random.default_rng(0).random((6, 8), np.float32)
+    assert generator.diversity_ratio(rows, rows) == pytest.approx(1)
+    assert generator.diversity_ratio(rows[[0, 0, 1, 1]], rows) < 1
+    assert generator.diversity_ratio(rows[[0, 0, 0]], rows) == pytest.approx(0, abs=1e-6)
+
+
+def test_attention_iou_by_hand_and_of_things_alone() -> None:
+    attention = np.zeros((64, 64), bool)
+    attention[:, :32] = True
+    mask = np.zeros((64, 64), bool)
+    mask[:32] = True  # overlap a quarter, union three quarters
+    judged = Judged(np.array([0, 16]), np.stack([mask, mask]), np.zeros((2, 192), np.float32))
+    image = np.zeros((64, 64, 3), np.uint8)
+    shown = [Picture("house", image, attention), Picture("grass", image, attention)]
+    ((name, iou),) = generator.attention_ious(shown, judged)
+    assert name == "house"
+    assert iou == pytest.approx(1 / 3)
+
+
+def test_pictures_are_those_of_a_bank_with_their_attention_binarised(
+    pictures: list[Picture],
+) -> None:
+    assert [picture.category for picture in pictures] == [n for n in CATEGORIES for _ in range(2)]
+    assert all(picture.attention.shape == (64, 64) for picture in pictures)
+    assert pictures[0].attention[:, :30].all()
+    assert not pictures[0].attention[:, 34:].any()
+
+
+def test_a_bank_tells_by_its_contrast_that_a_map_is_flat() -> None:
+    """A bank's maps are stretched to 0..255, so the map itself cannot tell."""
+    image = encode_png(np.zeros((64, 64, 3), np.uint8))
+    stretched = np.zeros((16, 16), np.uint8)
+    stretched[:, :8] = 255
+    attention = encode_png(stretched)
+
+    class Bank:
+        settings = load_settings("miniature")
+
+        def sql(self, statement: str) -> Bank:
+            assert "number < 3" in statement
+            return self
+
+        def fetchall(self) -> list[tuple[str, bytes, bytes, float]]:
+            return [("house", image, attention, 0.9), ("grass", image, attention, 0.001)]
+
+    clear, flat = bank_pictures(cast(rim.Bank, Bank()), 3)
+    assert clear.attention[:, :30].all()
+    assert not clear.attention[:, 34:].any()
+    assert flat.attention.all()
+    assert flat.category == "grass"
+
+
+def test_generator_gates_count_what_the_judge_says(pictures: list[Picture], model: Judge) -> None:
+    said = judge(model, [picture.image for picture in pictures])
+    labels = np.array([CATEGORIES.index(picture.category) for picture in pictures])
+    labels[:2] = CATEGORIES.index("fish")  # both houses
+    measured = generator.generator_gates(
+        pictures, Judged(labels, said.masks, said.features), model, lambda same: same, drawn=2
+    )
+    found = {gate.name: gate.measured for gate in measured.gates}
+    assert found["recognised, all"] == pytest.approx(42 / 44)
+    assert found["recognised, novel"] == found["recognised, stuff"] == 1
+    assert measured.per_category["recognised"]["house"] == 0
+    # An autoencoder that loses nothing changes nothing.
+    assert found["diversity of decoded world"] == pytest.approx(1)
+    assert found["diversity to decoded world"] == found["diversity ratio"]
+    assert set(measured.per_category["attention IoU"]) == set(THINGS)
+
+
+def test_the_autoencoder_gives_back_what_the_pictures_show() -> None:
+    images = [draw_single(seed, "house").image for seed in range(2)]
+    stack = miniature_gates.ModelStack(load_settings("miniature"), "cpu", offline=True)
+    back = through_autoencoder(stack.path("text_to_image"), images)
+    for image, other in zip(images, back, strict=True):
+        assert other.shape == image.shape
+        assert other.dtype == np.uint8
+        assert np.abs(other.astype(int) - image).mean() < 25
+
+
+# The other models
+
+
+def test_sam_gates(small_sam: Sam) -> None:
+    measured = sam.sam_gates(small_sam, scenes=2)
+    assert [gate.least for gate in measured.gates] == [0.8, 0.7, 0.9, 0.6]
+    assert measured.gates[0].measured == pytest.approx(
+        measured.per_category["scores"]["familiar"], abs=1e-4
+    )
+
+
+def test_features_gates(small_dino: Dinov2Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = FeatureScores(0.96, 0.84, 1.0, dict.fromkeys(CATEGORIES, 0.9))
+    monkeypatch.setattr(features, "score_features", lambda model, scenes: scores)
+    measured = features.features_gates(small_dino)
+    assert [gate.reached for gate in measured.gates] == [True, False, None]
+    assert measured.per_category["names true regions"] == scores.per_category
+
+
+def test_clip_gates_count_right_names() -> None:
+    names = [name for name, _ in clip.unseen_singles(1)]
+    assert names == list(CATEGORIES)
+    measured = clip.clip_gates(Oracle(names), per_category=1, scenes=3)
+    singles, crops = measured.gates
+    assert singles.measured == 1
+    shown = [name for name, _ in clip.unseen_crops(3)]
+    right = [a == b for a, b in zip(shown, names, strict=False)]
+    assert crops.measured == pytest.approx(np.mean(right))
+
+
+def test_crops_are_squares_with_a_margin_inside_the_picture() -> None:
+    image = np.arange(100 * 80 * 3, dtype=np.uint32).reshape(100, 80, 3).astype(np.uint8)
+    mask = np.zeros((100, 80), bool)
+    mask[40:60, 30:40] = True  # 20 high: 25 with the margins, its centre at (50, 35)
+    assert np.array_equal(square_crop(image, mask), image[37:62, 22:47])
+    mask[:] = False
+    mask[0:10, 70:80] = True  # in the corner: moved inside, 12 wide
+    assert np.array_equal(square_crop(image, mask), image[0:12, 68:80])
+    assert square_crop(image, np.ones_like(mask)).shape == (80, 80, 3)
+
+
+def test_slivers_are_not_asked_for() -> None:
+    for seed in range(20):
+        scene = draw_scene(seed)
+        found = regions(scene)
+        assert all(one.mask.sum() >= LEAST_AREA for one in found)
+        assert len(things(scene)) == sum(i.mask.sum() >= LEAST_AREA for i in scene.instances)
+        assert all(
+            (scene.labels[one.mask] == CATEGORIES.index(one.category)).all() for one in found
+        )
+
+
+# The chain
+
+
+def test_the_vote_of_the_nearest_names_a_feature() -> None:
+    references = np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]], np.float32)
+    naming = Naming(references, np.array([3, 3, 5, 5]), neighbours=3)
+    labels, scores = naming(np.array([[1, 0], [0, 1]], np.float32))
+    assert labels.tolist() == [3, 5]
+    assert scores[0] == pytest.approx((1 + 0.9) / 3, abs=1e-6)
+
+
+def test_the_whole_chain_is_what_rim_eval_scores(bank: rim.Bank, model: Judge) -> None:
+    scenes = []
+    measured = chain.chain_gates(
+        bank, model, scenes=2, seed=5, on_scene=lambda: scenes.append(None)
+    )
+    values = {gate.name: gate.measured for gate in measured.gates}
+    scored = rim.evaluate(bank, "miniature", scenes=2, seed=5)
+    assert values[f"mIoU, {chain.WHOLE}"] == pytest.approx(scored.miou)
+    assert len(values) == len(chain.ROWS) + 1
+    lead = values[f"mIoU, {chain.WHOLE}"] - values[f"mIoU, {chain.TEXT}"]
+    assert values["lead over CLIP's text"] == pytest.approx(lead)
+    assert len(scenes) == 2
+
+
+def test_scores_replace_what_stands_between_the_marks_of_a_card(tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    card.write_text(f"before\n\n{FIRST}\nold\n{LAST}\nafter\n")
+    for value in (0.5, 0.75):
+        write_scores(card, Measured((Gate("m", "IoU", value, 0.6),), {}))
+    text = card.read_text()
+    assert text.startswith(f"before\n\n{FIRST}\n")
+    assert text.endswith(f"| IoU | ≥ 0.60 | 0.750 | yes |\n{LAST}\nafter\n")
+    assert "0.500" not in text
+    card.write_text("no marks")
+    with pytest.raises(ValueError, match="once each"):
+        write_scores(card, Measured((), {}))
+    assert card.read_text() == "no marks"
+
+
+# Sheets
+
+
+def test_enlarging_repeats_pixels_where_it_can() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    assert np.array_equal(enlarged(picture, 12)[::3, ::3], picture)
+    assert enlarged(picture, 10).shape == (10, 10, 3)
+
+
+def test_a_sheet_is_kept_small(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    sheet = draw_sheet("noise", [[Row([Tile(noise, "one"), Tile(noise, "two")], "heading")]])
+    save_sheet(sheet, tmp_path / "large.png")
+    save_sheet(sheet, tmp_path / "small.png", most_bytes=1)
+    with Image.open(tmp_path / "large.png") as full, Image.open(tmp_path / "small.png") as reduced:
+        assert (full.mode, reduced.mode) == ("RGB", "P")
+    sizes = [(tmp_path / name).stat().st_size for name in ("large.png", "small.png")]
+    assert sizes[1] < sizes[0]
+
+
+def test_every_model_has_a_sheet(
+    pictures: list[Picture],
+    model: Judge,
+    small_sam: Sam,
+    small_dino: Dinov2Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bank: rim.Bank,
+) -> None:
+    monkeypatch.setattr(features, "_REFERENCES", 1)
+    judged = judge(model, [picture.image for picture in pictures])
+    sheets = {
+        "generator": generator.generator_sheet(pictures, judged),
+        "sam": sam.sam_sheet(SamSegmenter(small_sam)),
+        "features": features.features_sheet(PatchFeatures(small_dino, 32, IMAGENET)),
+        "clip": clip.clip_sheet(Oracle(["house"] * 24)),
+        "chain": chain.chain_sheet(bank, scenes=4),
+    }
+    assert set(sheets) == set(miniature_gates.MODELS)
+    for name, sheet in sheets.items():
+        save_sheet(sheet, tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as image:
+            image.load()
+            assert min(image.size) > 400
+
+
+# The command
+
+
+def test_the_command_reports_and_writes(
+    tmp_path: Path,
+    model: Judge,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save_judge(model, tmp_path / "judge" / "judge.safetensors")
+    monkeypatch.setattr(miniature_gates.ModelStack, "text_to_image", Drawn())
+    few = miniature_gates.generator_gates
+    monkeypatch.setattr(miniature_gates, "generator_gates", lambda *given: few(*given, drawn=1))
+    arguments = ["--work", str(tmp_path), "--only", "generator", "--pictures", "1"]
+    miniature_gates.main(
+        [*arguments, "--json", str(tmp_path / "gates.json"), "--sheets", str(tmp_path / "sheets")]
+    )
+    assert "recognised, all" in capsys.readouterr().out
+    written = json.loads((tmp_path / "gates.json").read_text(encoding="utf-8"))
+    assert written["gates"][0]["gate"] == "recognised, all"
+    assert written["detail"]["generator"]["diversity ratio"]["house"] is None  # of one picture
+    assert (tmp_path / "sheets" / "generator.png").exists()
+
+
+def test_unknown_models_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        miniature_gates.main(["--work", "w", "--only", "sam,dino"])
+    assert "found dino" in capsys.readouterr().err
