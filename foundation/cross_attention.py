@@ -35,12 +35,13 @@ class CrossAttentionCapture:
             images = pipeline(prompts, ...)
         attention = capture.maps()
 
-    Every `attn2` of the UNet keeps its own processor, so the images do not change; beside it the
-    attention probabilities are computed in float32: softmax over *all* text tokens, of which only
-    the category's columns are kept, summed over heads, layers and steps for each map resolution.
-    With guidance the batch is twice the prompts, unconditional half first, and only the
-    conditional half counts; without guidance there is one half. Full probabilities exist for one
-    layer at a time only.
+    Every `attn2` of the UNet keeps its own, fast processor, so the images do not change. The
+    queries and keys that it projects anyway are overheard, and from them the attention
+    probabilities are computed in float32: softmax over *all* text tokens, of which only the
+    category's columns are kept, summed over heads, layers and steps for each map resolution. With
+    guidance the batch is twice the prompts, unconditional half first, and only the conditional half
+    counts; without guidance there is one half. Full probabilities exist for one layer at a time
+    only.
 
     Averaging over layers, heads, time steps and the name's tokens is OVDiff's recipe.
 
@@ -51,13 +52,15 @@ class CrossAttentionCapture:
 
     Raises:
         ModelError: the UNet has no cross-attention layers (on entering); the batch is neither
-            once nor twice the prompts, or a text token mask is in use (while generating).
+            once nor twice the prompts, a text token mask is in use, or a layer does not project
+            queries and keys by itself (while generating).
     """
 
     def __init__(self, unet: nn.Module, token_indices: Sequence[Sequence[int]]) -> None:
         self._unet = unet
         self._token_indices = [list(indices) for indices in token_indices]
         self._by_resolution: dict[tuple[int, int], _Accumulator] = {}
+        self._weights: torch.Tensor | None = None
         self._undo: list[Callable[[], None]] = []
 
     def __enter__(self) -> CrossAttentionCapture:
@@ -102,88 +105,102 @@ class CrossAttentionCapture:
         return mean
 
     def _watch(self, transformer: Transformer2DModel) -> None:
-        """Puts a recorder on every attn2 of one transformer, which alone knows the map's shape."""
-        recorders = [
-            _Recorder(attention, self._add)
+        """Listens to every attn2 of one transformer, which alone knows the map's shape."""
+        listeners = [
+            _Listener(attention, self._add)
             for name, attention in transformer.named_modules()
             if name.endswith("attn2") and isinstance(attention, Attention)
         ]
 
         def note_shape(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             hidden_states = args[0] if args else kwargs["hidden_states"]
-            for recorder in recorders:
-                recorder.resolution = tuple(hidden_states.shape[-2:])
+            for listener in listeners:
+                listener.resolution = (hidden_states.shape[-2], hidden_states.shape[-1])
 
-        if recorders:
+        if listeners:
             handle = transformer.register_forward_pre_hook(note_shape, with_kwargs=True)
             self._undo.append(handle.remove)
-            self._undo.extend(recorder.restore for recorder in recorders)
+            self._undo.extend(listener.stop for listener in listeners)
 
     @torch.no_grad()
     def _add(
-        self, attention: Attention, hidden: torch.Tensor, text: torch.Tensor, size: tuple[int, int]
+        self, attention: Attention, query: torch.Tensor, key: torch.Tensor, size: tuple[int, int]
     ) -> None:
-        """Adds one layer's maps. hidden: (B or 2B, h*w, c), text: (B or 2B, tokens, c')."""
+        """Adds one layer's maps. query: (B or 2B, h*w, c), key: (B or 2B, tokens, c)."""
         prompts = len(self._token_indices)
-        if len(hidden) not in (prompts, 2 * prompts):
+        if len(query) not in (prompts, 2 * prompts):
             raise ModelError(
                 f"expected a UNet batch of {prompts} (no guidance) or {2 * prompts} (guidance) "
-                f"for {prompts} prompts, found {len(hidden)}"
+                f"for {prompts} prompts, found {len(query)}"
             )
-        query = _heads(attention.to_q(hidden[-prompts:]), attention.heads)
-        key = _heads(attention.to_k(text[-prompts:]), attention.heads)
-        probabilities = (query @ key.transpose(-1, -2) * attention.scale).softmax(dim=-1)
-        columns = probabilities.sum(dim=1) @ self._column_weights(text)
+        queries = _heads(query[-prompts:], attention.heads)
+        keys = _heads(key[-prompts:] * attention.scale, attention.heads)
+        probabilities = (queries @ keys.transpose(-1, -2)).softmax(dim=-1)
+        columns = (probabilities @ self._column_weights(key)[:, None]).sum(dim=1)
         if size not in self._by_resolution:
             self._by_resolution[size] = _Accumulator(torch.zeros_like(columns.view(-1, *size)))
         self._by_resolution[size].total += columns.view(-1, *size)
         self._by_resolution[size].maps += attention.heads
 
-    def _column_weights(self, text: torch.Tensor) -> torch.Tensor:
+    def _column_weights(self, key: torch.Tensor) -> torch.Tensor:
         """float32 (B, tokens, 1): one over the number of the category's tokens at each of them."""
-        weights = torch.zeros(len(self._token_indices), text.shape[1], 1)
-        for row, indices in zip(weights, self._token_indices, strict=True):
-            row[indices] = 1 / len(indices)
-        return weights.to(text.device)
+        if self._weights is None:
+            weights = torch.zeros(len(self._token_indices), key.shape[1], 1)
+            for row, indices in zip(weights, self._token_indices, strict=True):
+                row[indices] = 1 / len(indices)
+            self._weights = weights.to(key.device)
+        return self._weights
 
 
-class _Recorder:
-    """Attention processor that leaves the work to the layer's own one and reports its inputs."""
+class _Listener:
+    """Overhears one layer's queries and keys, and reports them when the layer is done."""
 
     def __init__(
         self,
         attention: Attention,
         report: Callable[[Attention, torch.Tensor, torch.Tensor, tuple[int, int]], None],
     ) -> None:
-        self.resolution: tuple[int, ...] = ()
-        self._attention = attention
+        self.resolution = (0, 0)
         self._report = report
-        self._original: Any = attention.get_processor()
-        attention.set_processor(self)
+        self._query: torch.Tensor | None = None
+        self._key: torch.Tensor | None = None
+        self._handles = [
+            attention.register_forward_pre_hook(self._check, with_kwargs=True),
+            attention.to_q.register_forward_hook(self._take_query),
+            attention.to_k.register_forward_hook(self._take_key),
+            attention.register_forward_hook(self._finish),
+        ]
 
-    def __call__(
-        self,
-        attn: Attention,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> torch.Tensor:
-        if encoder_hidden_states is None or attention_mask is not None:
+    def stop(self) -> None:
+        """Leaves the layer as it was."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _check(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = dict(
+            zip(("hidden_states", "encoder_hidden_states", "attention_mask"), args, strict=False)
+        )
+        given |= kwargs
+        if given.get("encoder_hidden_states") is None or given.get("attention_mask") is not None:
             raise ModelError(
                 "expected cross-attention to all text tokens, found a layer without text or with "
                 "a token mask; this text-to-image model is not supported"
             )
-        height, width = self.resolution
-        self._report(attn, hidden_states, encoder_hidden_states, (height, width))
-        output: torch.Tensor = self._original(
-            attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs
-        )
-        return output
 
-    def restore(self) -> None:
-        """Gives the layer its own processor back."""
-        self._attention.set_processor(self._original)
+    def _take_query(self, _: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
+        self._query = output
+
+    def _take_key(self, _: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
+        self._key = output
+
+    def _finish(self, attention: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
+        query, key, self._query, self._key = self._query, self._key, None, None
+        if query is None or key is None or not isinstance(attention, Attention):
+            raise ModelError(
+                "expected a cross-attention layer that projects queries and keys by itself, found "
+                "one with fused projections; this text-to-image model is not supported"
+            )
+        self._report(attention, query, key, self.resolution)
 
 
 def _heads(projected: torch.Tensor, heads: int) -> torch.Tensor:

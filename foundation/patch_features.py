@@ -1,4 +1,4 @@
-"""DINOv2 patch tokens of whole images, the space in which regions are compared."""
+"""DINO patch tokens of whole images, the space in which regions are compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_ASPECT = 4
 
 
 class PatchFeatures:
-    """Patch tokens by a transformers Dinov2Model, with or without registers.
+    """Patch tokens by a transformers Dinov2Model, with or without registers, or DINOv3ViTModel.
 
     Args:
         model: the model in evaluation mode on its device.

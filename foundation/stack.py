@@ -125,20 +125,16 @@ class ModelStack:
         return model
 
     def _load_text_to_image(self, path: Path) -> DiffusersTextToImage:
-        from diffusers import StableDiffusionPipeline
         from diffusers.utils import logging
         from transformers.utils import logging as transformers_logging
 
+        from foundation.pipelines import load_pipeline
         from foundation.text_to_image import DiffusersTextToImage
 
         logging.disable_progress_bar()
         transformers_logging.disable_progress_bar()
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            path,
-            dtype=torch.float16 if self.device.type == "cuda" else torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-        ).to(self.device)
+        dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        pipeline = load_pipeline(path, self.device, dtype)
         generation = self.settings.generation
         return DiffusersTextToImage(
             pipeline,
@@ -164,9 +160,9 @@ class ModelStack:
 
         logging.disable_progress_bar()
         model = AutoModel.from_pretrained(path, **_FROM_FOLDER).to(self.device).eval()
-        if model.config.model_type not in ("dinov2", "dinov2_with_registers"):
+        if model.config.model_type not in ("dinov2", "dinov2_with_registers", "dinov3_vit"):
             raise ModelError(
-                f"models.features: expected a DINOv2 model in {path}, "
+                f"models.features: expected a DINOv2 or DINOv3 transformer in {path}, "
                 f"found {model.config.model_type}; correct models.features.location"
             )
         normalisation = read_normalisation(path, IMAGENET)

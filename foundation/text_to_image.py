@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ModelError, SettingsError, UsageError
-
-# diffusers takes seconds to import; whoever only speaks of prompts does without it.
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class TextToImage(Protocol):
 
 
 class DiffusersTextToImage:
-    """Text-to-image by a diffusers Stable Diffusion pipeline.
+    """Text-to-image by a diffusers pipeline; `foundation.pipelines` says which.
 
     All of an image's randomness comes from its own seed, by a generator on the CPU. The same
     prompts, seeds, batch and device give the same images; in another batch an image differs by
@@ -72,7 +68,7 @@ class DiffusersTextToImage:
 
     def __init__(
         self,
-        pipeline: StableDiffusionPipeline,
+        pipeline: Any,
         steps: int,
         guidance_scale: float,
         height: int,
@@ -110,7 +106,7 @@ class DiffusersTextToImage:
             raise UsageError(f"expected one seed a prompt, found {len(seeds)} for {len(prompts)}")
         if not prompts:
             return []
-        indices = [category_token_indices(self._pipeline.tokenizer, prompt) for prompt in prompts]
+        indices = [self._token_indices(prompt) for prompt in prompts]
         with CrossAttentionCapture(self._pipeline.unet, indices) as capture:
             output = self._pipeline(
                 prompt=[prompt.text for prompt in prompts],
@@ -123,11 +119,26 @@ class DiffusersTextToImage:
             )
         images = _to_uint8(output.images)
         attention = capture.maps()
-        flags = output.nsfw_content_detected or [False] * len(prompts)
+        # An XL pipeline has no safety checker.
+        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(prompts)
         return [
             GeneratedImage(image, map_, bool(flag))
             for image, map_, flag in zip(images, attention, flags, strict=True)
         ]
+
+    def _token_indices(self, prompt: Prompt) -> list[int]:
+        """As `category_token_indices`; an XL pipeline's two text encoders must agree on it.
+
+        Their embeddings are joined token by token, so one set of positions holds for both.
+        """
+        indices = category_token_indices(self._pipeline.tokenizer, prompt)
+        second = getattr(self._pipeline, "tokenizer_2", None)
+        if second is not None and category_token_indices(second, prompt) != indices:
+            raise ModelError(
+                f"expected both tokenizers of the pipeline to cut {prompt.text!r} alike, found "
+                "different places of the category's name; this text-to-image model is not supported"
+            )
+        return indices
 
 
 def category_token_indices(tokenizer: Any, prompt: Prompt) -> list[int]:

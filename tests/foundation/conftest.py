@@ -6,18 +6,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from segment_anything.modeling import Sam
 from transformers import (
     CLIPConfig,
     CLIPModel,
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTextModelWithProjection,
     CLIPTokenizer,
     Dinov2Config,
     Dinov2Model,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
 )
 
 from foundation.sam_checkpoint import build_sam
@@ -111,6 +122,64 @@ def make_pipeline() -> StableDiffusionPipeline:
     return pipeline
 
 
+def make_xl_pipeline() -> StableDiffusionXLPipeline:
+    """Stable Diffusion XL in small: two text encoders, transformers of one and two blocks."""
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        transformer_layers_per_block=(1, 2),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=40,
+        attention_head_dim=(2, 4),
+        norm_num_groups=4,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 24,
+    )
+    plain = make_pipeline()
+    sizes = plain.text_encoder.config.to_dict() | {"hidden_size": 24, "projection_dim": 24}
+    second = CLIPTextModelWithProjection(CLIPTextConfig(**sizes))
+    with torch.no_grad():
+        for name, parameter in unet.named_parameters():
+            if "attn2.to_q" in name or "attn2.to_k" in name:
+                parameter.mul_(4)
+        second.text_model.embeddings.token_embedding.weight.normal_()
+    for model in (unet, second):
+        model.eval()
+    return StableDiffusionXLPipeline(
+        vae=plain.vae,
+        text_encoder=plain.text_encoder,
+        text_encoder_2=second,
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=unet,
+        scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
+        add_watermarker=False,
+    )
+
+
+def make_consistency_pipeline() -> LatentConsistencyModelPipeline:
+    """A latent consistency model: guidance is told to the UNet instead of doubling the batch."""
+    plain = make_pipeline()
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel.from_config(plain.unet.config, time_cond_proj_dim=8)
+    return LatentConsistencyModelPipeline(
+        vae=plain.vae,
+        text_encoder=plain.text_encoder,
+        tokenizer=plain.tokenizer,
+        unet=unet.eval(),
+        scheduler=LCMScheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
 def make_sam() -> Sam:
     """A SAM whose random masks have both signs."""
     torch.manual_seed(0)
@@ -132,6 +201,21 @@ def make_dinov2(registers: int = 0) -> Dinov2Model | Dinov2WithRegistersModel:
         config = Dinov2WithRegistersConfig(**sizes, num_register_tokens=registers)
         return Dinov2WithRegistersModel(config).eval()
     return Dinov2Model(Dinov2Config(**sizes)).eval()
+
+
+def make_dinov3() -> DINOv3ViTModel:
+    """DINOv3 with patches of 4 pixels, tokens of 16 numbers and two registers."""
+    torch.manual_seed(0)
+    config = DINOv3ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=16,
+        patch_size=4,
+        num_register_tokens=2,
+    )
+    return DINOv3ViTModel(config).eval()
 
 
 def make_clip(tokenizer: CLIPTokenizer) -> CLIPModel:

@@ -11,7 +11,7 @@ import torch
 from foundation.patch_features import MAX_ASPECT, PatchFeatures
 from foundation.preprocessing import IMAGENET, Normalisation
 from schemas.errors import ImageError
-from tests.foundation.conftest import make_dinov2
+from tests.foundation.conftest import make_dinov2, make_dinov3
 
 RANDOM = np.random.default_rng(0)
 
@@ -20,9 +20,11 @@ def picture(height: int, width: int) -> np.ndarray:
     return RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module", params=[0, 3], ids=["plain", "registers"])
+@pytest.fixture(scope="module", params=["plain", "registers", "dinov3"])
 def model(request: pytest.FixtureRequest) -> Any:
-    return make_dinov2(registers=request.param)
+    if request.param == "dinov3":
+        return make_dinov3()
+    return make_dinov2(registers=3 if request.param == "registers" else 0)
 
 
 def test_tokens_are_the_models_own_without_class_and_registers(model: Any) -> None:

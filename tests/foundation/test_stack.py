@@ -96,9 +96,9 @@ def test_missing_and_damaged_models_are_named(settings: Settings, tmp_path: Path
             getattr(stack, role)
 
 
-def test_features_must_be_dinov2(settings: Settings) -> None:
+def test_features_must_be_dino(settings: Settings) -> None:
     clip = Path(settings.models.text_image.location)
-    with pytest.raises(ModelError, match="expected a DINOv2 model"):
+    with pytest.raises(ModelError, match="expected a DINOv2 or DINOv3 transformer"):
         _ = ModelStack(with_location(settings, "features", clip), device="cpu").features
 
 

@@ -1,0 +1,1 @@
+"""Full-size architectures with random weights: what can be proved without the real ones."""
