@@ -11,7 +11,6 @@ gives it, while the pooled features of one kind are drawn together (supervised c
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -160,10 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             log.info("exported; %s", score_features(ema.module, scenes=24).line())
     export(ema.module, settings.export)
     if options.score:
-        scores = score_features(ema.module, scenes=options.score)
-        log.info("%s", scores.line())
-        described = {**scores.as_dict(), "steps": run.step, "seconds": round(run.seconds)}
-        (settings.export / "scores.json").write_text(json.dumps(described, indent=1) + "\n")
+        log.info("%s", score_features(ema.module, scenes=options.score).line())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ region, which trains the image encoder several times faster than prompts alone.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,11 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             log.info("exported; %s", score_sam(ema.module, scenes=12).line())
     save_half(ema.module, settings.export)
     if options.score:
-        scores = score_sam(ema.module, scenes=options.score)
-        log.info("%s", scores.line())
-        described = {**scores.as_dict(), "steps": run.step, "seconds": round(run.seconds)}
-        report = settings.export.with_name(f"{settings.export.stem}-scores.json")
-        report.write_text(json.dumps(described, indent=1) + "\n")
+        log.info("%s", score_sam(ema.module, scenes=options.score).line())
 
 
 if __name__ == "__main__":
