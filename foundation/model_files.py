@@ -20,7 +20,7 @@ from schemas.settings import ModelSource
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SHA256_PREFIX = re.compile(r"[-_]([0-9a-f]{6,64})\.\w+$")
 # Unencrypted only where nobody is in between: a mirror or tunnel on this very machine.
-_ADDRESS = re.compile(r"https://|http://(127\.0\.0\.1|localhost)[:/]")
+_ADDRESS = re.compile(r"https://|http://(127\.0\.0\.1|localhost)(:\d+)?/")
 
 
 def resolve(

@@ -109,7 +109,9 @@ def _fetch_role(preset: str, role: str, source: ModelSource, watch: Watch) -> Fe
     record = read_fetched(preset).models.get(role)
     if record is not None and not record.is_of(source):
         record = None
-    here = _here(source, record)
+    here = _here(role, source, record)
+    if here is not None and record is not None and record.commit != _commit(source, here):
+        record = None  # the hub's branch has moved, and `rim build` has followed it
     if here is not None and record is not None:
         damaged = _damaged(here, record, watch)
         if not damaged:
@@ -128,10 +130,10 @@ def _fetch_role(preset: str, role: str, source: ModelSource, watch: Watch) -> Fe
     return _described(role, source, path, hashes, status, damaged)
 
 
-def _here(source: ModelSource, record: FetchedModel | None) -> Path | None:
+def _here(role: str, source: ModelSource, record: FetchedModel | None) -> Path | None:
     """Where a model's files lie that were downloaded before, also if some are missing by now."""
     try:
-        return resolve(source, "")
+        return resolve(source, role)
     except ModelError:
         if record is None or record.commit is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -60,14 +61,14 @@ class StandInHub:
         found: list[dict[str, object]] = []
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                data = path.read_bytes()
+                size = path.stat().st_size
                 one: dict[str, object] = {
                     "rfilename": path.relative_to(folder).as_posix(),
-                    "size": len(data),
+                    "size": size,
                     "blobId": _digest(path),
                 }
                 if path.suffix in _LARGE:
-                    one["lfs"] = {"sha256": _digest(path), "size": len(data), "pointerSize": 134}
+                    one["lfs"] = {"sha256": _digest(path), "size": size, "pointerSize": 134}
                 found.append(one)
         return found
 
@@ -220,6 +221,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _digest(path: Path) -> str:
     """What the hub names a file by: SHA-256 in LFS, otherwise git's SHA-1 of a blob."""
+    facts = path.stat()
+    return _digest_once(path, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.cache
+def _digest_once(path: Path, size: int, written: int) -> str:
     data = path.read_bytes()
     if path.suffix in _LARGE:
         return hashlib.sha256(data).hexdigest()

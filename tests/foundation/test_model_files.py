@@ -97,7 +97,14 @@ def test_a_checkpoint_on_the_web_is_kept_and_checked(hub: StandInHub, tmp_path: 
     assert resolve(plain, "segmenter", offline=False).read_bytes() == b"weights"
 
 
-@pytest.mark.parametrize("location", ["http://example.org/sam.pth", "ftp://example.org/sam.pth"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://example.org/sam.pth",
+        "ftp://example.org/sam.pth",
+        "http://127.0.0.1:80@example.org/sam.pth",
+    ],
+)
 def test_addresses_must_be_encrypted_unless_they_are_local(location: str) -> None:
     with pytest.raises(ModelError, match=r"expected a model at .*found nothing"):
         resolve(ModelSource(location=location), "segmenter", offline=False)
