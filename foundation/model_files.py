@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from foundation.download import Digest, Transfer, Watch, download, size_of, unfinished_bytes
+from foundation.hub import cached_snapshot, fetch_snapshot, is_used
+from foundation.missing import missing_model
 from schemas.errors import ModelError
 from schemas.files import sha256_file
 from schemas.resources import data_folder
@@ -16,12 +19,18 @@ from schemas.settings import ModelSource
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SHA256_PREFIX = re.compile(r"[-_]([0-9a-f]{6,64})\.\w+$")
-_USED = ("*.json", "*.txt", "*.safetensors", "*.pth", "*.pt")
-# Second copies of the same weights that some hub repositories hold.
-_UNUSED = ("*.fp16.*", "*non_ema*", "v1-5-pruned*", ".*", "*/.*")
+# Unencrypted only where nobody is in between: a mirror or tunnel on this very machine.
+_ADDRESS = re.compile(r"https://|http://(127\.0\.0\.1|localhost)(:\d+)?/")
 
 
-def resolve(source: ModelSource, role: str, *, offline: bool = True) -> Path:
+def resolve(
+    source: ModelSource,
+    role: str,
+    *,
+    offline: bool = True,
+    preset: str = "",
+    watch: Watch | None = None,
+) -> Path:
     """The folder or file that a model source names.
 
     A location is, in this order: an absolute path, a path inside the data folder, an https
@@ -31,22 +40,77 @@ def resolve(source: ModelSource, role: str, *, offline: bool = True) -> Path:
         source: what the settings say about the model.
         role: the model's key in the settings' section `models`, for messages.
         offline: take only what is on this machine already; otherwise download what is missing.
+        preset: name of the preset that the settings come from, for messages.
+        watch: called often during a download.
 
     Raises:
         ModelError: nothing is there, or it could not be downloaded.
     """
-    location = source.location
-    local = data_folder() / location  # an absolute location stays itself
-    if local.exists():
+    local = local_path(source)
+    if local is not None:
         return local
-    if location.startswith("https://"):
-        return _download(location, role, offline)
-    if _HUB_ID.fullmatch(location):
-        return _hub_snapshot(source, role, offline)
-    raise ModelError(
-        f"models.{role}: expected a model at {local}, found nothing; "
-        f"correct models.{role}.location or put the files there"
-    )
+    if not is_remote(source):
+        raise ModelError(
+            f"models.{role}: expected a model at {data_folder() / source.location}, found nothing; "
+            f"correct models.{role}.location or put the files there"
+        )
+    if offline:
+        try:
+            return _cached(source)
+        except Exception as error:  # the hub's client lets errors of several libraries through
+            raise missing_model(source, role, preset) from error
+    return fetch(source, role, watch=watch)
+
+
+def local_path(source: ModelSource) -> Path | None:
+    """The absolute path, or the one inside the data folder, that a source names, if it is there."""
+    local = data_folder() / source.location  # an absolute location stays itself
+    return local if local.exists() else None
+
+
+def is_remote(source: ModelSource) -> bool:
+    """Whether a source names something that can be downloaded: an address or a hub id."""
+    return is_address(source.location) or _HUB_ID.fullmatch(source.location) is not None
+
+
+def is_address(location: str) -> bool:
+    """Whether a location is the address of one file: https, or http on this machine."""
+    return _ADDRESS.match(location) is not None
+
+
+def fetch(
+    source: ModelSource,
+    role: str,
+    *,
+    revision: str | None = None,
+    check: bool = False,
+    watch: Watch | None = None,
+) -> Path:
+    """Downloads what is missing of a model that an address or a hub id names.
+
+    Args:
+        revision: instead of the source's own, to get a commit again.
+        check: read also what is there already, and download anew what is damaged.
+
+    Raises:
+        ModelError: it could not be downloaded, or arrived damaged. Without `check`, a hub that is
+            out of reach is none if the model is here already.
+    """
+    revision = revision or source.revision
+    try:
+        if is_address(source.location):
+            return _checkpoint(source.location, check, watch)
+        return fetch_snapshot(source.location, revision, check=check, watch=watch)
+    except ModelError as error:
+        raise ModelError(f"models.{role}: {error}") from error
+    except Exception as error:  # the hub's client lets errors of several libraries through
+        if not check:
+            with contextlib.suppress(Exception):
+                return _cached(source)
+        raise ModelError(
+            f"models.{role}: {source.location} could not be downloaded ({_reason(error)}); "
+            "check name and connection, then run the same command again: it goes on from there"
+        ) from error
 
 
 def model_files(path: Path) -> list[Path]:
@@ -59,12 +123,7 @@ def model_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     names = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    return [
-        names[name]
-        for name in sorted(names)
-        if any(fnmatchcase(name, pattern) for pattern in _USED)
-        and not any(fnmatchcase(name, pattern) for pattern in _UNUSED)
-    ]
+    return [names[name] for name in sorted(names) if is_used(name)]
 
 
 def fingerprint(path: Path) -> str:
@@ -76,69 +135,91 @@ def fingerprint(path: Path) -> str:
     Raises:
         ModelError: there are no files, or they cannot be read.
     """
-    files = model_files(path)
-    if not files:
-        raise ModelError(f"{path}: expected a model's files, found none")
-    try:
-        pairs = [
-            ["" if file == path else file.relative_to(path).as_posix(), sha256_file(file)]
-            for file in files
-        ]
-    except OSError as error:
-        raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    return fingerprint_of(file_hashes(path))
+
+
+def fingerprint_of(hashes: dict[str, str]) -> str:
+    """The fingerprint of a model whose files have these SHA-256; see `file_hashes`."""
+    pairs = [[name, hashes[name]] for name in sorted(hashes)]
     return hashlib.sha256(json.dumps(pairs).encode("utf-8")).hexdigest()
 
 
-def _hub_snapshot(source: ModelSource, role: str, offline: bool) -> Path:
-    from huggingface_hub import snapshot_download
+def file_hashes(path: Path, watch: Watch | None = None) -> dict[str, str]:
+    """SHA-256 of each of a model's files by its name, relative to the folder; "" for a single file.
 
-    try:
-        return Path(
-            snapshot_download(
-                source.location,
-                revision=source.revision,
-                allow_patterns=list(_USED),
-                ignore_patterns=list(_UNUSED),
-                local_files_only=offline,
-            )
-        )
-    except Exception as error:  # the hub's client lets errors of several libraries through
-        raise _missing(source.location, role, offline, error) from error
+    watch: called before each file is read.
 
-
-def _download(address: str, role: str, offline: bool) -> Path:
-    """One file from the web, kept where torch keeps its checkpoints.
-
-    Where the name carries the first digits of the content's SHA-256, as those of the official SAM
-    checkpoints do, the download is checked against them.
+    Raises:
+        ModelError: there are no files, or they cannot be read.
     """
+    files = model_files(path)
+    if not files:
+        raise ModelError(f"{path}: expected a model's files, found none")
+    hashes = {}
+    done, total = 0, sum(file.stat().st_size for file in files)
+    try:
+        for file in files:
+            name = "" if file == path else file.relative_to(path).as_posix()
+            if watch is not None:
+                watch(Transfer(name or path.name, done, total, done, checking=True))
+            hashes[name] = sha256_file(file)
+            done += file.stat().st_size
+    except OSError as error:
+        raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    return hashes
+
+
+def _reason(error: Exception) -> str:
+    """The part of an HTTP client's many lines that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("For more information")]
+    return " ".join(telling[:2]) or type(error).__name__
+
+
+def checkpoints_folder() -> Path:
+    """Where files from an address are kept: where torch keeps its checkpoints."""
     import torch
 
-    name = Path(urlsplit(address).path).name
-    file = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if file.is_file():
-        return file
-    if offline:
-        raise _missing(address, role, offline, FileNotFoundError(f"not in {file.parent}"))
-    digits = _SHA256_PREFIX.search(name)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            address, str(file), digits.group(1) if digits else None, progress=False
-        )
-    except (OSError, RuntimeError) as error:
-        raise _missing(address, role, offline, error) from error
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _cached(source: ModelSource) -> Path:
+    """What was downloaded before; some exception if it is not there."""
+    if not is_address(source.location):
+        return cached_snapshot(source.location, source.revision)
+    file = checkpoints_folder() / _file_name(source.location)
+    if not file.is_file():
+        raise FileNotFoundError(f"no {file}")
     return file
 
 
-def _missing(location: str, role: str, offline: bool, error: Exception) -> ModelError:
-    if offline:
-        return ModelError(
-            f"models.{role}: expected the weights of {location} on this machine, found none; "
-            "run once without --offline to download them, or name a folder that holds them"
-        )
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return ModelError(
-        f"models.{role}: {location} could not be downloaded ({reason}); "
-        "check the name and the connection"
-    )
+def _checkpoint(address: str, check: bool, watch: Watch | None) -> Path:
+    """One file from the web.
+
+    Where the name carries the first digits of the content's SHA-256, as those of the official SAM
+    checkpoints do, the content is compared with them.
+    """
+    name = _file_name(address)
+    file = checkpoints_folder() / name
+    digits = _SHA256_PREFIX.search(name)
+    digest = Digest("sha256", digits.group(1)) if digits else None
+    if file.is_file():
+        if check and digest is not None and watch is not None:
+            there = file.stat().st_size
+            watch(Transfer(name, there, there, there, checking=True))
+        if not check or digest is None or digest.matches(file):
+            return file
+        file.unlink()
+    size = size_of(address)
+    kept = unfinished_bytes(file)
+
+    def report(done: int) -> None:
+        if watch is not None:
+            watch(Transfer(name, done, size or 0, kept))
+
+    download(address, file, digest=digest, size=size, on_bytes=report if watch else None)
+    return file
+
+
+def _file_name(address: str) -> str:
+    return Path(urlsplit(address).path).name

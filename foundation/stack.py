@@ -73,7 +73,7 @@ class ModelStack:
         Raises:
             ModelError: they are missing.
         """
-        return resolve(self._source(role), role, offline=self.offline)
+        return resolve(self._source(role), role, offline=self.offline, preset=self.settings.preset)
 
     def fingerprints(self) -> dict[str, ModelRecord]:
         """Name, licence and content fingerprint of all four models, by role; read once.

@@ -23,6 +23,8 @@ _COMMANDS = {
     "info": "Say what a bank holds and how it was made.",
     "verify": "Check every byte of a bank.",
     "eval": "Score a bank's labels against ground truth.",
+    "fetch": "Download and check the weights of a preset for offline use.",
+    "doctor": "Say what is installed, found and missing on this machine.",
 }
 
 

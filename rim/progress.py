@@ -15,7 +15,6 @@ import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
@@ -24,6 +23,7 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress
+    from foundation.download import Transfer
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -59,14 +59,39 @@ def build_progress() -> Iterator[Callable[[BuildProgress], None]]:
         yield on_event
 
 
+@contextmanager
+def transfer_progress(what: str) -> Iterator[Callable[[Transfer], None]]:
+    """Shows the bytes of a model as they arrive."""
+    with _display(what) as show:
+
+        def on_transfer(transfer: Transfer) -> None:
+            note = f"{'checking ' if transfer.checking else ''}{transfer.file}"
+            show(_Status(transfer.done, transfer.total, transfer.kept, note, are_bytes=True))
+
+        yield on_transfer
+
+
 @dataclass(frozen=True)
 class _Status:
-    """done, total: items. reused: those that were done before and say nothing about the rate."""
+    """done, total: items, or bytes. reused: those that were done before and say nothing about the
+    rate.
+    """
 
     done: int
     total: int
     reused: int = 0
     note: str = ""
+    are_bytes: bool = False
+
+    def count(self) -> str:
+        """How much of how much."""
+        if self.are_bytes:
+            return f"{self.done / 1e6:.1f}/{self.total / 1e6:.1f} MB"
+        return f"{self.done}/{self.total}"
+
+    def rate(self, pace: float) -> str:
+        """The pace, which is items or bytes a second."""
+        return f"{pace / 1e6:.1f} MB/s" if self.are_bytes else f"{pace:.1f}/s"
 
 
 @contextmanager
@@ -77,7 +102,7 @@ def _display(what: str) -> Iterator[Callable[[_Status], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
@@ -85,7 +110,7 @@ def _display(what: str) -> Iterator[Callable[[_Status], None]]:
     )
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=None, note="", rate="")
+        task = progress.add_task(what, total=None, note="", rate="", count="")
 
         def show(status: _Status) -> None:
             progress.update(
@@ -93,7 +118,8 @@ def _display(what: str) -> Iterator[Callable[[_Status], None]]:
                 completed=status.done,
                 total=status.total,
                 note=status.note,
-                rate=f"{_pace(status, started):.1f}/s",
+                count=status.count(),
+                rate=status.rate(_pace(status, started)),
             )
 
         yield show
@@ -111,7 +137,7 @@ def _plain_lines(what: str) -> Callable[[_Status], None]:
         last = now
         pace = _pace(status, started)
         left = f" {(status.total - status.done) / pace:.0f} s left" if pace else ""
-        line = f"{what} {status.done}/{status.total} {pace:.1f}/s{left} {status.note}"
+        line = f"{what} {status.count()} {status.rate(pace)}{left} {status.note}"
         click.echo(line.rstrip(), err=True)
 
     return show

@@ -25,11 +25,17 @@ class Section(BaseModel):
 
 
 class ModelSource(Section):
-    """Where a model's files are: a hub id, an absolute folder, or a path inside the data folder."""
+    """Where a model's files are: a hub id, the address of one file, an absolute folder, or a path
+    inside the data folder.
+
+    revision: of a hub id; without one it is unpinned: the hub's main branch. size_gb: about how
+    much there is to download, in units of 10^9 bytes, for messages only.
+    """
 
     location: Annotated[str, Field(min_length=1)]
     revision: str | None = None
     licence: str = "unknown"
+    size_gb: Annotated[float, Field(gt=0)] | None = None
 
 
 class SamArchitecture(Section):

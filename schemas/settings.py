@@ -62,8 +62,9 @@ class Settings(Section):
     def build_hash(self) -> str:
         """SHA-256 over what determines the bytes of a shard, as 64 hexadecimal digits.
 
-        In: models, generation, localisation, reference, features, build. Out of them: licences,
-        the number of images per category, and what compares images with each other afterwards.
+        In: models, generation, localisation, reference, features, build. Out of them: licences
+        and sizes of models, the number of images per category, and what compares images with each
+        other afterwards.
         """
         return sha256_bytes(canonical_json(self._hashed()))
 
@@ -81,7 +82,7 @@ class Settings(Section):
             mode="json",
             include={"models", "generation", "localisation", "reference", "features", "build"},
             exclude={
-                "models": {role: {"licence"} for role in Models.model_fields},
+                "models": {role: {"licence", "size_gb"} for role in Models.model_fields},
                 "generation": {"images_per_category"},
                 "reference": {"outlier_mads"},
             },

@@ -95,7 +95,10 @@ def test_full_size_without_weights_says_what_is_missing(
     with pytest.raises(SystemExit) as leaving:
         main([*arguments, "--offline"])
     assert leaving.value.code == 2
-    assert "models.text_to_image" in capfd.readouterr().err
+    error = capfd.readouterr().err
+    assert "models.text_to_image" in error
+    assert "run `rim fetch --preset paper`" in error
+    assert "`rim fetch --preset paper`" in README
     assert not (tmp_path / "bank").exists()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
 
-import huggingface_hub
 import pytest
-import torch
 
 from foundation import model_files as module
-from foundation.model_files import fingerprint, model_files, resolve
+from foundation.model_files import checkpoints_folder, fingerprint, model_files, resolve
 from schemas.errors import ModelError
 from schemas.settings import ModelSource
+from tests.stand_in_hub import StandInHub
 
 
 @pytest.fixture
@@ -40,61 +39,75 @@ def test_a_missing_folder_is_an_error_that_names_the_setting(location: str) -> N
         resolve(ModelSource(location=location), "segmenter")
 
 
-def test_a_hub_model_that_is_not_here_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match=r"weights of nobody/nothing.*without --offline"):
-        resolve(ModelSource(location="nobody/nothing"), "features", offline=True)
+def test_a_model_that_is_not_here_is_an_error(hub: StandInHub) -> None:
+    for location in ("nobody/nothing", "https://example.org/sam_vit_h_4b8939.pth"):
+        with pytest.raises(ModelError, match=rf"models\.features: .*weights of {location} on this"):
+            resolve(ModelSource(location=location), "features", offline=True)
+    assert hub.requests == []
 
 
-def test_a_hub_model_is_asked_for_by_id_and_revision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: dict[str, Any] = {}
-
-    def snapshot_download(location: str, **options: Any) -> str:
-        asked.update(options, location=location)
-        return str(tmp_path)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    source = ModelSource(location="owner/model", revision="abc")
-    assert resolve(source, "features", offline=False) == tmp_path
-    assert (asked["location"], asked["revision"]) == ("owner/model", "abc")
-    assert asked["local_files_only"] is False
-    assert "*.safetensors" in asked["allow_patterns"]
-    assert "*.bin" not in asked["allow_patterns"]
-    assert "*.fp16.*" in asked["ignore_patterns"]
+def test_a_hub_model_is_asked_for_by_id_and_revision(hub: StandInHub, model: Path) -> None:
+    hub.models["owner/model"] = model
+    commit = hub.commit("owner/model")
+    source = ModelSource(location="owner/model", revision="v1")
+    folder = resolve(source, "features", offline=False)
+    assert folder.name == commit
+    assert fingerprint(folder) == fingerprint(model)
+    asked = [one.path for one in hub.requests]
+    assert "/api/models/owner/model/revision/v1" in asked
+    hub.requests.clear()
+    assert resolve(source, "features", offline=True) == folder
+    assert hub.requests == []
+    hub.broken = True  # what is here is used where the hub is out of reach
+    assert resolve(source, "features", offline=False) == folder
 
 
-def test_a_failed_download_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def snapshot_download(*_: Any, **__: Any) -> str:
-        raise ConnectionError("no route to host")
+@pytest.mark.parametrize("location", ["owner/model", "ADDRESS/sam_4b8939.pth"])
+def test_a_failed_download_is_an_error(hub: StandInHub, location: str) -> None:
+    source = ModelSource(location=location.replace("ADDRESS", hub.address))
+    message = r"models\.features: .* could not be downloaded \(404 .*run the same command again"
+    with pytest.raises(ModelError, match=message):
+        resolve(source, "features", offline=False)
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    with pytest.raises(ModelError, match=r"could not be downloaded \(no route to host\)"):
-        resolve(ModelSource(location="owner/model"), "features", offline=False)
 
-
-def test_a_checkpoint_on_the_web_is_kept_and_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-
-    def download(url: str, file: str, hash_prefix: str | None, progress: bool) -> None:
-        calls.append((url, hash_prefix, progress))
-        Path(file).write_bytes(b"weights")
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    source = ModelSource(location="https://example.org/a/sam_vit_h_4b8939.pth")
-    with pytest.raises(ModelError, match="without --offline"):
+def test_a_checkpoint_on_the_web_is_kept_and_checked(hub: StandInHub, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"weights")
+    digits = hashlib.sha256(b"weights").hexdigest()[:6]
+    good = f"/a/sam_vit_h_{digits}.pth"
+    hub.files |= {good: weights, "/a/sam_vit_h_4b8939.pth": weights, "/a/plain.pth": weights}
+    source = ModelSource(location=hub.address + good)
+    with pytest.raises(ModelError, match="found none"):
         resolve(source, "segmenter", offline=True)
-    file = tmp_path / "checkpoints" / "sam_vit_h_4b8939.pth"
+    file = checkpoints_folder() / Path(good).name
     assert resolve(source, "segmenter", offline=False) == file
     assert resolve(source, "segmenter", offline=False) == file
     assert resolve(source, "segmenter", offline=True) == file
-    assert calls == [(source.location, "4b8939", False)]
+    assert file.read_bytes() == b"weights"
+    assert hub.transfers(good) == [None]
+    with pytest.raises(
+        ModelError, match=r"models\.segmenter: sam_vit_h_4b8939\.pth: expected.*4b8939"
+    ):
+        resolve(
+            ModelSource(location=f"{hub.address}/a/sam_vit_h_4b8939.pth"),
+            "segmenter",
+            offline=False,
+        )
+    plain = ModelSource(location=f"{hub.address}/a/plain.pth")
+    assert resolve(plain, "segmenter", offline=False).read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://example.org/sam.pth",
+        "ftp://example.org/sam.pth",
+        "http://127.0.0.1:80@example.org/sam.pth",
+    ],
+)
+def test_addresses_must_be_encrypted_unless_they_are_local(location: str) -> None:
+    with pytest.raises(ModelError, match=r"expected a model at .*found nothing"):
+        resolve(ModelSource(location=location), "segmenter", offline=False)
 
 
 def test_second_copies_and_notes_are_not_the_model(model: Path) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "diffusers", "transformers", "segment_anything", "faiss", "duckdb", "pyarrow")
+HEAVY = (
+    *("torch", "diffusers", "transformers", "huggingface_hub", "segment_anything"),
+    *("faiss", "duckdb", "pyarrow"),
+)
 _LIMIT_S = 0.5
 
 
@@ -28,6 +31,10 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
         ["build", "--help"],
         ["query", "--help"],
         ["sql", "--help"],
+        ["fetch", "--help"],
+        ["fetch"],
+        ["fetch", "--preset", "papre"],
+        ["doctor", "--help"],
         ["bild"],
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,7 @@ def test_what_changes_a_shards_bytes_changes_the_hash(override: str) -> None:
         "proposals.grid=8",
         "matching.matcher=prototype",
         "models.features.licence=MIT",
+        "models.features.size_gb=3.5",
     ],
 )
 def test_what_does_not_change_them_is_out_of_the_hash(override: str) -> None:
@@ -207,6 +209,16 @@ def test_what_does_not_change_them_is_out_of_the_hash(override: str) -> None:
     assert settings != changed
     assert settings.build_hash() == changed.build_hash()
     assert settings.differences(changed) == []
+
+
+def test_settings_of_banks_from_before_sizes_were_told_are_the_same() -> None:
+    settings = load_settings("paper")
+    before = settings.model_dump(mode="json")
+    for source in before["models"].values():
+        del source["size_gb"]
+    old = Settings.model_validate_json(json.dumps(before))
+    assert old.build_hash() == settings.build_hash()
+    assert old.differences(settings) == []
 
 
 def test_the_hash_does_not_depend_on_how_a_number_is_written() -> None:

@@ -1,0 +1,18 @@
+"""The stand-in hub for all tests that download."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stand_in_hub import StandInHub, running_hub, use_hub
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInHub]:
+    """A hub of its own, and caches of this test's own that are empty."""
+    with running_hub() as server:
+        use_hub(server, tmp_path / "caches", monkeypatch)
+        yield server
