@@ -211,6 +211,8 @@ main(sys.argv[1:])
 """
 
 
+# Failed once on a machine busy with other work, for a reason not found yet.
+@pytest.mark.stress
 def test_ctrl_c_loses_nothing_that_arrived(hub: StandInHub, preset: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", _SMALL_CHUNKS, "fetch", "--preset", str(preset), "--json"]
     environment = os.environ | hub_environment(hub, tmp_path) | {"PYTHONPATH": str(REPOSITORY)}
