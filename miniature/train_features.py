@@ -1,11 +1,12 @@
 """Train the miniature DINOv2: patch features that tell shapes and textures apart.
 
-Two steps. A convolutional teacher learns first, from the kinds of drawn regions (`--teach`, see
-`miniature.teacher`). Then the transformer learns to give every patch the feature that the teacher
-gives it, while the pooled features of one kind are drawn together (supervised contrastive loss).
+Two steps. A convolutional teacher learns first, from the kinds of drawn regions
+(`miniature.train_teacher`). Then the transformer learns to give every patch the feature that the
+teacher gives it, while the pooled features of one kind are drawn together (supervised contrastive
+loss).
 
-    python -m miniature.train_teacher  --work W/teacher  --minutes 10
-    python -m miniature.train_features --work W/features --teacher W/teacher/teacher.safetensors
+    python -m miniature.train_teacher  --work W/teacher  --export W/teacher.safetensors
+    python -m miniature.train_features --work W/features --teacher W/teacher.safetensors
 """
 
 from __future__ import annotations
