@@ -13,12 +13,20 @@ from PIL import Image
 from torch import Tensor
 from transformers import Dinov2Model
 
-from miniature.world import CATEGORIES, FAMILIAR, NOVEL, STUFF, Scene, draw_scene, draw_single
+from miniature.regions import regions
+from miniature.world import (
+    CATEGORIES,
+    FAMILIAR,
+    FIRST_UNSEEN_SEED,
+    NOVEL,
+    STUFF,
+    Scene,
+    draw_scene,
+    draw_single,
+)
 
 _MEAN = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
 _STD = torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
-_UNSEEN = 500_000_000  # seeds from here on are kept for scoring
-_LEAST_AREA = 40  # pixels: slivers behind other things are not asked for
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,8 @@ def region_features(
     pixels = (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255 - _MEAN) / _STD
     tokens = extractor.tokens(pixels).float().cpu()
     pooled = []
-    for row, regions in zip(tokens, masks, strict=True):
-        cover = torch.from_numpy(np.stack(regions)).float()[None]
+    for row, of_image in zip(tokens, masks, strict=True):
+        cover = torch.from_numpy(np.stack(of_image)).float()[None]
         cover = F.interpolate(cover, (side // patch, side // patch), mode="area")[0].flatten(1)
         pooled.append(F.normalize(cover @ row, dim=1).numpy())
     return pooled
@@ -87,7 +95,7 @@ def score_features(model: Dinov2Model, *, scenes: int = 100) -> FeatureScores:
 
 
 def score_extractor(
-    extractor: Extractor, *, scenes: int = 100, references: int = 20, seed: int = _UNSEEN
+    extractor: Extractor, *, scenes: int = 100, references: int = 20, seed: int = FIRST_UNSEEN_SEED
 ) -> FeatureScores:
     """Name the ground-truth regions of fresh scenes by their nearest reference.
 
@@ -103,12 +111,13 @@ def score_extractor(
     hits: dict[int, list[bool]] = {category: [] for category in range(len(CATEGORIES))}
     for start in range(0, scenes, 25):
         group = [draw_scene(seed + 1000 + i) for i in range(start, min(start + 25, scenes))]
-        regions = [_regions(scene) for scene in group]
-        masks = [[mask for _, mask in of_scene] for of_scene in regions]
+        named = [regions(scene) for scene in group]
+        masks = [[region.mask for region in of_scene] for of_scene in named]
         found = region_features(extractor, [scene.image for scene in group], masks)
-        for of_scene, features in zip(regions, found, strict=True):
+        for of_scene, features in zip(named, found, strict=True):
             nearest = labels[(features @ keys.T).argmax(1)]
-            for (category, _), guess in zip(of_scene, nearest, strict=True):
+            for region, guess in zip(of_scene, nearest, strict=True):
+                category = CATEGORIES.index(region.category)
                 hits[category].append(bool(guess == category))
 
     def share(group: tuple[str, ...]) -> float:
@@ -122,12 +131,3 @@ def score_extractor(
 def _largest_mask(single: Scene) -> NDArray[np.bool_]:
     """The thing of a single picture, or all of a stuff picture."""
     return single.instances[0].mask if single.instances else np.ones(single.labels.shape, bool)
-
-
-def _regions(scene: Scene) -> list[tuple[int, NDArray[np.bool_]]]:
-    """Category and visible mask of everything in a scene, slivers left out."""
-    regions = [
-        (CATEGORIES.index(kind), scene.labels == CATEGORIES.index(kind)) for kind in scene.stuff
-    ]
-    regions += [(CATEGORIES.index(thing.category), thing.mask) for thing in scene.instances]
-    return [(category, mask) for category, mask in regions if mask.sum() >= _LEAST_AREA]

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from miniature.world import CATEGORIES, STUFF, draw_single
+from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, STUFF, draw_single
 
 SIDE = 64
-FIRST_UNSEEN_SEED = 500_000_000  # seeds from here on are kept for scoring
 _WIDTHS = (32, 64, 128, 192)
 _SKIPS = (16, 32, 64)
 _BATCH = 128

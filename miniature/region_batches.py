@@ -19,7 +19,7 @@ from torch import Tensor
 from miniature.augment import vary
 from miniature.scene_pool import MOST_REGIONS, Picture, ScenePool, pack
 from miniature.shapes import SPECIES, draw_species_scene
-from miniature.world import CATEGORIES, FAMILIAR, STUFF, draw_single
+from miniature.world import CATEGORIES, FAMILIAR, FIRST_TRAINING_SEED, STUFF, draw_single
 
 SIDE = 128
 PATCH = 8
@@ -41,7 +41,7 @@ class Batch:
 def draw_picture(number: int) -> Picture:
     """Picture `number` of the training stream: scenes and singles of familiar kinds and species."""
     rng = np.random.default_rng([number, 40])
-    seed = 1_000_000 + number
+    seed = FIRST_TRAINING_SEED + number
     species = [f"{SPECIES}{int(i)}" for i in rng.integers(0, SPECIES_COUNT, 3)]
     familiar = [str(kind) for kind in rng.choice(FAMILIAR, 3)]
     draw = rng.random()

@@ -9,10 +9,17 @@ from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
 from foundation.segmenter import SamSegmenter
-from miniature.world import FAMILIAR, NOVEL, Scene, draw_scene, draw_single
+from miniature.regions import regions, things
+from miniature.world import (
+    FAMILIAR,
+    FIRST_UNSEEN_SEED,
+    NOVEL,
+    STUFF,
+    Scene,
+    draw_scene,
+    draw_single,
+)
 
-_UNSEEN = 500_000_000  # seeds from here on are kept for scoring
-_LEAST_AREA = 40  # pixels: slivers behind other things are not asked for
 _POINTS = 3  # single points tried on each thing
 _GRID = 12
 _GOOD = 0.8
@@ -41,7 +48,7 @@ class SamScores:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def score_sam(sam: Sam, *, scenes: int = 60, seed: int = _UNSEEN) -> SamScores:
+def score_sam(sam: Sam, *, scenes: int = 60, seed: int = FIRST_UNSEEN_SEED) -> SamScores:
     """Score on fresh scenes of 128 pixels and single pictures of 64."""
     segmenter = SamSegmenter(sam)
     rng = np.random.default_rng(seed)
@@ -62,9 +69,8 @@ def score_sam(sam: Sam, *, scenes: int = 60, seed: int = _UNSEEN) -> SamScores:
         values = [float(row[column]) for row in rows if row[0] == group]
         return float(np.mean(values)) if values else 0.0
 
-    things = [row for row in rows if row[0] != "stuff"]
-    true, predicted = np.array([row[1] for row in things]), np.array([row[3] for row in things])
-    correlation = np.corrcoef(true, predicted)[0, 1] if len(things) > 2 else 0.0
+    of_things = np.array([(row[1], row[3]) for row in rows if row[0] != "stuff"])
+    correlation = np.corrcoef(of_things.T)[0, 1] if len(of_things) > 2 else 0.0
     return SamScores(
         familiar=mean("familiar", 1),
         novel=mean("novel", 1),
@@ -78,15 +84,10 @@ def score_sam(sam: Sam, *, scenes: int = 60, seed: int = _UNSEEN) -> SamScores:
     )
 
 
-def _regions(scene: Scene) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Group ("familiar", "novel", "stuff") and mask of everything in a scene, slivers left out."""
-    stuff = scene.labels.copy()
-    for thing in scene.instances:
-        stuff[thing.mask] = -1
-    regions = [("stuff", stuff == kind) for kind in np.unique(stuff[stuff >= 0])]
-    for thing in scene.instances:
-        regions.append(("novel" if thing.category in NOVEL else "familiar", thing.mask))
-    return [(group, mask) for group, mask in regions if mask.sum() >= _LEAST_AREA]
+def _group(category: str) -> str:
+    if category in STUFF:
+        return "stuff"
+    return "novel" if category in NOVEL else "familiar"
 
 
 def _points_inside(
@@ -106,17 +107,19 @@ def _score_points(
     segmenter: SamSegmenter, scene: Scene, rng: np.random.Generator
 ) -> list[tuple[str, float, float, float]]:
     embedding = segmenter.embed(scene.image)
-    regions = _regions(scene)
-    points = np.concatenate([_points_inside(mask, _POINTS, rng) for _, mask in regions])
+    named = regions(scene)
+    points = np.concatenate([_points_inside(one.mask, _POINTS, rng) for one in named])
     found = segmenter.predict(embedding, points[:, None])
     quality = found.predicted_iou.cpu().numpy()
     masks = segmenter.upsample(embedding, found.logits.flatten(0, 1))
     masks = masks.reshape(*quality.shape, *masks.shape[1:])
     rows = []
-    for i, (group, truth) in enumerate(regions):
+    for i, one in enumerate(named):
         for j in range(i * _POINTS, (i + 1) * _POINTS):
-            ious, own = _ious(masks[j], truth), int(quality[j].argmax())
-            rows.append((group, float(ious[own]), float(ious.max()), float(quality[j, own])))
+            ious, own = _ious(masks[j], one.mask), int(quality[j].argmax())
+            rows.append(
+                (_group(one.category), float(ious[own]), float(ious.max()), float(quality[j, own]))
+            )
     return rows
 
 
@@ -128,8 +131,7 @@ def _score_grid(segmenter: SamSegmenter, scene: Scene) -> list[bool]:
     embedding = segmenter.embed(scene.image)
     found = segmenter.predict(embedding, points)
     masks = segmenter.upsample(embedding, found.logits.flatten(0, 1))
-    things = [mask for group, mask in _regions(scene) if group != "stuff"]
-    return [bool(_ious(masks, truth).max() >= _GOOD) for truth in things]
+    return [bool(_ious(masks, thing.mask).max() >= _GOOD) for thing in things(scene)]
 
 
 def _score_single(

@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from miniature.world import CATEGORIES, draw_scene, draw_single
-
-# Training pictures have seeds from here on; evaluation uses smaller ones and never meets them.
-FIRST_TRAINING_SEED = 1_000_000
-_LEAST_AREA = 40  # pixels: slivers behind other things are left out
+from miniature.regions import square_around, things
+from miniature.world import (
+    CATEGORIES,
+    FIRST_TRAINING_SEED,
+    draw_scene,
+    draw_single,
+    plain_caption,
+)
 
 
 @dataclass(frozen=True)
@@ -47,37 +50,19 @@ def _draw_crops(number: int, size: int) -> list[Drawn]:
     """The square around every thing of a scene, `size` pixels wide."""
     scene = draw_scene(FIRST_TRAINING_SEED + number)
     drawn = []
-    for thing in scene.instances:
-        if thing.mask.sum() < _LEAST_AREA:
-            continue
-        left, top, right, bottom = square_around(thing.mask)
-        image = Image.fromarray(scene.image).crop((left, top, right, bottom))
-        mask = Image.fromarray(thing.mask).crop((left, top, right, bottom))
-        label = CATEGORIES.index(thing.category)
-        article = "an" if thing.category[0] in "aeiou" else "a"
+    for thing in things(scene):
+        square = square_around(thing.mask)
+        image = Image.fromarray(scene.image).crop(square)
+        mask = Image.fromarray(thing.mask).crop(square)
         drawn.append(
             (
                 np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)),
-                label,
-                f"a photo of {article} {thing.category}",
+                CATEGORIES.index(thing.category),
+                plain_caption(thing.category),
                 np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)),
             )
         )
     return drawn
-
-
-def square_around(mask: NDArray[np.bool_], margin: float = 0.12) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of a square that holds the mask (H, W) with a margin on each side,
-    a fraction of its longer extent; pushed inside the picture, and no larger than that.
-    """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    extent = max(np.ptp(rows), np.ptp(columns)) + 1
-    side = min(round(extent * (1 + 2 * margin)), *mask.shape)
-    top, left = (
-        int(np.clip((line[0] + line[-1] + 1 - side) // 2, 0, limit - side))
-        for line, limit in ((rows, mask.shape[0]), (columns, mask.shape[1]))
-    )
-    return left, top, left + side, top + side
 
 
 def single_pool(path: Path, count: int, size: int = 64) -> SinglePool:

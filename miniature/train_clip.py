@@ -31,7 +31,7 @@ from miniature.training import (
     set_learning_rate,
     settings_of,
 )
-from miniature.world import CATEGORIES, STUFF, draw_single
+from miniature.world import CATEGORIES, draw_single, plain_caption
 
 log = logging.getLogger("miniature")
 
@@ -68,18 +68,11 @@ def clip_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
     return CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=96)
 
 
-def plain_caption(label: int) -> str:
-    """The caption that names the category alone."""
-    name = CATEGORIES[label]
-    article = "" if name in STUFF else ("an " if name[0] in "aeiou" else "a ")
-    return f"a photo of {article}{name}"
-
-
 def targets(captions: list[str], labels: NDArray[np.int64]) -> torch.Tensor:
     """Which pictures a caption fits, (B, B), rows sum to one: the same caption, or the plain one
     of the category.
     """
-    plain = np.asarray([plain_caption(int(label)) for label in labels])
+    plain = np.asarray([plain_caption(CATEGORIES[label]) for label in labels])
     texts = np.asarray(captions)
     fits = (texts[:, None] == texts[None, :]) | (texts[:, None] == plain[None, :])
     fits |= (plain[:, None] == texts[None, :]) & (labels[:, None] == labels[None, :])
@@ -116,7 +109,7 @@ def accuracy(model: CLIPModel, tokenizer: CLIPTokenizer, per_category: int = 10)
     """Share of unseen single pictures whose nearest plain caption names their category."""
     model.eval()
     device = str(next(model.parameters()).device)
-    texts = [plain_caption(label) for label in range(len(CATEGORIES))]
+    texts = [plain_caption(name) for name in CATEGORIES]
     tokens = tokenizer(texts, padding="max_length", return_tensors="pt").to(device)
     drawn = [
         (draw_single(seed, name).image, label)

@@ -27,7 +27,6 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from miniature.single_pool import single_pool
 from miniature.train_autoencoder import centred
-from miniature.train_clip import plain_caption
 from miniature.training import (
     Ema,
     Run,
@@ -37,6 +36,7 @@ from miniature.training import (
     set_learning_rate,
     settings_of,
 )
+from miniature.world import CATEGORIES, plain_caption
 
 log = logging.getLogger("miniature")
 
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prompts = [
             ""
             if kind < _EMPTY_SHARE
-            else plain_caption(int(labels[i]))
+            else plain_caption(CATEGORIES[labels[i]])
             if kind < _EMPTY_SHARE + _PLAIN_SHARE
             else str(texts[i])
             for i, kind in zip(chosen, kinds, strict=True)

@@ -39,6 +39,11 @@ STUFF: tuple[str, ...] = ("grass", "sky", "sand", "water", "brick", "snow")
 CATEGORIES = THINGS + STUFF
 NO_CATEGORY = -1
 
+# Training pictures have seeds from here on, those for scoring from the second on (benchmarks of
+# the whole chain use ones below both): none is ever met twice.
+FIRST_TRAINING_SEED = 1_000_000
+FIRST_UNSEEN_SEED = 500_000_000
+
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (208, 52, 48),
     "orange": (238, 134, 44),
@@ -235,6 +240,11 @@ def _choose_paints(
 
 def _a(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def plain_caption(category: str) -> str:
+    """The caption that names a category alone; stuff goes without an article."""
+    return f"a photo of {category if category in STUFF else _a(category)}"
 
 
 def _finish(

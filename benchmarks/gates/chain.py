@@ -28,15 +28,14 @@ from benchmarks.gates.references import (
     judged_references,
     world_references,
 )
-from benchmarks.gates.regions import square_crop
 from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged
 from benchmarks.gates.table import Gate, Measured
 from foundation.masks import decode_rle
 from foundation.pooling import pool_regions
 from foundation.stack import ModelStack
 from miniature.judge import Judge
-from miniature.train_clip import plain_caption
-from miniature.world import CATEGORIES, FAMILIAR, NOVEL, STUFF, Scene, draw_scene
+from miniature.regions import square_crop
+from miniature.world import CATEGORIES, FAMILIAR, NOVEL, STUFF, Scene, draw_scene, plain_caption
 from query.label_map import fill_uncovered, paint, paint_order, uncovered_patches
 from query.overlay import draw_overlay
 from query.scores import ConfusionMatrix
@@ -127,7 +126,7 @@ def chain_gates(
     counts = {CATEGORIES[i]: int(n) for i, n in enumerate(np.bincount(in_bank.labels))}
     judged = Naming(*judged_references(bank, stack, model), neighbours)
     in_world = Naming(*world_references(stack, counts), neighbours)
-    texts = stack.text_image.embed_texts([plain_caption(i) for i in range(len(CATEGORIES))])
+    texts = stack.text_image.embed_texts([plain_caption(name) for name in CATEGORIES])
     names = {record.category_id: CATEGORIES.index(record.name) for record in bank.categories}
     matrices = {row: ConfusionMatrix(len(CATEGORIES)) for row in ROWS}
     for scene in (draw_scene(evaluation_seed(seed, number)) for number in range(scenes)):

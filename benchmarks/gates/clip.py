@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.gates.regions import square_crop, things
 from benchmarks.gates.sheet import RIGHT, WRONG, Row, Tile, draw_sheet, enlarged
 from benchmarks.gates.table import Gate, Measured, shares
-from miniature.judge import FIRST_UNSEEN_SEED
-from miniature.train_clip import plain_caption
-from miniature.world import CATEGORIES, draw_scene, draw_single
+from miniature.regions import square_crop, things
+from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, draw_scene, draw_single, plain_caption
 
 _SHOWN_SIDE = 128
 _SHOWN_COLUMNS = 8
@@ -49,7 +47,7 @@ def unseen_crops(scenes: int) -> list[Picture]:
 
 def names_of(scorer: TextImageScorer, pictures: Sequence[Picture]) -> list[str]:
     """The category whose plain caption is nearest, of every picture."""
-    texts = scorer.embed_texts([plain_caption(label) for label in range(len(CATEGORIES))])
+    texts = scorer.embed_texts([plain_caption(name) for name in CATEGORIES])
     similarity = scorer.embed_images([image for _, image in pictures]) @ texts.T
     return [CATEGORIES[label] for label in similarity.argmax(1).tolist()]
 

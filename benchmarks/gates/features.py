@@ -11,7 +11,6 @@ from scipy import ndimage
 from transformers import Dinov2Model
 
 from bank_builder.models import PatchExtractor
-from benchmarks.gates.regions import Named, regions
 from benchmarks.gates.sheet import (
     RIGHT,
     WRONG,
@@ -25,8 +24,8 @@ from benchmarks.gates.sheet import (
 from benchmarks.gates.table import Gate, Measured
 from foundation.pooling import pool_regions
 from miniature.features_scores import score_features
-from miniature.judge import FIRST_UNSEEN_SEED
-from miniature.world import CATEGORIES, Scene, draw_scene, draw_single
+from miniature.regions import Named, regions
+from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, Scene, draw_scene, draw_single
 
 _SHEET_SEED = FIRST_UNSEEN_SEED + 6_000
 _REFERENCES = 10  # a category

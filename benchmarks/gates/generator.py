@@ -21,8 +21,8 @@ from benchmarks.gates.sheet import (
 )
 from benchmarks.gates.table import GROUPS, Gate, Measured, mean_or_nan, shares
 from foundation.masks import mask_iou
-from miniature.judge import FIRST_UNSEEN_SEED, Judge, Judged, judge, score_judge
-from miniature.world import CATEGORIES, STUFF, THINGS, draw_single
+from miniature.judge import Judge, Judged, judge, score_judge
+from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, STUFF, THINGS, draw_single
 
 _SHOWN_SIDE = 128
 _SHOWN_COLUMNS = 4

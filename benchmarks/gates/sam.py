@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from segment_anything.modeling import Sam
 
-from benchmarks.gates.regions import Named, things
 from benchmarks.gates.sheet import Colour, Row, Tile, draw_sheet, enlarged, with_dot, with_outline
 from benchmarks.gates.table import Gate, Measured
 from foundation.masks import mask_iou
 from foundation.segmenter import SamSegmenter
-from miniature.judge import FIRST_UNSEEN_SEED
+from miniature.regions import Named, things
 from miniature.sam_scores import score_sam
-from miniature.world import draw_scene
+from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 
 _SHEET_SEED = FIRST_UNSEEN_SEED + 5_000
 _SHOWN_SIDE = 256

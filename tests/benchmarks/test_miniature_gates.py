@@ -28,7 +28,6 @@ from benchmarks.gates.pictures import (
     through_autoencoder,
 )
 from benchmarks.gates.references import Naming
-from benchmarks.gates.regions import LEAST_AREA, regions, square_crop, things
 from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged, save_sheet
 from benchmarks.gates.table import Gate, Measured, gates_table, shares
 from foundation.images import encode_png
@@ -39,8 +38,8 @@ from foundation.segmenter import SamSegmenter
 from foundation.text_to_image import GeneratedImage, Prompt
 from miniature.features_scores import FeatureScores
 from miniature.judge import Judge, Judged, judge, save_judge
-from miniature.train_clip import plain_caption
-from miniature.world import CATEGORIES, THINGS, draw_scene, draw_single
+from miniature.regions import LEAST_AREA, regions, square_crop, things
+from miniature.world import CATEGORIES, THINGS, draw_scene, draw_single, plain_caption
 from schemas.settings import SamArchitecture, load_settings
 
 SMALL_SAM = SamArchitecture(
@@ -84,7 +83,7 @@ class Oracle:
         self.names = names
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        assert list(texts) == [plain_caption(i) for i in range(len(CATEGORIES))]
+        assert list(texts) == [plain_caption(name) for name in CATEGORIES]
         return np.eye(len(CATEGORIES), dtype=np.float32)
 
     def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -12,9 +12,10 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from foundation.cross_attention import CrossAttentionCapture
 from miniature import train_autoencoder, train_clip, train_unet
-from miniature.single_pool import FIRST_TRAINING_SEED, crop_pool, single_pool, square_around
+from miniature.regions import square_around
+from miniature.single_pool import crop_pool, single_pool
 from miniature.tokenizer import caption_tokenizer
-from miniature.world import CATEGORIES, COLOURS, draw_scene, draw_single
+from miniature.world import CATEGORIES, COLOURS, FIRST_TRAINING_SEED, draw_scene, draw_single
 
 PICTURES = 44
 

@@ -1,4 +1,4 @@
-"""What is to be named in a scene: its things and stuff with their masks, and crops of things."""
+"""What is to be named in a scene: its things and its kinds of stuff, with their masks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from miniature.single_pool import square_around
 from miniature.world import CATEGORIES, Scene
 
 LEAST_AREA = 40  # visible pixels: slivers behind other things are not asked for
@@ -31,6 +30,20 @@ def regions(scene: Scene) -> list[Named]:
     """The kinds of stuff and the things of a scene, slivers left out."""
     stuff = [Named(kind, scene.labels == CATEGORIES.index(kind)) for kind in scene.stuff]
     return [one for one in stuff if one.mask.sum() >= LEAST_AREA] + things(scene)
+
+
+def square_around(mask: NDArray[np.bool_], margin: float = 0.12) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a square that holds the mask (H, W) with a margin on each side,
+    a fraction of its longer extent; pushed inside the picture, and no larger than that.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    extent = max(np.ptp(rows), np.ptp(columns)) + 1
+    side = min(round(extent * (1 + 2 * margin)), *mask.shape)
+    top, left = (
+        int(np.clip((line[0] + line[-1] + 1 - side) // 2, 0, limit - side))
+        for line, limit in ((rows, mask.shape[0]), (columns, mask.shape[1]))
+    )
+    return left, top, left + side, top + side
 
 
 def square_crop(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
