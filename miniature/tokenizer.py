@@ -4,7 +4,10 @@ captions one token.
 
 from __future__ import annotations
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from collections import Counter
+from itertools import pairwise
+
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from miniature.world import CATEGORIES, COLOURS
@@ -15,22 +18,11 @@ _START, _END = "<|startoftext|>", "<|endoftext|>"
 
 
 def caption_tokenizer() -> CLIPTokenizer:
-    """Build the tokenizer; words it does not know fall apart into their letters."""
-    words = sorted({*CATEGORIES, *COLOURS, *_FRAME_WORDS})
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.normalizer = normalizers.Lowercase()
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    bpe.decoder = decoders.BPEDecoder(suffix="</w>")
-    trainer = trainers.BpeTrainer(
-        vocab_size=4096,
-        min_frequency=1,
-        end_of_word_suffix="</w>",
-        initial_alphabet=[],
-        show_progress=False,
-    )
-    bpe.train_from_iterator([word for word in words for _ in range(2)], trainer)
-    state = bpe.to_str()
-    merges = _merges_of(state)
+    """Build the tokenizer; words it does not know fall apart into their letters.
+
+    It is the same at every call, so that training can be resumed.
+    """
+    merges = _merges(sorted({*CATEGORIES, *COLOURS, *_FRAME_WORDS}))
     # Like the original CLIP: all bytes, then all bytes that end a word, then one token a merge.
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*letters, *(letter + "</w>" for letter in letters)]
@@ -41,8 +33,24 @@ def caption_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
 
 
-def _merges_of(state: str) -> list[tuple[str, str]]:
-    import json
+def _merges(words: list[str]) -> list[tuple[str, str]]:
+    """Byte-pair encoding until every word is one token: always the pair that is most frequent and,
+    of equally frequent ones, last in the alphabet (the tokenizers library breaks ties at random).
+    """
+    cut = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    merges = []
+    while pairs := Counter(pair for tokens in cut for pair in pairwise(tokens)):
+        best = max(pairs, key=lambda pair: (pairs[pair], pair))
+        merges.append(best)
+        cut = [_merged(tokens, best) for tokens in cut]
+    return merges
 
-    pairs = json.loads(state)["model"]["merges"]
-    return [(left, right) for left, right in pairs]
+
+def _merged(tokens: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for token in tokens:
+        if merged and (merged[-1], token) == pair:
+            merged[-1] += token
+        else:
+            merged.append(token)
+    return merged

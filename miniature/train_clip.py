@@ -134,7 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--start", type=Path, help="folder of trained weights to go on from")
     options = parser.parse_args(arguments)
     settings = settings_of(options)
-    tokenizer = caption_tokenizer()
+    tokenizer = (
+        CLIPTokenizer.from_pretrained(options.start) if options.start else caption_tokenizer()
+    )
     # Written-out attention: the fused kernel is several times slower to train in bf16 on a CPU.
     model = CLIPModel._from_config(clip_config(tokenizer), attn_implementation="eager")
     if options.start:

@@ -49,6 +49,15 @@ def test_every_word_of_a_caption_is_one_token_and_strange_words_are_letters() ->
     assert len(tokenizer.tokenize("zeppelin")) > 1
 
 
+def test_the_tokenizer_is_the_same_at_every_call_and_stays_that_of_the_weights(
+    trained: Path,
+) -> None:
+    vocabulary = caption_tokenizer().get_vocab()
+    assert caption_tokenizer().get_vocab() == vocabulary
+    for folder in ("clip", "clip-on"):
+        assert CLIPTokenizer.from_pretrained(trained / folder).get_vocab() == vocabulary
+
+
 def test_the_pool_repeats_pictures_of_training_seeds(trained: Path) -> None:
     pool = single_pool(trained / "pool.npz", PICTURES)
     assert len(pool.images) == PICTURES
