@@ -65,7 +65,8 @@ def measure_generator(arguments: argparse.Namespace, stack: ModelStack) -> tuple
 def measure_sam(arguments: argparse.Namespace, stack: ModelStack) -> tuple[Measured, Sheet]:
     """Score the stack's SAM on fresh scenes."""
     sam = load_sam(stack.settings.models.segmenter, stack.path("segmenter")).to(stack.device)
-    return sam_gates(sam, scenes=arguments.scenes), lambda: sam_sheet(stack.segmenter)
+    measured = sam_gates(sam, scenes=arguments.scenes, grid=stack.settings.proposals.grid)
+    return measured, lambda: sam_sheet(stack.segmenter)
 
 
 def measure_features(arguments: argparse.Namespace, stack: ModelStack) -> tuple[Measured, Sheet]:

@@ -21,7 +21,6 @@ from miniature.world import (
 )
 
 _POINTS = 3  # single points tried on each thing
-_GRID = 12
 _GOOD = 0.8
 
 
@@ -48,8 +47,10 @@ class SamScores:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def score_sam(sam: Sam, *, scenes: int = 60, seed: int = FIRST_UNSEEN_SEED) -> SamScores:
-    """Score on fresh scenes of 128 pixels and single pictures of 64."""
+def score_sam(
+    sam: Sam, *, scenes: int = 60, grid: int = 12, seed: int = FIRST_UNSEEN_SEED
+) -> SamScores:
+    """Score on fresh scenes of 128 pixels, with `grid` points a side, and single pictures of 64."""
     segmenter = SamSegmenter(sam)
     rng = np.random.default_rng(seed)
     rows: list[tuple[str, float, float, float]] = []  # group, own choice, best, predicted
@@ -57,7 +58,7 @@ def score_sam(sam: Sam, *, scenes: int = 60, seed: int = FIRST_UNSEEN_SEED) -> S
     for number in range(scenes):
         scene = draw_scene(seed + number)
         rows += _score_points(segmenter, scene, rng)
-        found += _score_grid(segmenter, scene)
+        found += _score_grid(segmenter, scene, grid)
     singles = {
         group: np.mean(
             [_score_single(segmenter, seed + i, name, rng) for name in group for i in range(8)]
@@ -123,10 +124,10 @@ def _score_points(
     return rows
 
 
-def _score_grid(segmenter: SamSegmenter, scene: Scene) -> list[bool]:
+def _score_grid(segmenter: SamSegmenter, scene: Scene, grid: int) -> list[bool]:
     """Whether each thing has a proposal of high IoU among all masks of a grid of points."""
     height, width = scene.labels.shape
-    ys, xs = ((np.arange(_GRID) + 0.5) * side / _GRID - 0.5 for side in (height, width))
+    ys, xs = ((np.arange(grid) + 0.5) * side / grid - 0.5 for side in (height, width))
     points = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 1, 2)
     embedding = segmenter.embed(scene.image)
     found = segmenter.predict(embedding, points)

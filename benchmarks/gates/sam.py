@@ -29,9 +29,9 @@ _COLOURS: tuple[Colour, ...] = (
 )  # one a thing: a scene has at most five
 
 
-def sam_gates(sam: Sam, *, scenes: int = 100) -> Measured:
-    """All gates of SAM, with what else its scores hold."""
-    scores = score_sam(sam, scenes=scenes)
+def sam_gates(sam: Sam, *, scenes: int = 100, grid: int = 16) -> Measured:
+    """All gates of SAM, with what else its scores hold; grid: proposal points a side."""
+    scores = score_sam(sam, scenes=scenes, grid=grid)
     gates = (
         Gate("sam", "IoU of own choice, familiar", scores.familiar, 0.80),
         Gate("sam", "IoU of own choice, novel", scores.novel, 0.70),
