@@ -12,7 +12,7 @@ from bank_builder.output_folder import Existing, check_output, clear_bank, read_
 from bank_builder.plan import check_known, settle_plan
 from bank_builder.progress import Progress, Tally
 from bank_builder.report import BuildReport, describe_bank
-from bank_builder.shard_work import work_shard
+from bank_builder.shard_work import work_shards
 from bank_builder.work_list import WorkList, list_work, shard_statuses
 from schemas.bank import Bank
 from schemas.errors import BuildFailed
@@ -166,9 +166,10 @@ def _make(task: _Task, work: WorkList, stack: BuildModels, tally: Tally) -> list
         tally.add(row.status for row in rows)
         tally.tell("references", rows[0].category)
 
-    made = list(work.finished)
-    for spec in work.to_do:
-        made.append(work_shard(task.out, spec, stack, task.settings, on_batch))
+    shards = work_shards(
+        task.out, work.to_do, stack, task.settings, on_batch, on_restart=tally.take_back
+    )
+    made = [*work.finished, *shards]
     if tally.all_failed:
         path = shard_folder(task.out, made[0]) / made[0].images.name
         raise BuildFailed(

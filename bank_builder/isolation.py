@@ -12,20 +12,40 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class BatchTooLarge(Exception):
+    """The memory did not suffice for a batch; a smaller one may fit."""
+
+
 def together_or_alone(
-    work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]
+    work: Callable[[Sequence[Item]], Sequence[Result]],
+    items: Sequence[Item],
+    *,
+    divisible: bool = False,
 ) -> list[Result | Exception]:
     """The results of `work` on all items together or, if it raises, on each item alone.
+
+    Args:
+        work: gives one result an item.
+        items: what to work on.
+        divisible: whether the batch that the items come from can be made smaller. Running out of
+            memory is then no item's fault.
 
     Returns:
         One entry an item: its result, or the exception that it raised alone. What is no
         `Exception` (an interrupt) passes through.
+
+    Raises:
+        BatchTooLarge: `work` ran out of memory, and the batch is divisible.
     """
     if not items:
         return []
     try:
         return list(work(items))
     except Exception as error:  # a model library may raise anything; it becomes the item's result
+        from foundation.memory import is_out_of_memory
+
+        if divisible and is_out_of_memory(error):
+            raise BatchTooLarge(str(error)) from error
         if len(items) == 1:
             return [error]
         logger.warning("a batch of %d failed and is done one by one: %s", len(items), error)

@@ -73,6 +73,19 @@ class BuildModels(Protocol):
         """Makes their patch tokens; ModelError if it is missing."""
         ...
 
+    @property
+    def works_ahead(self) -> bool:
+        """Whether the next pictures may be made while the last ones are looked at."""
+        ...
+
+    def batch_that_fits(self, most: int) -> int:
+        """The largest batch of at most `most` pictures that the memory suffices for."""
+        ...
+
+    def activate(self, role: str) -> None:
+        """Says which model is needed next, so that it can have the memory if that is short."""
+        ...
+
     def fingerprints(self) -> dict[str, ModelRecord]:
         """Name, licence and fingerprint of every model, by role; ModelError if one is missing."""
         ...

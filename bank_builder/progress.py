@@ -44,6 +44,10 @@ class Tally:
         """Counts images."""
         self._counts.update(statuses)
 
+    def take_back(self, statuses: Iterable[str]) -> None:
+        """Forgets images that were counted and are made anew."""
+        self._counts.subtract(statuses)
+
     @property
     def all_failed(self) -> bool:
         """Whether not one image could be made."""

@@ -1,14 +1,20 @@
-"""One shard's work: its images in batches that never cross it, written when all are there."""
+"""The shards of a build: images in batches that never cross a shard, written when all are there."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.isolation import failure_reason, together_or_alone
+from bank_builder.ahead import ahead
+from bank_builder.isolation import BatchTooLarge, failure_reason, together_or_alone
 from bank_builder.models import BuildModels, PatchExtractor
 from bank_builder.prompts import category_prompt
 from bank_builder.reference import (
@@ -27,90 +33,159 @@ from schemas.settings import Settings
 from schemas.shards import ShardRecord, ShardSpec, ShardWriter
 from schemas.tables import ReferenceRow
 
+logger = logging.getLogger(__name__)
+
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
-def work_shard(
+@dataclass(frozen=True)
+class _Batch:
+    """Pictures that were made together, or what each of them raised; seconds: how long it took."""
+
+    origins: Sequence[Origin]
+    pictures: Sequence[GeneratedImage | Exception]
+    seconds: float
+
+
+def work_shards(
     bank: Path,
-    spec: ShardSpec,
+    specs: Sequence[ShardSpec],
     models: BuildModels,
     settings: Settings,
     on_batch: Callable[[Sequence[ReferenceRow]], None],
-) -> ShardRecord:
-    """Makes the images of one shard and publishes it; `on_batch` sees the rows of every batch.
+    on_restart: Callable[[Sequence[str]], None],
+) -> Iterator[ShardRecord]:
+    """Makes the images of shards, in turn, and publishes each when it is complete.
 
     A model that fails on a batch is given its images one by one, so that one bad image costs only
-    itself: its row has the status "failed" and the error as its reason. Only one batch is in memory
-    at a time. Whatever else is raised (an interrupt, a full disk, missing weights) passes through,
-    and nothing of the shard remains.
+    itself: its row has the status "failed" and the error as its reason. Where the memory does not
+    suffice for a batch, the shard is begun anew with batches of half the size. Three batches at
+    most are in memory at a time. Whatever else is raised (an interrupt, a full disk, missing
+    weights) passes through, and nothing of an unfinished shard remains.
+
+    Args:
+        on_batch: is given the rows of every batch.
+        on_restart: is given the statuses of the rows that are made anew.
     """
-    clock = StageClock()
-    batch_size = settings.generation.batch_size
-    with ShardWriter(bank, spec, dimension=models.features.dimension) as writer:
-        for rows in reference_rows(spec, models, settings, clock):
-            with clock.stage("write"):
-                for row in rows:
-                    writer.add(row)
-            on_batch(rows)
-        return writer.finish(
-            batch_size=batch_size, device=str(models.device), seconds=clock.seconds
-        )
+    left = list(specs)
+    size = models.batch_that_fits(settings.generation.batch_size) if left else 1
+    while left:
+        try:
+            works = _work(bank, tuple(left), models, settings, size, on_batch, on_restart)
+            for record in works:
+                del left[0]
+                yield record
+        except BatchTooLarge as error:
+            size = max(1, size // 2)
+            logger.warning("no memory left; going on with batches of %d: %s", size, error)
 
 
-def reference_rows(
-    spec: ShardSpec, models: BuildModels, settings: Settings, clock: StageClock
-) -> Iterator[list[ReferenceRow]]:
-    """The rows of a shard in the order of their numbers, one list a batch."""
-    generation = settings.generation
-    prompt = category_prompt(spec.category, generation.template, generation.no_article)
-    for first in range(spec.start, spec.stop, generation.batch_size):
-        numbers = range(first, min(first + generation.batch_size, spec.stop))
-        origins = [
-            Origin(
-                category_id=spec.category_id,
-                category=spec.category,
-                number=number,
-                source=spec.source,
-                prompt=prompt.text,
-                seed=image_seed(generation.seed, spec.category, number),
-            )
-            for number in numbers
-        ]
-        yield _batch_rows(prompt, origins, models, settings, clock)
-
-
-def _batch_rows(
-    prompt: Prompt,
-    origins: Sequence[Origin],
+def _work(
+    bank: Path,
+    specs: Sequence[ShardSpec],
     models: BuildModels,
     settings: Settings,
-    clock: StageClock,
-) -> list[ReferenceRow]:
+    size: int,
+    on_batch: Callable[[Sequence[ReferenceRow]], None],
+    on_restart: Callable[[Sequence[str]], None],
+) -> Iterator[ShardRecord]:
+    pictures = (batch for spec in specs for batch in _generated(spec, models, settings, size))
+    made: AbstractContextManager[Iterator[_Batch]] = (
+        ahead(pictures) if models.works_ahead else nullcontext(pictures)
+    )
+    with made as coming:
+        for spec in specs:
+            number = -(-(spec.stop - spec.start) // size)
+            batches = islice(coming, number)
+            yield _shard(bank, spec, batches, models, settings, size, on_batch, on_restart)
+
+
+def _shard(
+    bank: Path,
+    spec: ShardSpec,
+    batches: Iterator[_Batch],
+    models: BuildModels,
+    settings: Settings,
+    size: int,
+    on_batch: Callable[[Sequence[ReferenceRow]], None],
+    on_restart: Callable[[Sequence[str]], None],
+) -> ShardRecord:
+    clock = StageClock()
+    counted: list[str] = []
+    with ShardWriter(bank, spec, dimension=models.features.dimension) as writer:
+        try:
+            for batch in batches:
+                clock.add("generate", batch.seconds)
+                rows = _rows(batch, models, settings, clock, size > 1)
+                with clock.stage("write"):
+                    for row in rows:
+                        writer.add(row)
+                counted += [row.status for row in rows]
+                on_batch(rows)
+        except BatchTooLarge:
+            on_restart(counted)
+            raise
+        return writer.finish(batch_size=size, device=str(models.device), seconds=clock.seconds)
+
+
+def _generated(
+    spec: ShardSpec, models: BuildModels, settings: Settings, size: int
+) -> Iterator[_Batch]:
+    """A shard's pictures in the order of their numbers, `size` at a time."""
+    generation = settings.generation
+    prompt = category_prompt(spec.category, generation.template, generation.no_article)
     # Asked for here, so that weights that are missing end the build instead of failing images.
-    generator, segmenter, extractor = models.text_to_image, models.segmenter, models.features
+    generator = models.text_to_image
 
     def generate(some: Sequence[Origin]) -> list[GeneratedImage]:
-        return generator.generate([prompt] * len(some), [origin.seed for origin in some])
+        seeds = [origin.seed for origin in some]
+        return generator.generate([prompt] * len(some), seeds)
+
+    for first in range(spec.start, spec.stop, size):
+        numbers = range(first, min(first + size, spec.stop))
+        origins = [_origin(spec, number, prompt, generation.seed) for number in numbers]
+        models.activate("text_to_image")
+        started = time.perf_counter()
+        pictures = together_or_alone(generate, origins, divisible=size > 1)
+        yield _Batch(origins, pictures, time.perf_counter() - started)
+
+
+def _origin(spec: ShardSpec, number: int, prompt: Prompt, seed: int) -> Origin:
+    return Origin(
+        category_id=spec.category_id,
+        category=spec.category,
+        number=number,
+        source=spec.source,
+        prompt=prompt.text,
+        seed=image_seed(seed, spec.category, number),
+    )
+
+
+def _rows(
+    batch: _Batch, models: BuildModels, settings: Settings, clock: StageClock, divisible: bool
+) -> list[ReferenceRow]:
+    """The rows of a batch, in the order of their numbers."""
+    segmenter, extractor = models.segmenter, models.features
 
     def look(some: Sequence[GeneratedImage]) -> list[Examined]:
         return [examine(generated, segmenter, settings, clock) for generated in some]
 
     rows: list[ReferenceRow] = []
     seen: list[tuple[Origin, Examined]] = []
-    with clock.stage("generate"):
-        pictures = together_or_alone(generate, origins)
-    for origin, picture in zip(origins, pictures, strict=True):
+    models.activate("segmenter")
+    for origin, picture in zip(batch.origins, batch.pictures, strict=True):
         if isinstance(picture, Exception):
             rows.append(failed_row(origin, failure_reason("generating", picture)))
             continue
-        (examined,) = together_or_alone(look, [picture])
+        (examined,) = together_or_alone(look, [picture], divisible=divisible)
         if isinstance(examined, Exception):
             rows.append(failed_row(origin, failure_reason("segmenting", examined), picture))
         else:
             seen.append((origin, examined))
+    models.activate("features")
     with clock.stage("pool"):
-        regions = _pool([one for _, one in seen], extractor, settings)
+        regions = _pool([one for _, one in seen], extractor, settings, divisible)
     with clock.stage("write"):
         for (origin, examined), features in zip(seen, regions, strict=True):
             if isinstance(features, Exception):
@@ -122,7 +197,7 @@ def _batch_rows(
 
 
 def _pool(
-    examined: Sequence[Examined], extractor: PatchExtractor, settings: Settings
+    examined: Sequence[Examined], extractor: PatchExtractor, settings: Settings, divisible: bool
 ) -> list[RegionFeatures | Exception]:
     """The features of every image that has a mask, also a rejected one: a person may accept it."""
     min_area = settings.reference.min_area
@@ -137,7 +212,8 @@ def _pool(
         masks = [mask for _, _, mask in some]
         return [pool_reference(*pair, min_area) for pair in zip(tokens, masks, strict=True)]
 
+    pooled = together_or_alone(pool, masked, divisible=divisible)
     features: list[RegionFeatures | Exception] = [RegionFeatures() for _ in examined]
-    for (index, _, _), found in zip(masked, together_or_alone(pool, masked), strict=True):
+    for (index, _, _), found in zip(masked, pooled, strict=True):
         features[index] = found
     return features

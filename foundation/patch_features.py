@@ -46,6 +46,10 @@ class PatchFeatures:
         """Length d of a token."""
         return int(self._model.config.hidden_size)
 
+    def to(self, device: torch.device) -> None:
+        """Moves the model."""
+        self._model.to(device)
+
     def grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """(gh, gw): how many patches an image of (height, width) is cut into.
 

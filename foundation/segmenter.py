@@ -11,6 +11,7 @@ from PIL import Image
 from segment_anything.modeling import Sam
 from torch.nn import functional as F
 
+from foundation.point_decoder import PointDecoder
 from schemas.errors import ImageError, UsageError
 
 # Pixels of float32 logits that are resized at a time: 256 MB.
@@ -52,14 +53,27 @@ class SamSegmenter:
     Args:
         sam: a Sam in evaluation mode on its device.
         points_per_batch: prompts that go through the mask decoder at a time.
+        encoder_dtype: what the image encoder computes in where it may; its weights stay float32,
+            as do the decoder and all results.
     """
 
-    def __init__(self, sam: Sam, points_per_batch: int = 64) -> None:
+    def __init__(
+        self,
+        sam: Sam,
+        points_per_batch: int = 64,
+        encoder_dtype: torch.dtype = torch.float32,
+    ) -> None:
         self._sam = sam
+        self._encoder_dtype = encoder_dtype
+        self._decoder = PointDecoder(sam.mask_decoder)
         self._points_per_batch = points_per_batch
         self._side: int = sam.image_encoder.img_size
         self._low_side: int = sam.prompt_encoder.mask_input_size[0]
         self._factor = self._side // self._low_side
+
+    def to(self, device: torch.device) -> None:
+        """Moves the model; embeddings that were made before stay where they are."""
+        self._sam.to(device)
 
     @torch.no_grad()
     def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
@@ -77,7 +91,9 @@ class SamSegmenter:
         input_size = _scaled_size(original_size, self._side)
         resized = Image.fromarray(image).resize(input_size[::-1], Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].to(self._sam.device)
-        features = self._sam.image_encoder(self._sam.preprocess(pixels))
+        half = self._encoder_dtype != torch.float32
+        with torch.autocast(pixels.device.type, self._encoder_dtype, enabled=half):
+            features = self._sam.image_encoder(self._sam.preprocess(pixels)).float()
         logit_size = (-(-input_size[0] // self._factor), -(-input_size[1] // self._factor))
         return ImageEmbedding(features, original_size, input_size, logit_size)
 
@@ -137,13 +153,8 @@ class SamSegmenter:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         labels = torch.ones(points.shape[:2], dtype=torch.int32, device=points.device)
         sparse, dense = self._sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
-        logits, predicted_iou = self._sam.mask_decoder(
-            image_embeddings=embedding.features,
-            image_pe=self._sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=True,
-        )
+        position = self._sam.prompt_encoder.get_dense_pe()
+        logits, predicted_iou = self._decoder(embedding.features, position, sparse, dense)
         # A copy, so that the padding's memory is not kept.
         return logits[:, :, :rows, :columns].contiguous(), predicted_iou
 

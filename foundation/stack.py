@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import gc
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from foundation.memory import (
+    give_back,
+    half_precision,
+    is_out_of_memory,
+    largest_that_fits,
+)
 from foundation.model_files import fingerprint, resolve
 from schemas.errors import ModelError, RimError, UsageError
 from schemas.records import ModelRecord
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from foundation.text_image import ClipScorer
     from foundation.text_to_image import DiffusersTextToImage
 
+logger = logging.getLogger(__name__)
+
 ROLES: tuple[str, ...] = tuple(Models.model_fields)
 
 _Model = TypeVar("_Model")
@@ -29,7 +37,9 @@ _Model = TypeVar("_Model")
 class ModelStack:
     """Text-to-image, segmenter, patch features and text-image scores, as the settings name them.
 
-    All models compute in float32, except that on a GPU the text-to-image model runs in float16.
+    All models compute in float32, except that on a GPU the text-to-image model and SAM's image
+    encoder run in half precision (`memory.half_precision`). Patch features are compared across
+    machines and stay in float32 everywhere.
 
     Args:
         settings: of a preset or a bank.
@@ -46,6 +56,7 @@ class ModelStack:
         self.offline = offline
         self._loaded: dict[str, Any] = {}
         self._records: dict[str, ModelRecord] = {}
+        self._one_at_a_time = False
 
     @property
     def text_to_image(self) -> DiffusersTextToImage:
@@ -66,6 +77,64 @@ class ModelStack:
     def text_image(self) -> ClipScorer:
         """Compares texts and images; see `foundation.text_image`. ModelError if it is missing."""
         return self._get("text_image", self._load_text_image)
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether one model may run while another's results are looked at: on a GPU that holds them
+        all. On a CPU they would only take each other's cores.
+        """
+        return self.device.type == "cuda" and not self._one_at_a_time
+
+    def batch_that_fits(self, most: int) -> int:
+        """The largest batch of pictures, at most `most`, that can be made on a GPU; found by trial.
+
+        A trial is one denoising step with decoding, which takes as much memory as all the steps.
+        If not even one picture can be made beside the other models, from now on they share the
+        GPU: each has it to itself while it is active, and waits in the machine's memory meanwhile.
+        On a CPU nothing is tried; the machine swaps before it runs out.
+
+        Raises:
+            ModelError: the memory does not suffice for one picture.
+        """
+        if self.device.type == "cpu":
+            return most
+        size = self._try_batches(most)
+        if size is None:
+            self._one_at_a_time = True
+            self.activate("text_to_image")
+            size = self._try_batches(most)
+        if size is None:
+            raise ModelError(
+                f"models.text_to_image: one picture of {self.settings.generation.width} x "
+                f"{self.settings.generation.height} does not fit into the memory of {self.device}; "
+                "use a smaller preset (--preset fast), smaller pictures "
+                "(--set generation.height=384 --set generation.width=384) or --device cpu"
+            )
+        if size < most or self._one_at_a_time:
+            how = "one model at a time" if self._one_at_a_time else "all models at once"
+            logger.info("memory for batches of %d of %d, %s on %s", size, most, how, self.device)
+        return size
+
+    def _try_batches(self, most: int) -> int | None:
+        from foundation.text_to_image import Prompt
+
+        trial = self.text_to_image.shortened(1)
+        prompt = Prompt("a photo of a cat", 13, 16)
+
+        def make(count: int) -> None:
+            trial.generate([prompt] * count, list(range(count)))
+
+        size = largest_that_fits(make, most)
+        give_back()
+        return size
+
+    def activate(self, role: str) -> None:
+        """Gives a model the device to itself, if they were found to have to share it."""
+        if not self._one_at_a_time:
+            return
+        model = getattr(self, role)
+        self._clear_device(keep=role)
+        model.to(self.device)
 
     def path(self, role: str) -> Path:
         """Where a role's files are, downloaded first if need be and allowed.
@@ -98,9 +167,7 @@ class ModelStack:
         """
         self._source(role)
         if self._loaded.pop(role, None) is not None:
-            gc.collect()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            give_back()
 
     def _source(self, role: str) -> ModelSource:
         if role not in ROLES:
@@ -112,7 +179,7 @@ class ModelStack:
         if role not in self._loaded:
             path = self.path(role)
             try:
-                self._loaded[role] = load(path)
+                self._loaded[role] = self._load(load, path)
             except RimError:
                 raise
             except Exception as error:  # every model library has errors of its own
@@ -124,6 +191,23 @@ class ModelStack:
         model: _Model = self._loaded[role]
         return model
 
+    def _load(self, load: Callable[[Path], _Model], path: Path) -> _Model:
+        """Loads a model, if need be in place of the others on the device."""
+        try:
+            return load(path)
+        except Exception as error:
+            if not (is_out_of_memory(error) and self._loaded):
+                raise
+        self._one_at_a_time = True
+        self._clear_device()
+        return load(path)
+
+    def _clear_device(self, keep: str | None = None) -> None:
+        for role, model in self._loaded.items():
+            if role != keep:
+                model.to(torch.device("cpu"))
+        give_back()
+
     def _load_text_to_image(self, path: Path) -> DiffusersTextToImage:
         from diffusers.utils import logging
         from transformers.utils import logging as transformers_logging
@@ -133,8 +217,7 @@ class ModelStack:
 
         logging.disable_progress_bar()
         transformers_logging.disable_progress_bar()
-        dtype = torch.float16 if self.device.type == "cuda" else torch.float32
-        pipeline = load_pipeline(path, self.device, dtype)
+        pipeline = load_pipeline(path, self.device, half_precision(self.device))
         generation = self.settings.generation
         return DiffusersTextToImage(
             pipeline,
@@ -149,7 +232,8 @@ class ModelStack:
         from foundation.segmenter import SamSegmenter
 
         sam = load_sam(self.settings.models.segmenter, path).to(self.device)
-        return SamSegmenter(sam, self.settings.proposals.points_per_batch)
+        points = self.settings.proposals.points_per_batch
+        return SamSegmenter(sam, points, half_precision(self.device))
 
     def _load_features(self, path: Path) -> PatchFeatures:
         from transformers import AutoModel

@@ -40,6 +40,10 @@ class ClipScorer:
         """Length d of an embedding."""
         return int(self._model.config.projection_dim)
 
+    def to(self, device: torch.device) -> None:
+        """Moves the model."""
+        self._model.to(device)
+
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """float32 (n, d), L2-normalised. A text beyond the encoder's length is cut off there."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ModelError, SettingsError, UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,16 @@ class DiffusersTextToImage:
             GeneratedImage(image, map_, bool(flag))
             for image, map_, flag in zip(images, attention, flags, strict=True)
         ]
+
+    def shortened(self, steps: int) -> DiffusersTextToImage:
+        """The same pipeline with another number of steps, for trials of time and memory."""
+        return DiffusersTextToImage(
+            self._pipeline, steps, self._guidance_scale, self._height, self._width
+        )
+
+    def to(self, device: torch.device) -> None:
+        """Moves the pipeline's models."""
+        self._pipeline.to(device)
 
     def _token_indices(self, prompt: Prompt) -> list[int]:
         """As `category_token_indices`; an XL pipeline's two text encoders must agree on it.

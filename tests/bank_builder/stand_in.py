@@ -155,13 +155,27 @@ class StandInExtractor:
 
 @dataclass
 class StandInStack:
-    """All models of a build; `weights` stands for the files they were loaded from."""
+    """All models of a build; `weights` stands for the files they were loaded from.
+
+    fits: the largest batch. activated: the roles that were asked for in turn.
+    """
 
     text_to_image: StandInPainter = field(default_factory=StandInPainter)
     segmenter: StandInSegmenter = field(default_factory=StandInSegmenter)
     features: StandInExtractor = field(default_factory=StandInExtractor)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     weights: str = "0" * 64
+    works_ahead: bool = False
+    fits: int = 1000
+    activated: list[str] = field(default_factory=list)
+
+    def batch_that_fits(self, most: int) -> int:
+        """At most `fits`."""
+        return min(most, self.fits)
+
+    def activate(self, role: str) -> None:
+        """Notes the role."""
+        self.activated.append(role)
 
     def fingerprints(self) -> dict[str, ModelRecord]:
         """One record for each role."""

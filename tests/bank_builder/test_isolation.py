@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+import torch
 
-from bank_builder.isolation import failure_reason, together_or_alone
+from bank_builder.isolation import BatchTooLarge, failure_reason, together_or_alone
 
 
 class Inverter:
@@ -62,3 +63,20 @@ def test_an_interrupt_passes_through() -> None:
 def test_a_reason_is_one_line() -> None:
     assert failure_reason("generating", ValueError("a\nb")) == "generating failed: ValueError: a"
     assert failure_reason("generating", MemoryError()) == "generating failed: MemoryError"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        MemoryError(),
+    ],
+)
+def test_running_out_of_memory_is_the_batchs_fault_if_it_can_be_smaller(error: Exception) -> None:
+    def work(items: Sequence[int]) -> list[int]:
+        raise error
+
+    with pytest.raises(BatchTooLarge):
+        together_or_alone(work, [1], divisible=True)
+    assert together_or_alone(work, [1]) == [error]
