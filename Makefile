@@ -28,6 +28,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.speed.proposals
+	$(BIN)/python -m benchmarks.speed.capture
+	$(BIN)/python -m benchmarks.speed.build --set generation.steps=20
 
 stress: $(STAMP)
 	$(BIN)/python -m pytest -m stress

@@ -50,13 +50,3 @@ def give_back() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def half_precision(device: torch.device) -> torch.dtype:
-    """The type that a device computes fast with: bfloat16 on a GPU that has it in hardware, which
-    cannot overflow where float32 does not, float16 on an older one, float32 on a CPU.
-    """
-    if device.type != "cuda":
-        return torch.float32
-    native = torch.cuda.get_device_capability(device)[0] >= 8
-    return torch.bfloat16 if native else torch.float16

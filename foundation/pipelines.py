@@ -22,8 +22,8 @@ _ADVICE = (
 )
 
 
-def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    """The diffusers pipeline in a folder, on its device.
+def load_pipeline(folder: Path, device: torch.device) -> Any:
+    """The diffusers pipeline in a folder, in float32 on its device.
 
     The class is looked up by its name among the supported ones, so that nothing else that the
     folder may name is ever loaded or run.
@@ -31,7 +31,6 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Any
     Args:
         folder: as `save_pretrained` writes it, weights in safetensors.
         device: where it shall run.
-        dtype: of its weights.
 
     Raises:
         ModelError: the folder is no pipeline, or one of another kind.
@@ -47,7 +46,7 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Any
     # An installed watermarking library would otherwise change what an XL pipeline draws.
     options = {"add_watermarker": False} if name == "StableDiffusionXLPipeline" else {}
     pipeline = getattr(diffusers, name).from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, local_files_only=True, **options
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options
     )
     return pipeline.to(device)
 

@@ -42,7 +42,7 @@ class PointDecoder:
             features: (1, c, h, w) of the image.
             position: (1, c, h, w), the encoding of every pixel's position.
             sparse: (P, n, c), the prompts' tokens.
-            dense: (1 or P, c, h, w), what prompts add to every pixel; for points all alike.
+            dense: (1, c, h, w), what prompts add to every pixel; for points it is always the same.
 
         Returns:
             float32 logits (P, 3, 4h, 4w), above 0 = mask, and predicted IoU (P, 3).
@@ -51,7 +51,7 @@ class PointDecoder:
         own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
         height, width = features.shape[-2:]
-        pixels = (features + dense[:1]).flatten(2).transpose(1, 2)
+        pixels = (features + dense).flatten(2).transpose(1, 2)
         tokens, pixels = self._attend(tokens, pixels, position.flatten(2).transpose(1, 2))
         of_masks = tokens[:, 2 : len(own)].unbind(1)
         networks = decoder.output_hypernetworks_mlps[1:]
@@ -168,10 +168,13 @@ def _times(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
 
 def _heads(projected: torch.Tensor, heads: int) -> torch.Tensor:
     """(P, t, heads * size) to (P, heads, t, size)."""
-    return projected.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return projected.view(*projected.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def _upscaled(convolution: Any, pixels: torch.Tensor) -> torch.Tensor:
     """(P, n, 4 * out): the four sub-pixels of each of n pixels (P, n, c), row by row."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
-    return F.linear(pixels, weight, convolution.bias.repeat(4))
+    finer: torch.Tensor = pixels.reshape(-1, pixels.shape[-1]) @ weight.T
+    # In place: a product with a bias first writes the bias to every row.
+    finer += convolution.bias.repeat(4)
+    return finer.view(*pixels.shape[:-1], -1)

@@ -154,7 +154,7 @@ class SamSegmenter:
         labels = torch.ones(points.shape[:2], dtype=torch.int32, device=points.device)
         sparse, dense = self._sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
         position = self._sam.prompt_encoder.get_dense_pe()
-        logits, predicted_iou = self._decoder(embedding.features, position, sparse, dense)
+        logits, predicted_iou = self._decoder(embedding.features, position, sparse, dense[:1])
         # A copy, so that the padding's memory is not kept.
         return logits[:, :, :rows, :columns].contiguous(), predicted_iou
 

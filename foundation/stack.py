@@ -11,11 +11,11 @@ import torch
 
 from foundation.memory import (
     give_back,
-    half_precision,
     is_out_of_memory,
     largest_that_fits,
 )
 from foundation.model_files import fingerprint, resolve
+from foundation.precision import compute_in, fast_type
 from schemas.errors import ModelError, RimError, UsageError
 from schemas.records import ModelRecord
 from schemas.settings import Models, ModelSource, Settings
@@ -37,9 +37,9 @@ _Model = TypeVar("_Model")
 class ModelStack:
     """Text-to-image, segmenter, patch features and text-image scores, as the settings name them.
 
-    All models compute in float32, except that on a GPU the text-to-image model and SAM's image
-    encoder run in half precision (`memory.half_precision`). Patch features are compared across
-    machines and stay in float32 everywhere.
+    The text-to-image model's UNet and decoder compute in the device's fast type (see `precision`),
+    on a GPU SAM's image encoder too. Patch features are compared across machines and stay in
+    float32, as does all else.
 
     Args:
         settings: of a preset or a bank.
@@ -217,7 +217,10 @@ class ModelStack:
 
         logging.disable_progress_bar()
         transformers_logging.disable_progress_bar()
-        pipeline = load_pipeline(path, self.device, half_precision(self.device))
+        pipeline = load_pipeline(path, self.device)
+        dtype = fast_type(self.device)
+        compute_in(pipeline.unet, dtype)
+        compute_in(pipeline.vae.decoder, dtype)
         generation = self.settings.generation
         return DiffusersTextToImage(
             pipeline,
@@ -233,7 +236,8 @@ class ModelStack:
 
         sam = load_sam(self.settings.models.segmenter, path).to(self.device)
         points = self.settings.proposals.points_per_batch
-        return SamSegmenter(sam, points, half_precision(self.device))
+        dtype = fast_type(self.device) if self.device.type == "cuda" else torch.float32
+        return SamSegmenter(sam, points, dtype)
 
     def _load_features(self, path: Path) -> PatchFeatures:
         from transformers import AutoModel

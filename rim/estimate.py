@@ -10,32 +10,56 @@ from dataclasses import dataclass
 import numpy as np
 
 from bank_builder.build import BuildPreview
+from schemas.errors import ModelError
 from schemas.settings import Settings
 from schemas.vocabulary import Vocabulary
 
 _PROBE_STEPS = 2
+# Of a photo as PNG, where no picture can be made to see: natural pictures take 1.5 to 2.
+_BYTES_PER_PIXEL = 1.75
+_DIMENSION = 1024
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """categories, images: of the whole bank. to_make: images that are not there yet. bytes,
-    seconds: for those.
-    per_image: seconds by stage."""
+    """What there is to make, and what it takes.
+
+    categories, images: of the whole bank. to_make: images that are not there yet. bytes, seconds:
+    for those. per_image: seconds by stage. gpu_bytes: the most GPU memory at once, None on a CPU.
+    missing: why there are no times (seconds None, per_image empty): weights that are not here.
+    """
 
     categories: int
     images: int
     to_make: int
     bytes: int
-    seconds: float
+    seconds: float | None
     per_image: dict[str, float]
+    gpu_bytes: int | None = None
+    missing: str | None = None
 
     def text(self) -> str:
+        """For a person to read."""
+        work = f"{self.to_make} of {self.images} images of {self.categories} categories to make"
+        disk = f"{self.bytes / 1e6:.0f} MB"
+        if self.seconds is None:
+            return f"{work}: about {disk}; no time without the weights; {self.missing}"
         stages = ", ".join(f"{stage} {value:.2f}" for stage, value in self.per_image.items())
+        gpu = f", at most {self.gpu_bytes / 1e9:.1f} GB of GPU memory" if self.gpu_bytes else ""
         return (
-            f"{self.to_make} of {self.images} images of {self.categories} categories to make: "
-            f"about {_duration(self.seconds)} and {self.bytes / 1e6:.0f} MB on this machine "
+            f"{work}: about {_duration(self.seconds)} and {disk} on this machine{gpu} "
             f"(seconds an image: {stages}); nothing was built"
         )
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Of one image. seconds: by stage."""
+
+    seconds: dict[str, float]
+    png_bytes: int
+    dimension: int
+    gpu_bytes: int | None
 
 
 def estimate(
@@ -44,52 +68,79 @@ def estimate(
     preview: BuildPreview,
     *,
     device: str,
-    offline: bool,
 ) -> Estimate:
     """Times a few denoising steps of one batch, one mask and one feature, and scales them up.
 
-    Raises ModelError if weights are missing.
+    Without the weights nothing can be timed: images and disk are estimated all the same, and
+    nothing is downloaded for it.
     """
-    from bank_builder.prompts import category_prompt
-    from foundation.images import encode_png
-    from foundation.stack import ModelStack
-
     generation = settings.generation
-    count = min(generation.batch_size, generation.images_per_category)
-    steps = min(_PROBE_STEPS, generation.steps)
-    short = settings.model_copy(
-        update={"generation": generation.model_copy(update={"steps": steps})}
-    )
-    stack = ModelStack(short, device, offline)
-    name = vocabulary.categories[0].name
-    prompt = category_prompt(name, generation.template, generation.no_article)
-    stack.text_to_image.generate([prompt], [0])  # loads and warms up
-    started = time.perf_counter()
-    made = stack.text_to_image.generate([prompt] * count, list(range(count)))
-    generate = (time.perf_counter() - started) / count * generation.steps / steps
-
-    image = made[0].image
-    centre = np.array([[[image.shape[1] / 2, image.shape[0] / 2]]], np.float32)
-    stack.segmenter.predict(stack.segmenter.embed(image), centre)
-    started = time.perf_counter()
-    stack.segmenter.predict(stack.segmenter.embed(image), centre)
-    segment = time.perf_counter() - started
-    tokens = stack.features.extract([image])[0]
-    started = time.perf_counter()
-    stack.features.extract([image])
-    pool = time.perf_counter() - started
-
-    # A picture, its attention map (about a third of it), two features and one in the index.
-    each = len(encode_png(image)) * 4 // 3 + 3 * 4 * tokens.shape[-1] + 600
-    per_image = {"generate": generate, "segment": segment, "pool": pool}
+    probe, missing = None, None
+    try:
+        probe = _probe(vocabulary.categories[0].name, settings, device)
+    except ModelError as error:
+        missing = str(error)
+    if probe is None:
+        png = int(generation.height * generation.width * _BYTES_PER_PIXEL)
+        probe = _Probe({}, png, _DIMENSION, None)
+    # A picture, its attention map (much smaller), two features and one in the index.
+    each = probe.png_bytes + 4000 + 3 * 4 * probe.dimension + 600
+    total = None if missing else preview.images_to_make * sum(probe.seconds.values())
     return Estimate(
         categories=len(vocabulary.categories),
         images=preview.images,
         to_make=preview.images_to_make,
         bytes=preview.images_to_make * each,
-        seconds=preview.images_to_make * sum(per_image.values()),
-        per_image=per_image,
+        seconds=total,
+        per_image=probe.seconds,
+        gpu_bytes=probe.gpu_bytes,
+        missing=missing,
     )
+
+
+def _probe(name: str, settings: Settings, device: str) -> _Probe:
+    """ModelError if weights are missing."""
+    import torch
+
+    from bank_builder.models import load_models
+    from bank_builder.prompts import category_prompt
+    from foundation.images import encode_png
+    from foundation.stack import ModelStack
+
+    generation = settings.generation
+    steps = min(_PROBE_STEPS, generation.steps)
+    stack = ModelStack(settings, device, offline=True)
+    on_gpu = stack.device.type == "cuda"
+    load_models(stack)
+    count = stack.batch_that_fits(min(generation.batch_size, generation.images_per_category))
+    generator = stack.text_to_image.shortened(steps)
+    prompt = category_prompt(name, generation.template, generation.no_article)
+    seconds = {}
+    stack.activate("text_to_image")
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(stack.device)
+    generator.generate([prompt], [0])  # warms up
+    started = time.perf_counter()
+    made = generator.generate([prompt] * count, list(range(count)))
+    seconds["generate"] = (time.perf_counter() - started) / count * generation.steps / steps
+
+    image = made[0].image
+    centre = np.array([[[image.shape[1] / 2, image.shape[0] / 2]]], np.float32)
+    stack.activate("segmenter")
+    stack.segmenter.predict(stack.segmenter.embed(image), centre).predicted_iou.cpu()
+    started = time.perf_counter()
+    stack.segmenter.predict(stack.segmenter.embed(image), centre).predicted_iou.cpu()
+    seconds["segment"] = time.perf_counter() - started
+    stack.activate("features")
+    tokens = stack.features.extract([image])[0]
+    started = time.perf_counter()
+    stack.features.extract([image])
+    seconds["pool"] = time.perf_counter() - started
+    started = time.perf_counter()
+    png = encode_png(image)
+    seconds["write"] = time.perf_counter() - started
+    peak = torch.cuda.max_memory_allocated(stack.device) if on_gpu else None
+    return _Probe(seconds, len(png), tokens.shape[-1], peak)
 
 
 def _duration(seconds: float) -> str:

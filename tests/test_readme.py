@@ -89,7 +89,7 @@ def test_make_has_the_targets_that_the_documents_name(target: str) -> None:
 def test_full_size_without_weights_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert "rim build voc20 --out bank --preset paper" in README
+    assert "`rim build voc20 --out voc --preset paper --offline`" in README
     monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
     arguments = ["build", "voc20", "--out", str(tmp_path / "bank"), "--preset", "paper"]
     with pytest.raises(SystemExit) as leaving:

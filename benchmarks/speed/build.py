@@ -33,6 +33,7 @@ from benchmarks.speed.command import (
 )
 from benchmarks.speed.stock_references import StockReferences
 from benchmarks.speed.timing import Seconds, in_turns, median
+from foundation.precision import fast_type
 from foundation.stack import ModelStack
 from miniature.world import FAMILIAR
 from schemas.settings import Settings
@@ -130,7 +131,7 @@ def gates_of(work: Work, seconds: Seconds) -> list[Gate]:
     for name, spent in stages.items():
         gates.append(Gate("rim's time", name, spent / sum(seconds[RIM])))
     flops = denoising_flops(work)
-    possible = matrix_product_rate(device, work.stock.pipeline.unet.dtype)
+    possible = matrix_product_rate(device, fast_type(device))
     reached = flops / median(seconds[RIM])
     generating = flops * len(seconds[RIM]) / stages["generate"]
     gates.append(Gate("arithmetic", "matrix products, TFLOP/s", possible / _TERA))

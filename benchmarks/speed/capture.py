@@ -26,6 +26,7 @@ from benchmarks.gates.table import Gate
 from benchmarks.speed.command import device_of, parser_of, quiet_libraries, report, where
 from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.pipelines import load_pipeline
+from foundation.precision import compute_in, fast_type
 from foundation.stack import ModelStack
 from foundation.text_to_image import DiffusersTextToImage, GeneratedImage, Prompt
 from miniature.world import FAMILIAR
@@ -56,14 +57,12 @@ class Recipe:
         torch.set_num_threads(self.threads)
         quiet_libraries()
         generation = _generation(self.stack)
-        dtype = torch.float16 if self.device.type == "cuda" else torch.float32
         if self.stack == "miniature":
             folder = ModelStack(load_settings(self.stack), "cpu").path("text_to_image")
-            pipeline = load_pipeline(folder, self.device, dtype)
+            pipeline = load_pipeline(folder, self.device)
         else:
             pipeline = sd15().to(self.device)
-            if dtype != torch.float32:
-                pipeline.to(dtype)
+        compute_in(pipeline.unet, fast_type(self.device))
         names = [FAMILIAR[i % len(FAMILIAR)] for i in range(self.images)]
         prompts = [category_prompt(name, generation.template) for name in names]
         return Batch(pipeline, prompts, self.steps, generation)

@@ -105,7 +105,9 @@ class StockReferences:
     def __init__(self, stack: ModelStack) -> None:
         settings, device = stack.settings, stack.device
         dtype = torch.float16 if device.type == "cuda" else torch.float32
-        self.pipeline = load_pipeline(stack.path("text_to_image"), device, dtype)
+        self.pipeline = load_pipeline(stack.path("text_to_image"), device)
+        if dtype != torch.float32:
+            self.pipeline.to(dtype)
         self.pipeline.set_progress_bar_config(disable=True)
         self._attention = FullAttention(self.pipeline.unet)
         sam = load_sam(settings.models.segmenter, stack.path("segmenter")).to(device)

@@ -77,7 +77,7 @@ def command(
         from rim.estimate import estimate
 
         preview = preview_build(words, out, chosen, overwrite=overwrite, retry_failed=retry_failed)
-        result = estimate(words, chosen, preview, device=device, offline=offline)
+        result = estimate(words, chosen, preview, device=device)
         if as_json:
             print_json(asdict(result))
         else:

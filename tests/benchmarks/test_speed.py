@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from bank_builder.models import load_models
 from bank_builder.prompts import category_prompt
 from benchmarks.speed import build, capture, proposals
 from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
@@ -36,7 +37,12 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def stack() -> ModelStack:
-    return ModelStack(load_settings("miniature", ["generation.steps=8"]), "cpu")
+    """In float32, in which stock calls compute too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("foundation.stack.fast_type", lambda device: torch.float32)
+        made = ModelStack(load_settings("miniature", ["generation.steps=8"]), "cpu")
+        load_models(made)
+    return made
 
 
 @pytest.fixture(scope="module")

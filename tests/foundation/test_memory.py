@@ -9,15 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from foundation.memory import half_precision, is_out_of_memory, largest_that_fits
-from foundation.sam_checkpoint import load_sam
-from foundation.segmenter import SamSegmenter
+from foundation.memory import is_out_of_memory, largest_that_fits
 from foundation.stack import ModelStack
-from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 from schemas.errors import ModelError
 from schemas.settings import load_settings
 
@@ -144,29 +140,3 @@ def test_torch_says_so_when_the_memory_of_this_machine_is_gone() -> None:
         torch.empty(1 << 60)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
-
-
-@pytest.mark.parametrize(("generation", "dtype"), [(9, torch.bfloat16), (7, torch.float16)])
-def test_half_precision_is_what_the_device_has(
-    generation: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (generation, 0))
-    assert half_precision(GPU) == dtype
-    assert half_precision(torch.device("cpu")) == torch.float32
-
-
-def test_masks_of_an_encoder_in_half_precision_are_nearly_the_same() -> None:
-    stack = ModelStack(load_settings("miniature"), device="cpu")
-    sam = load_sam(stack.settings.models.segmenter, stack.path("segmenter"))
-    scene = draw_scene(FIRST_UNSEEN_SEED)
-    points = np.array([[[32.0, 32.0]], [[64.0, 64.0]], [[96.0, 96.0]]])
-    masks = []
-    for dtype in (torch.float32, torch.bfloat16):
-        segmenter = SamSegmenter(sam, encoder_dtype=dtype)
-        embedding = segmenter.embed(scene.image)
-        assert embedding.features.dtype == torch.float32
-        logits = segmenter.predict(embedding, points).logits.flatten(0, 1)
-        masks.append(segmenter.upsample(embedding, logits))
-    assert not np.array_equal(*masks)  # it did compute in another type
-    agreement = (masks[0] & masks[1]).sum((1, 2)) / (masks[0] | masks[1]).sum((1, 2))
-    assert np.median(agreement) > 0.98

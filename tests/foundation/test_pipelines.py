@@ -42,7 +42,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_every_supported_pipeline_is_loaded_and_draws(folder: Path) -> None:
     assert pipeline_class(folder) == folder.name
-    pipeline = load_pipeline(folder, CPU, torch.float32)
+    pipeline = load_pipeline(folder, CPU)
     assert type(pipeline).__name__ == folder.name
     # A consistency model doubles no batch, whatever its guidance.
     guided = folder.name != "LatentConsistencyModelPipeline"
@@ -58,7 +58,7 @@ def test_every_supported_pipeline_is_loaded_and_draws(folder: Path) -> None:
 
 
 def test_guidance_of_one_and_below_draws_without_a_second_half(folder: Path) -> None:
-    pipeline = load_pipeline(folder, CPU, torch.float32)
+    pipeline = load_pipeline(folder, CPU)
     model = DiffusersTextToImage(pipeline, 1, 1.0, 16, 16)
     with watched(pipeline.unet) as record:
         (image,) = model.generate([FISHBOWL], [0])
@@ -84,7 +84,7 @@ def test_a_pipeline_without_cross_attention_is_refused_by_name(tmp_path: Path) -
     )
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match=r"found DDPMPipeline; supported: Stable Diffusion 1\.x"):
-        load_pipeline(tmp_path, CPU, torch.float32)
+        load_pipeline(tmp_path, CPU)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_pipeline_without_cross_attention_is_refused_by_name(tmp_path: Path) -
 def test_a_folder_that_names_no_supported_class_is_refused(tmp_path: Path, index: bytes) -> None:
     (tmp_path / "model_index.json").write_bytes(index)
     with pytest.raises(ModelError, match=r"models\.text_to_image: expected a"):
-        load_pipeline(tmp_path, CPU, torch.float32)
+        load_pipeline(tmp_path, CPU)
 
 
 def _without_fish() -> Any:

@@ -27,7 +27,9 @@ def both(
     decoder: MaskDecoder, inputs: tuple[torch.Tensor, ...]
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
     with torch.no_grad():
-        return PointDecoder(decoder)(*inputs), decoder(*inputs, multimask_output=True)
+        features, position, sparse, dense = inputs
+        folded = PointDecoder(decoder)(features, position, sparse, dense[:1])
+        return folded, decoder(*inputs, multimask_output=True)
 
 
 def check(decoder: MaskDecoder, inputs: tuple[torch.Tensor, ...]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from foundation.stack import ROLES, ModelStack, choose_device
 from foundation.text_to_image import Prompt
@@ -46,9 +47,13 @@ def test_every_role_works_from_its_files(
     assert capfd.readouterr() == ("", "")
 
 
-def test_loaded_weights_are_the_saved_ones(stack: ModelStack) -> None:
+def test_loaded_weights_are_the_saved_ones(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from foundation.text_to_image import DiffusersTextToImage
 
+    monkeypatch.setattr("foundation.stack.fast_type", lambda device: torch.float32)
+    stack = ModelStack(settings, device="cpu")
     prompt = Prompt("a photo of a fishbowl", 13, 21)
     (loaded,) = stack.text_to_image.generate([prompt], [3])
     (made,) = DiffusersTextToImage(make_pipeline(), 2, 7.5, 16, 24).generate([prompt], [3])

@@ -69,6 +69,29 @@ def test_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert rim.open(tmp_path / "bank").categories[0].name == "sand"
 
 
+@pytest.mark.parametrize(
+    ("vocabulary", "images", "megabytes"), [("voc20", 1000, 476), ("ade150", 7500, 3567)]
+)
+def test_dry_run_without_weights_counts_images_and_disk(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vocabulary: str,
+    images: int,
+    megabytes: int,
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    command = ("build", vocabulary, "--out", tmp_path / "bank", "--preset", "paper", "--dry-run")
+    outcome = run(*command)
+    assert outcome.status == 0
+    assert f"{images} of {images} images" in outcome.err
+    assert f"about {megabytes} MB; no time without the weights" in outcome.err
+    assert "rim fetch --preset paper" in outcome.err
+    estimate = run(*command, "--json").json()
+    assert (estimate["to_make"], estimate["seconds"], estimate["per_image"]) == (images, None, {})
+    assert not (tmp_path / "bank").exists()
+
+
 def test_dry_run_estimates_and_builds_nothing(run: Run, words: Path, tmp_path: Path) -> None:
     outcome = run("build", words, "--out", tmp_path / "bank", "-k", "3", "--dry-run", "--json")
     assert outcome.status == 0, outcome.err
