@@ -67,7 +67,7 @@ def rehearse(folder: Path) -> list[Stage]:
     Image.fromarray(astronaut()).save(photo)
     for old in (bank, labels):
         shutil.rmtree(old, ignore_errors=True)
-    rim = ("-m", "rim.main")
+    rim = ("-m", "rim")
     offline = ("--offline", "--device", "cpu")
     build = ("build", str(words), "--out", str(bank), "--preset", str(preset), *offline)
     query = ("query", str(bank), str(photo), "--out", str(labels), *offline)
