@@ -98,8 +98,9 @@ class ModelStack:
         """
         if self.device.type == "cpu":
             return most
+        self.activate("text_to_image")
         size = self._try_batches(most)
-        if size is None:
+        if size is None and not self._one_at_a_time:
             self._one_at_a_time = True
             self.activate("text_to_image")
             size = self._try_batches(most)

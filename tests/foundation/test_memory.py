@@ -111,6 +111,8 @@ def test_a_model_that_does_not_fit_beside_the_others_is_loaded_in_their_place(
     assert stack.text_image is not None
     assert not stack.works_ahead
     assert all(models[role].device == torch.device("cpu") for role in ROLES)
+    assert stack.batch_that_fits(8) == 8
+    assert models["text_to_image"].device == GPU
 
 
 def test_on_a_cpu_nothing_is_tried_or_moved() -> None:

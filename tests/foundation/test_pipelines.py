@@ -13,6 +13,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from transformers import CLIPTokenizer
 
 from foundation.pipelines import SUPPORTED, load_pipeline, pipeline_class
+from foundation.precision import compute_in
 from foundation.text_to_image import DiffusersTextToImage, Prompt
 from schemas.errors import ModelError
 from tests.foundation.conftest import (
@@ -55,6 +56,18 @@ def test_every_supported_pipeline_is_loaded_and_draws(folder: Path) -> None:
         assert image.image.shape == (16, 24, 3)
         assert not image.flagged
         assert np.abs(image.attention - map_).max() <= 1e-4 * map_.max()
+
+
+def test_every_supported_pipeline_draws_nearly_the_same_in_bfloat16(folder: Path) -> None:
+    drawn = []
+    for dtype in (torch.float32, torch.bfloat16):
+        pipeline = load_pipeline(folder, CPU)
+        compute_in(pipeline.unet, dtype)
+        compute_in(pipeline.vae.decoder, dtype)
+        drawn += DiffusersTextToImage(pipeline, 2, 7.5, 16, 24).generate([HOUSE], [0])
+    exact, half = drawn
+    assert 0 < np.abs(exact.image.astype(int) - half.image).mean() < 8
+    assert np.abs(exact.attention - half.attention).max() < 0.1 * exact.attention.max()
 
 
 def test_guidance_of_one_and_below_draws_without_a_second_half(folder: Path) -> None:
