@@ -6,16 +6,17 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-class _End(Generic[Item]):
+@dataclass(frozen=True)
+class _End:
     """The last entry of the queue: the maker is done, or what it raised."""
 
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.error = error
+    error: BaseException | None
 
 
 @contextmanager
@@ -29,10 +30,10 @@ def ahead(items: Iterator[Item], depth: int = 1) -> Iterator[Iterator[Item]]:
             for batch in made:
                 ...
     """
-    entries: queue.Queue[Item | _End[Item]] = queue.Queue(maxsize=depth)
+    entries: queue.Queue[Item | _End] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
 
-    def put(entry: Item | _End[Item]) -> None:
+    def put(entry: Item | _End) -> None:
         while not stopped.is_set():
             try:
                 entries.put(entry, timeout=0.1)

@@ -71,9 +71,9 @@ def work_shards(
     left = list(specs)
     size = models.batch_that_fits(settings.generation.batch_size) if left else 1
     while left:
+        work = _Work(bank, models, settings, size, on_batch, on_restart)
         try:
-            works = _work(bank, tuple(left), models, settings, size, on_batch, on_restart)
-            for record in works:
+            for record in work.shards(tuple(left)):
                 del left[0]
                 yield record
         except BatchTooLarge as error:
@@ -81,74 +81,71 @@ def work_shards(
             logger.warning("no memory left; going on with batches of %d: %s", size, error)
 
 
-def _work(
-    bank: Path,
-    specs: Sequence[ShardSpec],
-    models: BuildModels,
-    settings: Settings,
-    size: int,
-    on_batch: Callable[[Sequence[ReferenceRow]], None],
-    on_restart: Callable[[Sequence[str]], None],
-) -> Iterator[ShardRecord]:
-    pictures = (batch for spec in specs for batch in _generated(spec, models, settings, size))
-    made: AbstractContextManager[Iterator[_Batch]] = (
-        ahead(pictures) if models.works_ahead else nullcontext(pictures)
-    )
-    with made as coming:
-        for spec in specs:
-            number = -(-(spec.stop - spec.start) // size)
-            batches = islice(coming, number)
-            yield _shard(bank, spec, batches, models, settings, size, on_batch, on_restart)
+@dataclass(frozen=True)
+class _Work:
+    """Shards in batches of `size`; the rest as in `work_shards`."""
 
+    bank: Path
+    models: BuildModels
+    settings: Settings
+    size: int
+    on_batch: Callable[[Sequence[ReferenceRow]], None]
+    on_restart: Callable[[Sequence[str]], None]
 
-def _shard(
-    bank: Path,
-    spec: ShardSpec,
-    batches: Iterator[_Batch],
-    models: BuildModels,
-    settings: Settings,
-    size: int,
-    on_batch: Callable[[Sequence[ReferenceRow]], None],
-    on_restart: Callable[[Sequence[str]], None],
-) -> ShardRecord:
-    clock = StageClock()
-    counted: list[str] = []
-    with ShardWriter(bank, spec, dimension=models.features.dimension) as writer:
-        try:
-            for batch in batches:
-                clock.add("generate", batch.seconds)
-                rows = _rows(batch, models, settings, clock, size > 1)
-                with clock.stage("write"):
-                    for row in rows:
-                        writer.add(row)
-                counted += [row.status for row in rows]
-                on_batch(rows)
-        except BatchTooLarge:
-            on_restart(counted)
-            raise
-        return writer.finish(batch_size=size, device=str(models.device), seconds=clock.seconds)
+    def shards(self, specs: Sequence[ShardSpec]) -> Iterator[ShardRecord]:
+        """Makes and publishes shards; BatchTooLarge where the memory does not suffice."""
+        pictures = (batch for spec in specs for batch in self._generated(spec))
+        made: AbstractContextManager[Iterator[_Batch]] = (
+            ahead(pictures) if self.models.works_ahead else nullcontext(pictures)
+        )
+        with made as coming:
+            for spec in specs:
+                number = -(-(spec.stop - spec.start) // self.size)
+                yield self._shard(spec, islice(coming, number))
 
+    def _shard(self, spec: ShardSpec, batches: Iterator[_Batch]) -> ShardRecord:
+        clock = StageClock()
+        counted: list[str] = []
+        with ShardWriter(self.bank, spec, dimension=self.models.features.dimension) as writer:
+            try:
+                for batch in batches:
+                    clock.add("generate", batch.seconds)
+                    rows = _rows(batch, self.models, self.settings, clock, self._divisible)
+                    with clock.stage("write"):
+                        for row in rows:
+                            writer.add(row)
+                    counted += [row.status for row in rows]
+                    self.on_batch(rows)
+            except BatchTooLarge:
+                self.on_restart(counted)
+                raise
+            return writer.finish(
+                batch_size=self.size, device=str(self.models.device), seconds=clock.seconds
+            )
 
-def _generated(
-    spec: ShardSpec, models: BuildModels, settings: Settings, size: int
-) -> Iterator[_Batch]:
-    """A shard's pictures in the order of their numbers, `size` at a time."""
-    generation = settings.generation
-    prompt = category_prompt(spec.category, generation.template, generation.no_article)
-    # Asked for here, so that weights that are missing end the build instead of failing images.
-    generator = models.text_to_image
+    def _generated(self, spec: ShardSpec) -> Iterator[_Batch]:
+        """A shard's pictures in the order of their numbers, `size` at a time."""
+        generation = self.settings.generation
+        prompt = category_prompt(spec.category, generation.template, generation.no_article)
+        # Asked for here, so that weights that are missing end the build instead of failing images.
+        generator = self.models.text_to_image
 
-    def generate(some: Sequence[Origin]) -> list[GeneratedImage]:
-        seeds = [origin.seed for origin in some]
-        return generator.generate([prompt] * len(some), seeds)
+        def generate(some: Sequence[Origin]) -> list[GeneratedImage]:
+            seeds = [origin.seed for origin in some]
+            return generator.generate([prompt] * len(some), seeds)
 
-    for first in range(spec.start, spec.stop, size):
-        numbers = range(first, min(first + size, spec.stop))
-        origins = [_origin(spec, number, prompt, generation.seed) for number in numbers]
-        models.activate("text_to_image")
-        started = time.perf_counter()
-        pictures = together_or_alone(generate, origins, divisible=size > 1)
-        yield _Batch(origins, pictures, time.perf_counter() - started)
+        for first in range(spec.start, spec.stop, self.size):
+            numbers = range(first, min(first + self.size, spec.stop))
+            origins = [_origin(spec, number, prompt, generation.seed) for number in numbers]
+            self.models.activate("text_to_image")
+            started = time.perf_counter()
+            pictures = together_or_alone(generate, origins, divisible=self._divisible)
+            yield _Batch(origins, pictures, time.perf_counter() - started)
+
+    @property
+    def _divisible(self) -> bool:
+        """Whether less memory can be tried."""
+        return self.size > 1
 
 
 def _origin(spec: ShardSpec, number: int, prompt: Prompt, seed: int) -> Origin:

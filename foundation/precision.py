@@ -22,6 +22,11 @@ def fast_type(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def encoder_type(device: torch.device) -> torch.dtype:
+    """What SAM's image encoder computes in: the fast type of a GPU, float32 on a CPU."""
+    return fast_type(device) if device.type == "cuda" else torch.float32
+
+
 def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
     """Lets a network compute in another type, while all that goes in and comes out is float32.
 

@@ -15,7 +15,7 @@ from foundation.memory import (
     largest_that_fits,
 )
 from foundation.model_files import fingerprint, resolve
-from foundation.precision import compute_in, fast_type
+from foundation.precision import compute_in, encoder_type, fast_type
 from schemas.errors import ModelError, RimError, UsageError
 from schemas.records import ModelRecord
 from schemas.settings import Models, ModelSource, Settings
@@ -237,8 +237,7 @@ class ModelStack:
 
         sam = load_sam(self.settings.models.segmenter, path).to(self.device)
         points = self.settings.proposals.points_per_batch
-        dtype = fast_type(self.device) if self.device.type == "cuda" else torch.float32
-        return SamSegmenter(sam, points, dtype)
+        return SamSegmenter(sam, points, encoder_type(self.device))
 
     def _load_features(self, path: Path) -> PatchFeatures:
         from transformers import AutoModel

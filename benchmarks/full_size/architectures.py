@@ -18,7 +18,6 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from torch import nn
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -193,8 +192,3 @@ def _scheduler() -> PNDMScheduler:
         steps_offset=1,
         set_alpha_to_one=False,
     )
-
-
-def parameters(model: nn.Module) -> float:
-    """Millions of parameters."""
-    return sum(p.numel() for p in model.parameters()) / 1e6

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.speed.timing import timed
 
 _SIDE = {"cuda": 8192, "cpu": 2048}
 _TRIES, _PRODUCTS = 5, 4
@@ -17,14 +18,7 @@ def matrix_product_rate(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s of large square matrix products, the best of a few tries."""
     side = _SIDE.get(device.type, _SIDE["cpu"])
     a = torch.randn(side, side, device=device, dtype=dtype)
-    shortest = float("inf")
-    for _ in range(_TRIES):
-        _wait(device)
-        started = time.perf_counter()
-        for _ in range(_PRODUCTS):
-            a @ a
-        _wait(device)
-        shortest = min(shortest, time.perf_counter() - started)
+    shortest = min(timed(lambda: [a @ a for _ in range(_PRODUCTS)], device) for _ in range(_TRIES))
     return 2 * side**3 * _PRODUCTS / shortest
 
 
@@ -48,8 +42,3 @@ def unet_flops(pipeline: Any, size: tuple[int, int], batch: int = 1) -> int:
     with FlopCounterMode(display=False) as counter:
         unet(latents, 1, encoder_hidden_states=text)
     return int(counter.get_total_flops())
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -40,6 +40,7 @@ from benchmarks.speed.command import (
 from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.images import read_image
 from foundation.masks import Rle, encode_rle
+from foundation.precision import encoder_type
 from foundation.sam_checkpoint import PUBLISHED, build_sam, load_sam
 from foundation.segmenter import ImageEmbedding, SamSegmenter
 from foundation.stack import ModelStack
@@ -93,7 +94,7 @@ class Ways:
 
     def __init__(self, sam: Sam, settings: Proposals) -> None:
         self._settings = settings.model_copy(update={"min_area": 0.0})
-        self._segmenter = SamSegmenter(sam, settings.points_per_batch)
+        self._segmenter = SamSegmenter(sam, settings.points_per_batch, encoder_type(sam.device))
         self._generator = SamAutomaticMaskGenerator(
             sam,
             points_per_side=settings.grid,
@@ -111,9 +112,19 @@ class Ways:
         """The part of rim's time that is SAM's image encoder."""
         return self._segmenter.embed(photo)
 
-    def rim(self, photo: Photo) -> MaskProposals:
-        """Proposals at SAM's low resolution, as a query goes on with."""
-        return propose(self._segmenter, self.encode(photo), self._settings)
+    def proposals(self, photo: Photo) -> tuple[ImageEmbedding, MaskProposals]:
+        """At SAM's low resolution."""
+        embedding = self.encode(photo)
+        return embedding, propose(self._segmenter, embedding, self._settings)
+
+    def rim(self, photo: Photo) -> list[NDArray[np.bool_]]:
+        """Proposals at the photo's size, (H, W) each; a query upsamples fewer, fused ones."""
+        embedding, found = self.proposals(photo)
+        return [
+            mask
+            for chunk in torch.split(found.logits, _MASKS_AT_ONCE)
+            for mask in self._segmenter.upsample(embedding, chunk.float())
+        ]
 
     def stock(self, photo: Photo) -> list[dict[str, Any]]:
         """The generator's records, with masks at the photo's size."""
@@ -122,13 +133,7 @@ class Ways:
 
     def rim_masks(self, photo: Photo) -> list[Rle]:
         """rim's proposals at the photo's size."""
-        embedding = self.encode(photo)
-        logits = propose(self._segmenter, embedding, self._settings).logits
-        return [
-            encode_rle(mask)
-            for chunk in torch.split(logits, _MASKS_AT_ONCE)
-            for mask in self._segmenter.upsample(embedding, chunk.float())
-        ]
+        return [encode_rle(mask) for mask in self.rim(photo)]
 
     def stock_masks(self, photo: Photo) -> list[Rle]:
         """The generator's masks."""

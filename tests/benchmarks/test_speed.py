@@ -202,7 +202,7 @@ def test_before_nms_both_ways_have_the_same_masks(stack: ModelStack) -> None:
 
 def test_rim_masks_are_those_of_the_proposals(ways: proposals.Ways) -> None:
     photo = draw_scene(FIRST_UNSEEN_SEED, (96, 160)).image
-    low = ways.rim(photo)
+    _, low = ways.proposals(photo)
     full = [decode_rle(rle) for rle in ways.rim_masks(photo)]
     assert len(full) == len(low.masks) > 0
     for mask, small in zip(full, low.masks, strict=True):

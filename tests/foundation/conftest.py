@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ from transformers import (
     DINOv3ViTModel,
 )
 
+from benchmarks.full_size.architectures import attentive
 from foundation.sam_checkpoint import build_sam
 from schemas.settings import SamArchitecture
 
@@ -67,19 +69,24 @@ def make_tokenizer(model_max_length: int = 16) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=model_max_length)
 
 
+_UNET: dict[str, Any] = {
+    "sample_size": 8,
+    "block_out_channels": (16, 32),
+    "layers_per_block": 1,
+    "down_block_types": ("CrossAttnDownBlock2D",) * 2,
+    "up_block_types": ("CrossAttnUpBlock2D",) * 2,
+    "attention_head_dim": (2, 4),
+    "norm_num_groups": 4,
+}
+
+
 def make_pipeline() -> StableDiffusionPipeline:
     """Stable Diffusion with two levels, an image factor of 2, and pronounced cross-attention."""
     torch.manual_seed(0)
     tokenizer = make_tokenizer()
     unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        **_UNET,
         cross_attention_dim=16,
-        attention_head_dim=(2, 4),
-        norm_num_groups=4,
     )
     vae = AutoencoderKL(
         block_out_channels=(8, 8),
@@ -102,16 +109,12 @@ def make_pipeline() -> StableDiffusionPipeline:
         )
     )
     with torch.no_grad():
-        # Random weights attend evenly; sharper ones tell tokens, places and prompts apart.
-        for name, parameter in unet.named_parameters():
-            if "attn2.to_q" in name or "attn2.to_k" in name:
-                parameter.mul_(4)
         text_encoder.embeddings.token_embedding.weight.normal_()
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
-        unet=unet,
+        unet=attentive(unet),
         scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
@@ -127,15 +130,9 @@ def make_xl_pipeline() -> StableDiffusionXLPipeline:
     torch.manual_seed(0)
     tokenizer = make_tokenizer()
     unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
+        **_UNET,
         transformer_layers_per_block=(1, 2),
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=40,
-        attention_head_dim=(2, 4),
-        norm_num_groups=4,
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
@@ -145,9 +142,6 @@ def make_xl_pipeline() -> StableDiffusionXLPipeline:
     sizes = plain.text_encoder.config.to_dict() | {"hidden_size": 24, "projection_dim": 24}
     second = CLIPTextModelWithProjection(CLIPTextConfig(**sizes))
     with torch.no_grad():
-        for name, parameter in unet.named_parameters():
-            if "attn2.to_q" in name or "attn2.to_k" in name:
-                parameter.mul_(4)
         second.text_model.embeddings.token_embedding.weight.normal_()
     for model in (unet, second):
         model.eval()
@@ -157,7 +151,7 @@ def make_xl_pipeline() -> StableDiffusionXLPipeline:
         text_encoder_2=second,
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
-        unet=unet,
+        unet=attentive(unet),
         scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
         add_watermarker=False,
     )
