@@ -9,10 +9,12 @@ from pathlib import Path
 from bank_builder.commit import check_same_models, commit_version
 from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing, check_output, clear_bank, read_existing
-from bank_builder.plan import check_known, settle_plan
+from bank_builder.plan import settle_plan
 from bank_builder.progress import Progress, Tally
 from bank_builder.report import BuildReport, describe_bank
 from bank_builder.shard_work import work_shards
+from bank_builder.sources.base import Pictures, Source
+from bank_builder.sources.diffusion import GENERATED
 from bank_builder.work_list import WorkList, list_work, shard_statuses
 from schemas.bank import Bank
 from schemas.errors import BuildFailed
@@ -27,10 +29,13 @@ from schemas.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class BuildPreview:
-    """What a build would do: images of the whole bank, and those that it would have to make."""
+    """What a build would do: images of the whole bank, those that it would have to make, and where
+    it would have them from.
+    """
 
     images: int
     images_to_make: int
+    pictures: Pictures
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class _Task:
     settings: Settings
     existing: Existing
     plan: BuildPlan
+    pictures: Pictures
     retry_failed: bool
 
     def work(self) -> WorkList:
@@ -48,6 +54,7 @@ class _Task:
         return list_work(
             self.out,
             self.plan,
+            self.pictures,
             self.existing.manifest,
             self.settings.build.shard_images,
             self.retry_failed,
@@ -72,6 +79,7 @@ def build_bank(
     settings: Settings,
     stack: BuildModels,
     *,
+    source: Source = GENERATED,
     progress: Progress | None = None,
     overwrite: bool = False,
     retry_failed: bool = False,
@@ -86,33 +94,34 @@ def build_bank(
         vocabulary: all categories of the bank, those that it has already included.
         out: the bank's folder; made if it is missing.
         settings: of the whole build; on an existing bank only `images_per_category` may differ, and
-            only upwards. How photos are matched later (`proposals`, `matching`) is not compared.
+            only upwards. How photos are matched later (`proposals`, `matching`) is not compared,
+            nor how images are generated if the source, or the bank until now, has none.
         stack: the models that the settings name.
+        source: where the images come from; those that the bank has from another source stay.
         progress: called after every batch.
         overwrite: delete the bank that is in `out` first.
         retry_failed: make the shards anew in which an image failed.
 
     Raises:
-        UsageError: a category that the preset's generator does not know; OutputError: a folder that
-            is no bank's, or another process that is building into it.
+        UsageError: a category of which the source has no images; OutputError: a folder that is no
+            bank's, or another process that is building into it.
         BankError: the bank differs in more than what may be added; every difference is named.
         ModelError: weights that are missing, or not those that made the bank.
         BankDamaged: a manifest or shard that is not what was written.
         BuildFailed: not one image could be made.
     """
-    check_known(vocabulary, settings)
     check_output(out)
-    task = _settle(vocabulary, out, settings, overwrite, retry_failed)
+    task = _settle(vocabulary, out, settings, source, overwrite, retry_failed)
     if not overwrite and task.nothing_to_do():
         return _unchanged(out)
-    models = stack.fingerprints()
+    models = stack.fingerprints(task.pictures.roles)
     check_same_models(task.existing.manifest, models)
-    load_models(stack)
+    load_models(stack, task.pictures.roles)
     with build_lock(out):
         if overwrite:
             clear_bank(out)
         # Another process may have built here between the first look and the lock.
-        task = _settle(vocabulary, out, settings, False, retry_failed)
+        task = _settle(vocabulary, out, settings, source, False, retry_failed)
         if task.nothing_to_do():
             return _unchanged(out)
         check_same_models(task.existing.manifest, models)
@@ -122,10 +131,22 @@ def build_bank(
         tally = Tally(work.images, progress)
         made = _make(task, work, stack, tally)
         tally.tell("index")
-        mads = settings.reference.outlier_mads
-        commit_version(out, task.plan, task.existing.manifest, made, models, mads)
+        commit_version(out, task.plan, task.existing.manifest, made, models, settings.reference)
         remove_plan(out)
         return describe_bank(Bank(out), changed=True, reused_shards=len(work.finished))
+
+
+def check_build(
+    vocabulary: Vocabulary,
+    out: Path,
+    settings: Settings,
+    source: Source = GENERATED,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Refuses what `build_bank` would refuse for all but its models; loads no model library."""
+    check_output(out)
+    _settle(vocabulary, out, settings, source, overwrite, retry_failed=False)
 
 
 def preview_build(
@@ -133,27 +154,33 @@ def preview_build(
     out: Path,
     settings: Settings,
     *,
+    source: Source = GENERATED,
     overwrite: bool = False,
     retry_failed: bool = False,
 ) -> BuildPreview:
     """What `build_bank` would do; changes nothing, and refuses what that would refuse."""
-    check_known(vocabulary, settings)
     check_output(out)
-    task = _settle(vocabulary, out, settings, overwrite, retry_failed)
-    if overwrite:
-        images = len(vocabulary.categories) * settings.generation.images_per_category
-        return BuildPreview(images, images)
+    task = _settle(vocabulary, out, settings, source, overwrite, retry_failed)
     work = task.work()
-    return BuildPreview(work.images, work.images_to_do)
+    manifest = task.existing.manifest
+    others = [one for one in manifest.shards if one.source != source.name] if manifest else []
+    images = work.images + sum(shard.stop - shard.start for shard in others)
+    return BuildPreview(images, images if overwrite else work.images_to_do, task.pictures)
 
 
 def _settle(
-    vocabulary: Vocabulary, out: Path, settings: Settings, overwrite: bool, retry_failed: bool
+    vocabulary: Vocabulary,
+    out: Path,
+    settings: Settings,
+    source: Source,
+    overwrite: bool,
+    retry_failed: bool,
 ) -> _Task:
     """Reads what is there and refuses what cannot be; writes nothing."""
     existing = Existing() if overwrite else read_existing(out)
-    plan = settle_plan(vocabulary, settings, existing, out)
-    return _Task(out, settings, existing, plan, retry_failed)
+    source.check(vocabulary, settings, existing)
+    plan = settle_plan(vocabulary, settings, source, existing, out)
+    return _Task(out, settings, existing, plan, source.pictures(plan, settings), retry_failed)
 
 
 def _make(task: _Task, work: WorkList, stack: BuildModels, tally: Tally) -> list[ShardRecord]:
@@ -167,7 +194,7 @@ def _make(task: _Task, work: WorkList, stack: BuildModels, tally: Tally) -> list
         tally.tell("references", rows[0].category)
 
     shards = work_shards(
-        task.out, work.to_do, stack, task.settings, on_batch, on_restart=tally.take_back
+        task.out, work.to_do, task.pictures, stack, task.settings, on_batch, tally.take_back
     )
     made = [*work.finished, *shards]
     if tally.all_failed:

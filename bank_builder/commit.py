@@ -1,4 +1,4 @@
-"""The end of a build: verdicts, index and manifest, which together are the new version."""
+"""The end of a build: verdicts, index, prototypes and manifest, together the new version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from schemas.errors import ModelError
 from schemas.index import build_index
 from schemas.manifest import Manifest, commit_manifest, next_version
 from schemas.progress_file import BuildPlan
+from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.records import FileRecord, ModelRecord, ShardRecord
+from schemas.sections import Reference
 from schemas.verdicts import Verdict, read_verdicts, verdicts_folder, write_verdicts
 
 _LIBRARIES = (
@@ -32,15 +34,17 @@ _LIBRARIES = (
 
 
 def check_same_models(previous: Manifest | None, models: Mapping[str, ModelRecord]) -> None:
-    """ModelError if the weights at hand are not those that made the bank."""
+    """ModelError if the weights at hand are not those that made the bank.
+
+    Only models that both the bank and the build have use of: photos need no text-to-image model.
+    """
     for role, record in previous.models.items() if previous else ():
         found = models.get(role)
-        if found is None or found.fingerprint != record.fingerprint:
+        if found is not None and found.fingerprint != record.fingerprint:
             raise ModelError(
                 f"models.{role}: expected the weights that made the bank ({record.name}, "
-                f"fingerprint {record.fingerprint[:12]}), found "
-                f"{found.fingerprint[:12] if found else 'none'}; fetch the bank's weights, or "
-                "build into another folder"
+                f"fingerprint {record.fingerprint[:12]}), found {found.fingerprint[:12]}; fetch "
+                "the bank's weights, or build into another folder"
             )
 
 
@@ -50,15 +54,16 @@ def commit_version(
     previous: Manifest | None,
     made: Sequence[ShardRecord],
     models: Mapping[str, ModelRecord],
-    outlier_mads: float,
+    reference: Reference,
 ) -> Manifest:
-    """Judges all images, writes the index, and publishes the next version of the bank.
+    """Judges all images, writes index and prototypes, publishes the next version of the bank.
 
     Shards of the previous version that the plan says nothing about (of removed categories, of other
     sources) are carried over, and so are a person's verdicts.
 
     Args:
         made: the plan's shards, all on the disk.
+        reference: how images are compared with each other.
     """
     number = next_version(out)
     clock = StageClock()
@@ -68,12 +73,17 @@ def commit_version(
         judgement = judge(
             out,
             [shard for shard in shards if shard.category_id not in removed],
+            {record.category_id: record.name for record in plan.vocabulary},
             _person_verdicts(out, previous),
-            outlier_mads,
+            reference,
             made[0].dimension,
         )
         index = build_index(
             index_folder(out) / f"{number:06d}.faiss", judgement.embeddings, judgement.feature_id
+        )
+        prototypes = write_prototypes(
+            index_folder(out) / f"{number:06d}.prototypes.parquet",
+            derive_prototypes(judgement.embeddings, judgement.feature_id),
         )
     verdicts: FileRecord | None = None
     if judgement.verdicts:
@@ -93,8 +103,9 @@ def commit_version(
             images_per_category=plan.images_per_category,
             shards=tuple(shards),
             index=index,
+            prototypes=prototypes,
             verdicts=verdicts,
-            models=dict(models),
+            models={**(previous.models if previous else {}), **models},
             libraries=_library_versions(),
             seconds=_seconds(previous, made, clock),
         ),

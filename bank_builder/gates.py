@@ -16,8 +16,13 @@ def localisation_reason(localisation: Localisation) -> str | None:
     return None if localisation.binary.any() else NO_FOREGROUND
 
 
+def given_mask_reason(reference: ReferenceMask) -> str | None:
+    """Why an image is rejected whose mask a person drew: only for an empty one [ours]."""
+    return None if reference.mask.any() else EMPTY_MASK
+
+
 def mask_reason(
-    reference: ReferenceMask, localisation: Localisation, settings: ReferenceSettings
+    reference: ReferenceMask, localisation: Localisation | None, settings: ReferenceSettings
 ) -> str | None:
     """Why an image is rejected because of its mask, or None if it is a good reference [ours].
 
@@ -26,18 +31,20 @@ def mask_reason(
 
     An empty mask comes first, then the area (a fraction of the image, only bounded above where
     the map has contrast: stuff may fill its image), then SAM's predicted quality (not asked where
-    the mask is not SAM's), then the IoU of mask and binarised attention. The idea of rejecting
-    references, and of keeping the rejected ones to look at, is ReME's.
+    the mask is not SAM's), then the IoU of mask and binarised attention (not asked where there is
+    no attention: a photo, whose localisation is None). The idea of rejecting references, and of
+    keeping the rejected ones to look at, is ReME's.
     """
+    everywhere = localisation is not None and localisation.everywhere
     area = float(reference.mask.mean())
     if area == 0:
         return EMPTY_MASK
     if area < settings.min_area:
         return f"mask too small (below {settings.min_area:g} of the image)"
-    if area > settings.max_area and not localisation.everywhere:
+    if area > settings.max_area and not everywhere:
         return f"mask too large (above {settings.max_area:g} of the image)"
     if reference.score is not None and reference.score < settings.min_quality:
         return f"predicted quality below {settings.min_quality:g}"
-    if reference.agreement < settings.min_agreement:
+    if reference.agreement is not None and reference.agreement < settings.min_agreement:
         return f"agreement of mask and attention below {settings.min_agreement:g}"
     return None

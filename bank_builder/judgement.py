@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bank_builder.confusions import find_confusions
 from bank_builder.outliers import find_outliers
-from schemas.ids import FOREGROUND, SOURCES
+from schemas.ids import FOREGROUND, SOURCES, unpack_feature_ids, unpack_image_ids
 from schemas.parquet import read_table
+from schemas.sections import Reference
 from schemas.shards import ShardFeatures, ShardRecord, read_features, shard_folder
 from schemas.verdicts import Verdict, effective_verdicts
 
@@ -33,53 +34,109 @@ class Judgement:
 def judge(
     bank: Path,
     shards: Iterable[ShardRecord],
+    names: Mapping[int, str],
     person: Sequence[Verdict],
-    mads: float,
+    settings: Reference,
     dimension: int,
 ) -> Judgement:
-    """Find the outliers of every category, and collect the features of all accepted images.
+    """Find the references that are wrong, and collect the features of all accepted images.
 
-    A category's outliers are sought among the images that its shards accept, less those that a
-    person rejected, plus those that a person accepted. Categories are read one by one.
+    Compared are the images that the shards accept, less those that a person rejected, plus those
+    that a person accepted; see `find_wrong`.
 
     Args:
         shards: of the categories that were not removed.
+        names: of the categories, by category_id.
         person: a person's verdicts; they stay, and stand above the automatic ones.
-        mads: see `bank_builder.outliers.find_outliers`.
+        settings: `confusion_margin` and `outlier_mads`.
         dimension: d.
 
     Raises:
         BankDamaged: a shard's file is not what was written.
     """
+    found = _accepted_features(bank, shards, person, dimension)
+    rows = np.flatnonzero(found.role == FOREGROUND)
+    reasons = find_wrong(found.embeddings[rows], found.image_id[rows], names, settings)
+    verdicts = [
+        *person,
+        *(Verdict(one, "rejected", reason, "automatic") for one, reason in reasons.items()),
+    ]
+    accepted_by_person = {one.image_id for one in person if one.status == "accepted"}
+    dropped = np.isin(found.image_id, list(reasons.keys() - accepted_by_person))
+    return Judgement(tuple(verdicts), found.embeddings[~dropped], found.feature_id[~dropped])
+
+
+def find_wrong(
+    features: NDArray[np.float32],
+    image_id: NDArray[np.int64],
+    names: Mapping[int, str],
+    settings: Reference,
+) -> dict[int, str]:
+    """The references that are wrong by comparison with others, and why [ours; the idea: ReME].
+
+    First, across categories, those that are nearer to another category (`find_confusions`); then,
+    among the rest of every category and source, the outliers (`find_outliers`). Outliers are sought
+    by source because photos differ from generated pictures: a few photos among many pictures are
+    not wrong for that.
+
+    Args:
+        features: (n, d), L2-normalised, the foreground features of the accepted images of a bank.
+        image_id: (n,) of each, all different.
+        names: of the categories, by category_id.
+        settings: `confusion_margin` and `outlier_mads`.
+
+    Returns:
+        The reason by image_id. It names the bound and the other category, not the image's own
+        numbers, so that images can be counted by it.
+    """
+    margin = settings.confusion_margin
+    reasons = {
+        int(image_id[one.position]): (
+            f"nearer to another category, {names[one.category_id]} (by more than {margin:g} in "
+            "cosine)"
+        )
+        for one in find_confusions(features, unpack_image_ids(image_id).category_id, margin)
+    }
+    rest = ~np.isin(image_id, list(reasons))
+    return reasons | _outlying(features[rest], image_id[rest], settings.outlier_mads)
+
+
+def _accepted_features(
+    bank: Path, shards: Iterable[ShardRecord], person: Sequence[Verdict], dimension: int
+) -> ShardFeatures:
+    """The features of the images that shards or a person accept, ascending by feature_id."""
     ordered = sorted(
         shards, key=lambda shard: (shard.category_id, SOURCES.index(shard.source), shard.start)
     )
-    verdicts = list(person)
     embeddings = np.empty((sum(shard.features.rows for shard in ordered), dimension), np.float32)
     feature_ids: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     count = 0
-    for _, group in groupby(ordered, key=lambda shard: shard.category_id):
-        category = list(group)
-        features = _joined([read_features(bank, shard) for shard in category])
-        statuses = _statuses(bank, category)
-        judged = np.isin(features.image_id, _accepted(statuses, person))
-        foreground = np.flatnonzero(judged & (features.role == FOREGROUND))
-        outliers = [
-            Verdict(
-                int(features.image_id[foreground[one.position]]),
-                "rejected",
-                one.reason,
-                "automatic",
-            )
-            for one in find_outliers(features.embeddings[foreground], mads)
-        ]
-        verdicts.extend(outliers)
-        kept = np.isin(features.image_id, _accepted(statuses, [*person, *outliers]))
+    for shard in ordered:
+        part = read_features(bank, shard)
+        kept = np.isin(part.image_id, _accepted(_statuses(bank, shard), person))
         stop = count + int(kept.sum())
-        embeddings[count:stop] = features.embeddings[kept]
-        feature_ids.append(features.feature_id[kept])
+        embeddings[count:stop] = part.embeddings[kept]
+        feature_ids.append(part.feature_id[kept])
         count = stop
-    return Judgement(tuple(verdicts), embeddings[:count], np.concatenate(feature_ids))
+    feature_id = np.concatenate(feature_ids)
+    image_id, role = unpack_feature_ids(feature_id)
+    return ShardFeatures(embeddings[:count], feature_id, image_id, role)
+
+
+def _outlying(
+    features: NDArray[np.float32], image_id: NDArray[np.int64], mads: float
+) -> dict[int, str]:
+    """Why, by image_id, for the outliers of each category and source."""
+    keys = unpack_image_ids(image_id)
+    groups = np.stack([keys.category_id, keys.source_code], axis=1)
+    reasons: dict[int, str] = {}
+    for group in np.unique(groups, axis=0):
+        rows = np.flatnonzero((groups == group).all(axis=1))
+        reasons |= {
+            int(image_id[rows[one.position]]): one.reason
+            for one in find_outliers(features[rows], mads)
+        }
+    return reasons
 
 
 def _accepted(statuses: dict[int, str], verdicts: Sequence[Verdict]) -> list[int]:
@@ -93,19 +150,6 @@ def _accepted(statuses: dict[int, str], verdicts: Sequence[Verdict]) -> list[int
     ]
 
 
-def _statuses(bank: Path, shards: Sequence[ShardRecord]) -> dict[int, str]:
-    statuses: dict[int, str] = {}
-    for shard in shards:
-        path = shard_folder(bank, shard) / shard.images.name
-        table = read_table(path, ["image_id", "status"])
-        statuses |= zip(table["image_id"].to_pylist(), table["status"].to_pylist(), strict=True)
-    return statuses
-
-
-def _joined(parts: Sequence[ShardFeatures]) -> ShardFeatures:
-    return ShardFeatures(
-        embeddings=np.concatenate([part.embeddings for part in parts]),
-        feature_id=np.concatenate([part.feature_id for part in parts]),
-        image_id=np.concatenate([part.image_id for part in parts]),
-        role=np.concatenate([part.role for part in parts]),
-    )
+def _statuses(bank: Path, shard: ShardRecord) -> dict[int, str]:
+    table = read_table(shard_folder(bank, shard) / shard.images.name, ["image_id", "status"])
+    return dict(zip(table["image_id"].to_pylist(), table["status"].to_pylist(), strict=True))

@@ -86,17 +86,23 @@ class BuildModels(Protocol):
         """Says which model is needed next, so that it can have the memory if that is short."""
         ...
 
-    def fingerprints(self) -> dict[str, ModelRecord]:
-        """Name, licence and fingerprint of every model, by role; ModelError if one is missing."""
+    def fingerprints(self, roles: Sequence[str]) -> dict[str, ModelRecord]:
+        """Name, licence and fingerprint of models, by role; ModelError if one is missing."""
         ...
 
 
-def load_models(models: BuildModels) -> None:
+_USED = ("text_to_image", "segmenter", "features")
+
+
+def load_models(models: BuildModels, roles: Sequence[str] = _USED) -> None:
     """Loads what a build uses, so that a model that cannot be is found before anything is written.
+
+    roles: those that the build has use of.
 
     Raises:
         ModelError: a model is missing or cannot be loaded.
         SettingsError: a model cannot do what the settings ask for.
     """
-    for model in (models.text_to_image, models.segmenter, models.features):
-        logger.debug("loaded %s", type(model).__name__)
+    for role in _USED:
+        if role in roles:
+            logger.debug("loaded %s", type(getattr(models, role)).__name__)

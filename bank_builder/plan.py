@@ -5,58 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 
 from bank_builder.output_folder import Existing
-from bank_builder.prompts import spoken_name
-from schemas.errors import BankError, SettingsError, UsageError
+from bank_builder.sources.base import Source
+from schemas.errors import BankError, SettingsError
+from schemas.ids import DIFFUSION, FOLDER
 from schemas.manifest import Manifest
 from schemas.overrides import validate
 from schemas.progress_file import BuildPlan
 from schemas.records import CategoryRecord
-from schemas.settings import Settings
+from schemas.settings import COMPARING_IMAGES, Settings
 from schemas.vocabulary import Vocabulary, name_key
 
 _SHOWN = 8
 
 
-def check_known(vocabulary: Vocabulary, settings: Settings) -> None:
-    """UsageError for categories that the preset's generator was never taught."""
-    if settings.known_categories is None:
-        return
-    known = {name_key(name) for name in settings.known_categories}
-    unknown = [
-        name
-        for name in vocabulary.names
-        if known.isdisjoint((name_key(name), name_key(spoken_name(name))))
-    ]
-    if unknown:
-        raise UsageError(
-            f"the generator of the preset {settings.preset!r} does not know "
-            f"{_listed(unknown, ', ')}; it knows {', '.join(settings.known_categories)}. For other "
-            "categories use --preset paper; pictures of your own (--source folder:DIR) are to "
-            "follow in a later version"
-        )
-
-
 def settle_plan(
-    vocabulary: Vocabulary, settings: Settings, existing: Existing, out: Path
+    vocabulary: Vocabulary, settings: Settings, source: Source, existing: Existing, out: Path
 ) -> BuildPlan:
     """The plan for a vocabulary in a folder where a bank or an unfinished build may be.
 
     Categories keep the ids they have; new ones get the next free ids in the vocabulary's order. An
     id that was ever in the bank is not given to another category.
 
+    Settings that say how images are generated are compared only if the bank has generated images
+    and more are to be generated. A build from photos leaves them, and K, as the bank has them.
+
     Raises:
         BankError: the bank, or an unfinished first build, was made with another setting, fewer
-            categories or fewer images; the message names each difference.
+            categories or fewer images; the message names each difference. Or as of the source.
+        UsageError: as of the source.
     """
     base = existing.manifest or existing.unfinished
+    images = settings.generation.images_per_category
     if base is not None:
-        differences = _differences(vocabulary, settings, base)
+        own = _own_settings(base)
+        generated = source.generates and _has_generated(base)
+        differences = _differences(vocabulary, settings, own, base, generated)
         if differences:
             raise BankError(
                 f"{out}: more categories and more images per category can be added to a bank; all "
                 f"else must be as it was built, but it differs: {_listed(differences, '; ')}. "
                 "Build into another folder, or anew with --overwrite"
             )
+        if existing.manifest is not None and not source.generates:
+            later = {"proposals": settings.proposals, "matching": settings.matching}
+            settings, images = own.model_copy(update=later), base.images_per_category
     records, next_id = _assigned(vocabulary, existing)
     return BuildPlan(
         settings=settings.model_dump(mode="json"),
@@ -64,7 +56,9 @@ def settle_plan(
         vocabulary=records,
         background=vocabulary.background,
         next_category_id=next_id,
-        images_per_category=settings.generation.images_per_category,
+        images_per_category=images,
+        source=source.name,
+        photos=source.numbered(records, existing, out),
     )
 
 
@@ -96,20 +90,38 @@ def _assigned(vocabulary: Vocabulary, existing: Existing) -> tuple[tuple[Categor
     return tuple(sorted(records, key=lambda record: record.category_id)), next_id
 
 
-def _differences(
-    vocabulary: Vocabulary, settings: Settings, base: Manifest | BuildPlan
-) -> list[str]:
-    """What differs and may not, one phrase each: the bank's value first."""
+def _own_settings(base: Manifest | BuildPlan) -> Settings:
     try:
-        bank_settings = validate(Settings, base.settings, "the bank's settings")
+        return validate(Settings, base.settings, "the bank's settings")
     except SettingsError as error:
         raise BankError(f"{error}; was the bank made by another version of rim?") from error
-    found = bank_settings.differences(settings)
-    own, asked = bank_settings.reference.outlier_mads, settings.reference.outlier_mads
-    if own != asked:
-        found.append(f"reference.outlier_mads: {own} != {asked}")
+
+
+def _has_generated(base: Manifest | BuildPlan) -> bool:
+    """Whether it has generated images, or set out to make some."""
+    if isinstance(base, BuildPlan):
+        return base.source == DIFFUSION
+    return any(shard.source == DIFFUSION for shard in base.shards)
+
+
+def _differences(
+    vocabulary: Vocabulary,
+    settings: Settings,
+    own: Settings,
+    base: Manifest | BuildPlan,
+    generated: bool,
+) -> list[str]:
+    """What differs and may not, one phrase each: the bank's value first.
+
+    generated: whether how images are generated matters too.
+    """
+    found = own.differences(settings, DIFFUSION if generated else FOLDER)
+    for key in COMPARING_IMAGES:
+        value, asked = getattr(own.reference, key), getattr(settings.reference, key)
+        if value != asked:
+            found.append(f"reference.{key}: {value} != {asked}")
     images = settings.generation.images_per_category
-    if images < base.images_per_category:
+    if generated and images < base.images_per_category:
         found.append(
             f"generation.images_per_category: {base.images_per_category} > {images}, "
             "it can only grow"

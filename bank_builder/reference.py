@@ -1,4 +1,4 @@
-"""One reference image: from the generated picture to its row in the bank."""
+"""One reference image: from the picture to its row in the bank."""
 
 from __future__ import annotations
 
@@ -7,40 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.gates import BLACK_IMAGE, localisation_reason, mask_reason
+from bank_builder.centre_prior import centre_points
+from bank_builder.gates import BLACK_IMAGE, given_mask_reason, localisation_reason, mask_reason
 from bank_builder.localise import Localisation, localise, min_max_scaled
 from bank_builder.models import PromptableSegmenter
+from bank_builder.picture import Origin, Picture
 from bank_builder.points import sample_points
-from bank_builder.reference_mask import ReferenceMask, segment_reference
+from bank_builder.reference_mask import ReferenceMask, segment_photo, segment_reference
 from bank_builder.stage_clock import StageClock
 from foundation.images import encode_png
 from foundation.masks import encode_rle, mask_area_fraction
 from foundation.pooling import pool_regions
-from foundation.text_to_image import GeneratedImage
 from schemas.settings import Settings
 from schemas.tables import ReferenceRow
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Which reference image, and what it is generated from."""
-
-    category_id: int
-    category: str
-    number: int
-    source: str
-    prompt: str
-    seed: int
-
-
-@dataclass(frozen=True)
 class Examined:
-    """A generated picture with what was found in it; None for what was not looked for.
+    """A picture with what was found in it; None for what was not looked for.
 
     reason: why the image is rejected, None if it is a good reference. points: int32 (n, 2), (x, y).
     """
 
-    generated: GeneratedImage
+    picture: Picture
     reason: str | None
     localisation: Localisation | None = None
     points: NDArray[np.int32] | None = None
@@ -56,28 +45,57 @@ class RegionFeatures:
 
 
 def examine(
-    generated: GeneratedImage,
+    picture: Picture,
     segmenter: PromptableSegmenter,
     settings: Settings,
     clock: StageClock,
 ) -> Examined:
-    """Localise the category in its picture, segment it, and judge whether it is a good reference.
+    """Find the category in its picture, and judge whether the picture is a good reference.
 
-    An image that the safety checker blacked out is not looked at.
+    What is known of the picture says how. A person's mask is used as it is. Cross-attention is
+    localised and segmented. Without either, the category is sought in the middle. An image that the
+    safety checker blacked out is not looked at.
     """
-    if generated.flagged:
-        return Examined(generated, BLACK_IMAGE)
-    height, width = generated.image.shape[:2]
+    if picture.flagged:
+        return Examined(picture, BLACK_IMAGE)
+    if picture.mask is not None:
+        given = ReferenceMask(picture.mask)
+        return Examined(picture, given_mask_reason(given), reference=given)
+    if picture.attention is not None:
+        return _examine_attention(picture, picture.attention, segmenter, settings, clock)
+    return _examine_middle(picture, segmenter, settings, clock)
+
+
+def _examine_attention(
+    picture: Picture,
+    attention: NDArray[np.float32],
+    segmenter: PromptableSegmenter,
+    settings: Settings,
+    clock: StageClock,
+) -> Examined:
+    height, width = picture.image.shape[:2]
     with clock.stage("localise"):
-        found = localise(generated.attention, (height, width), settings.localisation)
+        found = localise(attention, (height, width), settings.localisation)
         points = sample_points(found.binary, settings.localisation.points, found.scaled)
     reason = localisation_reason(found)
     if reason is not None:
-        return Examined(generated, reason, found, points)
+        return Examined(picture, reason, found, points)
     with clock.stage("segment"):
-        reference = segment_reference(segmenter, generated.image, found, points, settings.reference)
+        reference = segment_reference(segmenter, picture.image, found, points, settings.reference)
     reason = mask_reason(reference, found, settings.reference)
-    return Examined(generated, reason, found, points, reference)
+    return Examined(picture, reason, found, points, reference)
+
+
+def _examine_middle(
+    picture: Picture, segmenter: PromptableSegmenter, settings: Settings, clock: StageClock
+) -> Examined:
+    height, width = picture.image.shape[:2]
+    with clock.stage("localise"):
+        points = centre_points((height, width), settings.localisation.points)
+    with clock.stage("segment"):
+        reference = segment_photo(segmenter, picture.image, points, settings.reference)
+    reason = mask_reason(reference, None, settings.reference)
+    return Examined(picture, reason, None, points, reference)
 
 
 def pool_reference(
@@ -112,47 +130,36 @@ def reference_row(origin: Origin, examined: Examined, features: RegionFeatures) 
     The attention map is kept at its own resolution, min-max scaled to 0..255.
     """
     found, reference = examined.localisation, examined.reference
+    picture, attention = examined.picture, examined.picture.attention
     rle = None if reference is None else encode_rle(reference.mask)
     return ReferenceRow(
-        category_id=origin.category_id,
-        category=origin.category,
-        number=origin.number,
-        source=origin.source,
+        **vars(origin),
         status="accepted" if examined.reason is None else "rejected",
         reason=examined.reason,
-        prompt=origin.prompt,
-        seed=origin.seed,
-        width=examined.generated.image.shape[1],
-        height=examined.generated.image.shape[0],
+        width=picture.image.shape[1],
+        height=picture.image.shape[0],
         mask=rle,
         mask_area=None if reference is None else mask_area_fraction(reference.mask),
         sam_score=None if reference is None else reference.score,
         attention_agreement=None if reference is None else reference.agreement,
         contrast=None if found is None else found.contrast,
         points=examined.points,
-        png=encode_png(examined.generated.image),
-        attention=None if found is None else _attention_png(examined.generated.attention),
+        png=encode_png(picture.image),
+        attention=None if found is None or attention is None else _attention_png(attention),
         foreground=features.foreground,
         background=features.background,
     )
 
 
-def failed_row(
-    origin: Origin, reason: str, generated: GeneratedImage | None = None
-) -> ReferenceRow:
-    """The row of an image that a model could not make, or could not look at (`generated`)."""
+def failed_row(origin: Origin, reason: str, picture: Picture | None = None) -> ReferenceRow:
+    """The row of an image that could not be made, or not be looked at (`picture`)."""
     return ReferenceRow(
-        category_id=origin.category_id,
-        category=origin.category,
-        number=origin.number,
-        source=origin.source,
+        **vars(origin),
         status="failed",
         reason=reason,
-        prompt=origin.prompt,
-        seed=origin.seed,
-        width=None if generated is None else generated.image.shape[1],
-        height=None if generated is None else generated.image.shape[0],
-        png=None if generated is None else encode_png(generated.image),
+        width=None if picture is None else picture.image.shape[1],
+        height=None if picture is None else picture.image.shape[0],
+        png=None if picture is None else encode_png(picture.image),
     )
 
 

@@ -19,14 +19,15 @@ class ReferenceMask:
 
     Attributes:
         mask: (H, W) bool.
-        score: SAM's predicted IoU of the mask; None where the mask is the whole image
-            because no mask of SAM's was better.
-        agreement: IoU of the mask and the binarised attention map, in [0, 1].
+        score: SAM's predicted IoU of the mask; None where the mask is not SAM's: a person's, or
+            the whole image because no mask of SAM's was better.
+        agreement: IoU of the mask and the binarised attention map, in [0, 1]; None where there is
+            no attention.
     """
 
     mask: NDArray[np.bool_]
-    score: float | None
-    agreement: float
+    score: float | None = None
+    agreement: float | None = None
 
 
 def segment_reference(
@@ -51,10 +52,7 @@ def segment_reference(
         localisation: of the same size.
         points: (n, 2) int32, (x, y) pixels, n >= 1.
     """
-    embedding = segmenter.embed(image)
-    candidates = segmenter.predict(embedding, points[None].astype(np.float32))
-    masks = segmenter.upsample(embedding, candidates.logits[0])
-    quality = candidates.predicted_iou[0].float().cpu().numpy()
+    masks, quality = _candidates(segmenter, image, points)
     agreement = np.array([mask_iou(mask, localisation.binary) for mask in masks])
     good = quality >= settings.min_quality
     eligible = good if good.any() else np.ones_like(good)
@@ -62,3 +60,40 @@ def segment_reference(
     if localisation.everywhere and not (good[best] and agreement[best] >= settings.min_agreement):
         return ReferenceMask(np.ones(image.shape[:2], dtype=bool), None, 1.0)
     return ReferenceMask(masks[best], float(quality[best]), float(agreement[best]))
+
+
+def segment_photo(
+    segmenter: PromptableSegmenter,
+    image: NDArray[np.uint8],
+    points: NDArray[np.int32],
+    settings: ReferenceSettings,
+) -> ReferenceMask:
+    """Segment what a photo shows where its points are; there is no attention to agree with [ours].
+
+    All points are one positive prompt. Of the masks that SAM answers with, the one of the best
+    predicted quality is taken, among those whose quality reaches `settings.min_quality` and whose
+    area lies within `min_area` and `max_area`. Where there is none, the best of those with enough
+    quality, or else of all: the gates reject it and say why.
+
+    Args:
+        image: (H, W, 3) uint8.
+        points: (n, 2) int32, (x, y) pixels, n >= 1.
+    """
+    masks, quality = _candidates(segmenter, image, points)
+    area = masks.mean(axis=(1, 2))
+    good = quality >= settings.min_quality
+    fitting = good & (area >= settings.min_area) & (area <= settings.max_area)
+    eligible = next((some for some in (fitting, good) if some.any()), np.ones_like(good))
+    best = int(np.where(eligible, quality, -np.inf).argmax())
+    return ReferenceMask(masks[best], float(quality[best]))
+
+
+def _candidates(
+    segmenter: PromptableSegmenter, image: NDArray[np.uint8], points: NDArray[np.int32]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """SAM's masks (c, H, W) for all points as one prompt, and their predicted qualities (c,)."""
+    embedding = segmenter.embed(image)
+    candidates = segmenter.predict(embedding, points[None].astype(np.float32))
+    masks = segmenter.upsample(embedding, candidates.logits[0])
+    quality: NDArray[np.float32] = candidates.predicted_iou[0].float().cpu().numpy()
+    return masks, quality

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bank_builder.sources.base import Pictures
 from schemas.manifest import Manifest
 from schemas.parquet import read_table
 from schemas.progress_file import BuildPlan
+from schemas.records import CategoryRecord
 from schemas.shards import ShardRecord, ShardSpec, find_shard, shard_folder, shards_folder
 
-SOURCE = "diffusion"
-_NAME = re.compile(rf"c(\d+)-{SOURCE}-n(\d+)-(\d+)-([0-9a-f]{{8}})(-r\d+)?")
+_NAME = re.compile(r"c(\d+)-([a-z]+)-n(\d+)-(\d+)-([0-9a-f]{8})(-r\d+)?")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,25 @@ class WorkList:
 
 
 def list_work(
-    out: Path, plan: BuildPlan, manifest: Manifest | None, shard_images: int, retry_failed: bool
+    out: Path,
+    plan: BuildPlan,
+    pictures: Pictures,
+    manifest: Manifest | None,
+    shard_images: int,
+    retry_failed: bool,
 ) -> WorkList:
     """Compares a plan with what is on disk.
 
-    The bank's own shards keep their places. Behind them come, for every category, finished shards
-    that an interrupted build left (their content is checked), and new ones of at most
-    `shard_images` images each. A shard of the bank whose files are gone or cut short is made anew.
+    The bank's own shards of the source keep their places. Behind them come, for every category,
+    finished shards that an interrupted build left (their content is checked), and new ones of at
+    most `shard_images` images each. A shard of the bank whose files are gone or cut short is made
+    anew.
 
     Args:
-        retry_failed: make the shards anew in which an image failed, under their next attempt.
+        retry_failed: make the shards anew in which an image failed, under their next attempt;
+            except where the file of a photo that did not fail is gone: its reference would be lost.
     """
-    left = _on_disk(out)
+    left = _on_disk(out, pictures.source)
     finished: list[ShardRecord] = []
     to_do: list[ShardSpec] = []
     for category in plan.vocabulary:
@@ -56,24 +67,24 @@ def list_work(
         own = [
             shard
             for shard in (manifest.shards if manifest else ())
-            if (shard.category_id, shard.source) == (category.category_id, SOURCE)
+            if (shard.category_id, shard.source) == (category.category_id, pictures.source)
         ]
         committed = [_spec(shard) for shard in sorted(own, key=lambda shard: shard.start)]
         position = max((spec.stop for spec in committed), default=0)
-        rest = ShardSpec(
-            category_id=category.category_id,
-            category=category.name,
-            source=SOURCE,
-            start=position,
-            stop=plan.images_per_category,
-            build_hash=plan.build_hash,
-        )
         found = [(spec, find_shard(out, spec, verify=False)) for spec in committed]
-        for spec, record in (*found, *_rest(out, rest, shard_images, left)):
+        rest = _rest(out, category, position, pictures, shard_images, left)
+        for spec, record in (*found, *rest):
             if record is None:
-                to_do.append(spec)
-            elif retry_failed and "failed" in shard_statuses(out, record):
-                to_do.append(replace(spec, attempt=record.attempt + 1))
+                to_do.append(_current(spec, pictures))
+            elif retry_failed and "failed" in (statuses := shard_statuses(out, record)):
+                again = _current(replace(spec, attempt=record.attempt + 1), pictures)
+                if lost := _lost(again, statuses, pictures):
+                    logger.warning("%s: not made anew, %s is gone", record.name, lost[0])
+                    finished.append(record)
+                elif again.build_hash != spec.build_hash and (made := find_shard(out, again)):
+                    finished.append(made)
+                else:
+                    to_do.append(again)
             else:
                 finished.append(record)
     return WorkList(tuple(finished), tuple(to_do))
@@ -87,31 +98,64 @@ def shard_statuses(out: Path, record: ShardRecord) -> list[str]:
 
 
 def _rest(
-    out: Path, rest: ShardSpec, shard_images: int, left: dict[tuple[int, int, str], set[int]]
+    out: Path,
+    category: CategoryRecord,
+    position: int,
+    pictures: Pictures,
+    shard_images: int,
+    left: dict[tuple[int, int], set[tuple[int, str]]],
 ) -> Iterator[tuple[ShardSpec, ShardRecord | None]]:
     """Cuts the images that the bank does not have into shards, along those that are on disk."""
-    start = rest.start
-    while start < rest.stop:
-        stops = left.get((rest.category_id, start, rest.build_hash[:8]), set())
-        spec, record = replace(rest, start=start, stop=min(start + shard_images, rest.stop)), None
-        for stop in sorted(stops, reverse=True):
-            candidate = replace(rest, start=start, stop=stop)
-            if stop <= rest.stop and (record := find_shard(out, candidate)) is not None:
+    count = pictures.count(category)
+    while position < count:
+        spec = _new(category, position, min(position + shard_images, count), pictures)
+        record = None
+        for stop, start_of_hash in sorted(left.get((spec.category_id, position), ()), reverse=True):
+            if stop > count:
+                continue
+            candidate = _new(category, position, stop, pictures)
+            if candidate.build_hash.startswith(start_of_hash):
+                record = find_shard(out, candidate)
+            if record is not None:
                 spec = candidate
                 break
         yield spec, record
-        start = spec.stop
+        position = spec.stop
 
 
-def _on_disk(out: Path) -> dict[tuple[int, int, str], set[int]]:
-    """Where shards that begin at (category_id, start, hash) end, by the names of their folders."""
-    stops: dict[tuple[int, int, str], set[int]] = {}
+def _on_disk(out: Path, source: str) -> dict[tuple[int, int], set[tuple[int, str]]]:
+    """Where a source's shards that begin at (category_id, start) end, and how their hashes begin,
+    by the names of their folders.
+    """
+    ends: dict[tuple[int, int], set[tuple[int, str]]] = {}
     for folder in shards_folder(out).glob("c*"):
         match = _NAME.fullmatch(folder.name)
-        if match:
-            key = (int(match[1]), int(match[2]), match[4])
-            stops.setdefault(key, set()).add(int(match[3]))
-    return stops
+        if match and match[2] == source:
+            ends.setdefault((int(match[1]), int(match[3])), set()).add((int(match[4]), match[5]))
+    return ends
+
+
+def _new(category: CategoryRecord, start: int, stop: int, pictures: Pictures) -> ShardSpec:
+    return ShardSpec(
+        category_id=category.category_id,
+        category=category.name,
+        source=pictures.source,
+        start=start,
+        stop=stop,
+        build_hash=pictures.build_hash(category.category_id, start, stop),
+    )
+
+
+def _lost(spec: ShardSpec, statuses: list[str], pictures: Pictures) -> list[str]:
+    """The photos whose references a shard would lose if it were made anew: their files are gone."""
+    gone = pictures.gone(spec)
+    photos = zip(pictures.photos(spec), statuses, strict=False)  # () if they are generated
+    return [photo.file for photo, status in photos if status != "failed" and photo.file in gone]
+
+
+def _current(spec: ShardSpec, pictures: Pictures) -> ShardSpec:
+    """The shard made of what there is now: a photo whose image failed may have been mended."""
+    return replace(spec, build_hash=pictures.build_hash(spec.category_id, spec.start, spec.stop))
 
 
 def _spec(record: ShardRecord) -> ShardSpec:

@@ -14,6 +14,8 @@ from PIL import Image, UnidentifiedImageError
 from schemas.errors import ImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""How names of such files end, in lower case: what of a folder is taken for a picture."""
 MAX_PIXELS = 100_000_000
 
 _ORIENTATION_TAG = 0x0112

@@ -10,7 +10,15 @@ from foundation.images import MAX_PIXELS
 from schemas.errors import ImageError
 from schemas.rle import Rle
 
-__all__ = ["Rle", "decode_rle", "encode_rle", "mask_area_fraction", "mask_box", "mask_iou"]
+__all__ = [
+    "Rle",
+    "decode_rle",
+    "encode_rle",
+    "mask_area_fraction",
+    "mask_box",
+    "mask_iou",
+    "rle_edges",
+]
 
 
 def encode_rle(mask: npt.NDArray[np.bool_]) -> Rle:
@@ -28,16 +36,21 @@ def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
     Raises:
         ImageError: the text is not COCO's code, or its runs do not fill the size exactly.
     """
-    height, width = rle.size
-    runs = _run_lengths(rle.counts)
-    fits = min(height, width, *runs) >= 0 and sum(runs) == height * width <= MAX_PIXELS
-    if not fits:
-        raise ImageError(
-            f"expected run lengths for {height} x {width} = {height * width} pixels, "
-            f"found runs that sum to {sum(runs)}; the mask is damaged"
-        )
+    runs = _checked_runs(rle)
     values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape((height, width), order="F")
+    return np.repeat(values, runs).reshape(rle.size, order="F")
+
+
+def rle_edges(rle: Rle) -> npt.NDArray[np.int64]:
+    """Where a mask begins and ends along its pixels, column after column, without decoding it.
+
+    Returns int64 (k,), ascending: pixel number p (= x * height + y) is in the mask if an odd
+    number of edges is at most p. The last edge may be the number of pixels.
+
+    Raises:
+        ImageError: as `decode_rle`.
+    """
+    return np.cumsum(_checked_runs(rle), dtype=np.int64)
 
 
 def mask_iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
@@ -76,6 +89,19 @@ def mask_box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
 def _check_mask(mask: npt.NDArray[np.bool_]) -> None:
     if mask.ndim != 2 or mask.dtype != np.bool_:
         raise ImageError(f"expected a bool mask (H, W), found {mask.dtype} {mask.shape}")
+
+
+def _checked_runs(rle: Rle) -> list[int]:
+    """The lengths of the runs, outside and inside by turns, which fill the size exactly."""
+    height, width = rle.size
+    runs = _run_lengths(rle.counts)
+    fits = min(height, width, *runs) >= 0 and sum(runs) == height * width <= MAX_PIXELS
+    if not fits:
+        raise ImageError(
+            f"expected run lengths for {height} x {width} = {height * width} pixels, "
+            f"found runs that sum to {sum(runs)}; the mask is damaged"
+        )
+    return runs
 
 
 def _run_lengths(counts: str) -> list[int]:

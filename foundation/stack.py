@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -145,13 +145,13 @@ class ModelStack:
         """
         return resolve(self._source(role), role, offline=self.offline, preset=self.settings.preset)
 
-    def fingerprints(self) -> dict[str, ModelRecord]:
-        """Name, licence and content fingerprint of all four models, by role; read once.
+    def fingerprints(self, roles: Sequence[str] = ROLES) -> dict[str, ModelRecord]:
+        """Name, licence and content fingerprint of models, by default all four, by role; read once.
 
         Raises:
             ModelError: files are missing or cannot be read.
         """
-        for role in ROLES:
+        for role in roles:
             if role not in self._records:
                 source = self._source(role)
                 self._records[role] = ModelRecord(
@@ -159,7 +159,7 @@ class ModelStack:
                     licence=source.licence,
                     fingerprint=fingerprint(self.path(role)),
                 )
-        return dict(self._records)
+        return {role: self._records[role] for role in roles}
 
     def free(self, role: str) -> None:
         """Forgets a loaded model so that its memory can be used; it is loaded again when needed.

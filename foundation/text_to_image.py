@@ -50,6 +50,10 @@ class TextToImage(Protocol):
         """One image a prompt, made as one batch; seeds has one entry a prompt, 0..2**63-1."""
         ...
 
+    def shortened(self, steps: int) -> TextToImage:
+        """The same with another number of steps, for trials of time and memory."""
+        ...
+
 
 class DiffusersTextToImage:
     """Text-to-image by a diffusers pipeline; `foundation.pipelines` says which.

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from query.scores import UNLABELLED, ConfusionMatrix, Scores
-from schemas.errors import UsageError
+from query.class_mapping import ClassMapping, map_classes
+from query.scores import UNLABELLED, ConfusionMatrix, Failure, Scores
+from schemas.errors import ImageError, UsageError
 from schemas.records import CategoryRecord
-from schemas.vocabulary import BACKGROUND_NAME, Category, name_key
+from schemas.vocabulary import Category
 
 __all__ = [
     "UNLABELLED",
     "ClassMapping",
     "ConfusionMatrix",
+    "Item",
     "LabelledImage",
     "Labeller",
     "Sample",
     "Scores",
+    "Tally",
+    "bank_labels",
     "evaluate",
     "map_classes",
+    "tally_items",
 ]
 
 
@@ -33,7 +39,7 @@ class Sample:
     """One image of a dataset with its truth.
 
     Attributes:
-        name: what messages call it.
+        name: what messages and files call it.
         image: a file, or uint8 (H, W, 3).
         truth: (H, W) integers: the index of a class, or the ignore label.
     """
@@ -41,6 +47,59 @@ class Sample:
     name: str
     image: Path | NDArray[np.uint8]
     truth: NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sample that is read only when its turn comes.
+
+    Attributes:
+        name: the sample's, unique in its dataset.
+        load: reads it; ImageError if it cannot be read.
+        mark: says whether what it is read from is still the same, e.g. the sizes of its files.
+        files: what it is read from, as far as these are its own.
+    """
+
+    name: str
+    load: Callable[[], Sample]
+    mark: str = ""
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What has been counted so far; replaced as a whole after every image, never changed.
+
+    Attributes:
+        counts: (C, C + 1) int64, as in `ConfusionMatrix`.
+        done: the mark of every image that is in the counts, by name, in their order.
+        failed: images that were tried and cannot be scored.
+    """
+
+    counts: NDArray[np.int64]
+    done: dict[str, str]
+    failed: tuple[Failure, ...] = ()
+
+    @classmethod
+    def empty(cls, num_classes: int) -> Tally:
+        """Nothing counted yet."""
+        return cls(np.zeros((num_classes, num_classes + 1), dtype=np.int64), {})
+
+    def plus(self, item: Item, counts: NDArray[np.int64]) -> Tally:
+        """With one image more."""
+        return replace(self, counts=self.counts + counts, done={**self.done, item.name: item.mark})
+
+    def scores(self, mapping: ClassMapping) -> Scores:
+        """The scores of what has been counted.
+
+        Raises UsageError if that is nothing; the message has the first failure, if there is one.
+        """
+        if not self.done:
+            why = f"; {self.failed[0].error}" if self.failed else ""
+            raise UsageError(f"expected at least one image to score, found none{why}")
+        matrix = ConfusionMatrix(len(mapping.class_names))
+        matrix.counts, matrix.images = self.counts, len(self.done)
+        return matrix.scores(mapping.class_names, mapping.missing, self.failed)
 
 
 class LabelledImage(Protocol):
@@ -67,83 +126,6 @@ class Labeller(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class ClassMapping:
-    """How a bank's categories answer for a dataset's classes.
-
-    Attributes:
-        class_names: the dataset's classes in the order of their labels.
-        class_of: index of the class by category_id, for the categories that answer for one.
-        unlabelled_class: what an unlabelled pixel counts as: the class "background" if the
-            dataset has it and the bank does not, otherwise UNLABELLED (an error).
-        missing: names of the classes that no category answers for.
-    """
-
-    class_names: tuple[str, ...]
-    class_of: dict[int, int]
-    unlabelled_class: int
-    missing: tuple[str, ...]
-
-    def to_classes(self, label_map: NDArray[np.int32]) -> NDArray[np.int64]:
-        """(H, W) class indices of a label map of category ids, UNLABELLED where there is none."""
-        ids, inverse = np.unique(label_map, return_inverse=True)
-        classes = [
-            self.unlabelled_class if i == UNLABELLED else self.class_of.get(i, UNLABELLED)
-            for i in ids.tolist()
-        ]
-        return np.array(classes, dtype=np.int64)[inverse].reshape(label_map.shape)
-
-
-def map_classes(
-    categories: Sequence[CategoryRecord],
-    classes: Sequence[str | Category],
-    *,
-    allow_missing: bool = False,
-) -> ClassMapping:
-    """Find the bank's categories that answer for a dataset's classes.
-
-    By name first; then, for categories and classes that found nobody, by synonyms of either side.
-    Case and white space do not count. Several categories may answer for one class.
-
-    Raises UsageError for a class that stands twice, if no category answers for any class, and
-    unless `allow_missing` if a class stays without one (it could only ever score 0).
-    """
-    wanted = [Category(c) if isinstance(c, str) else c for c in classes]
-    by_name = {name_key(c.name): index for index, c in enumerate(wanted)}
-    if len(by_name) < len(wanted):
-        raise UsageError(
-            f"expected every class once, found {len(wanted)} names of which only {len(by_name)}"
-            " are different"
-        )
-    class_of = {
-        category.category_id: by_name[name_key(category.name)]
-        for category in categories
-        if name_key(category.name) in by_name
-    }
-    named = set(class_of.values())
-    by_synonym = dict(by_name)
-    for index, c in enumerate(wanted):
-        for synonym in c.synonyms:
-            by_synonym.setdefault(name_key(synonym), index)
-    for category in categories:
-        names = map(name_key, (category.name, *category.synonyms))
-        found = [by_synonym[name] for name in names if name in by_synonym]
-        if category.category_id not in class_of and found and found[0] not in named:
-            class_of[category.category_id] = found[0]
-    unlabelled_class = UNLABELLED
-    background = by_name.get(BACKGROUND_NAME)
-    if background is not None and background not in class_of.values():
-        unlabelled_class = background
-    answered = {*class_of.values(), unlabelled_class}
-    missing = tuple(c.name for index, c in enumerate(wanted) if index not in answered)
-    if not class_of or (missing and not allow_missing):
-        raise UsageError(
-            f"expected a category of the bank for each of {len(wanted)} classes, found none for"
-            f" {_shortened(missing)}; build the bank with them, or score the others only"
-        )
-    return ClassMapping(tuple(c.name for c in wanted), class_of, unlabelled_class, missing)
-
-
 def evaluate(
     engine: Labeller,
     samples: Iterable[Sample],
@@ -156,7 +138,8 @@ def evaluate(
     """Label every sample and score them all in one confusion matrix.
 
     Only categories that answer for a class take part in the matching, so a bank may hold more
-    than the dataset asks for.
+    than the dataset asks for. A sample that cannot be scored is left out and named in
+    `Scores.failed`.
 
     Args:
         engine: labels photos, e.g. `QueryEngine`.
@@ -167,25 +150,101 @@ def evaluate(
         each: called with every sample and its prediction (H, W) in classes, -1 unlabelled; for
             progress and pictures.
 
-    Raises UsageError as `map_classes` does, for a truth of another size than its image or with
-    unknown labels, and if there is no sample.
+    Raises UsageError as `map_classes` does, and if there is no sample that can be scored: all have
+    a truth of another size than their image, unknown labels, or cannot be read.
     """
     mapping = map_classes(engine.categories, classes, allow_missing=allow_missing)
+    tally = tally_items(
+        _as_items(samples), bank_labels(engine, mapping), mapping, ignore=ignore, each=each
+    )
+    return tally.scores(mapping)
+
+
+def bank_labels(engine: Labeller, mapping: ClassMapping) -> Callable[[Sample], NDArray[np.int32]]:
+    """What labels a sample with the categories that answer for a class."""
+
+    def label(sample: Sample) -> NDArray[np.int32]:
+        return engine.segment(sample.image, categories=mapping.class_of.keys()).label_map
+
+    return label
+
+
+def tally_items(
+    items: Iterable[Item],
+    label: Callable[[Sample], NDArray[np.int32]],
+    mapping: ClassMapping,
+    *,
+    ignore: int = -1,
+    start: Tally | None = None,
+    redo: Collection[str] = (),
+    each: Callable[[Sample, NDArray[np.int64]], None] | None = None,
+    keep: Callable[[Tally, bool], None] | None = None,
+) -> Tally:
+    """Label the items that have not been counted yet, and count them.
+
+    Args:
+        items: each with a name of its own.
+        label: the label map (H, W) int32 of category ids, -1 unlabelled; ImageError if there is
+            none for this sample.
+        ignore: the label in the truth that is not scored.
+        start: what was counted before; its images are not labelled again. Its failures are
+            forgotten, since they are tried again.
+        redo: names of images to label also if they have been counted, for `each` alone; they
+            count once.
+        each: called with every labelled sample and its prediction (H, W) in classes, before it
+            counts.
+        keep: called with the tally after every image and a last time with True at the end, however
+            that comes (also for Ctrl-C): it holds all images but the one in work.
+
+    Raises whatever else than ImageError `label` and `each` do.
+    """
     matrix = ConfusionMatrix(len(mapping.class_names), ignore)
-    for sample in samples:
-        result = engine.segment(sample.image, categories=mapping.class_of.keys())
-        prediction = mapping.to_classes(result.label_map)
-        try:
-            matrix.update(prediction, sample.truth)
-        except UsageError as error:
-            raise UsageError(f"{sample.name}: {error}") from error
-        if each is not None:
-            each(sample, prediction)
-    if matrix.images == 0:
-        raise UsageError("expected at least one image to score, found none")
-    return matrix.scores(mapping.class_names, mapping.missing)
+    tally = Tally.empty(matrix.num_classes) if start is None else replace(start, failed=())
+    try:
+        for item in items:
+            counted = item.name in tally.done
+            if counted and item.name not in redo:
+                continue
+            try:
+                sample = item.load()
+                prediction = mapping.to_classes(label(sample))
+                counts = _count(matrix, item.name, prediction, sample.truth)
+            except ImageError as error:
+                if not counted:
+                    failure = Failure(item.name, str(error))
+                    tally = replace(tally, failed=(*tally.failed, failure))
+            else:
+                if each is not None:
+                    each(sample, prediction)
+                if not counted:
+                    tally = tally.plus(item, counts)
+            if keep is not None:
+                keep(tally, False)
+    finally:
+        if keep is not None:
+            keep(tally, True)
+    return tally
 
 
-def _shortened(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _as_items(samples: Iterable[Sample]) -> Iterator[Item]:
+    names: set[str] = set()
+    for number, sample in enumerate(samples):
+        name = f"{sample.name} ({number})" if sample.name in names else sample.name
+        names.add(name)
+        yield Item(name, partial(_itself, sample))
+
+
+def _itself(sample: Sample) -> Sample:
+    return sample
+
+
+def _count(
+    matrix: ConfusionMatrix,
+    name: str,
+    prediction: NDArray[np.int64],
+    truth: NDArray[np.integer],
+) -> NDArray[np.int64]:
+    try:
+        return matrix.count(prediction, truth)
+    except UsageError as error:
+        raise ImageError(f"{name}: {error}") from error

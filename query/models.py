@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from foundation.segmenter import ImageEmbedding, MaskCandidates
+    from query.text_evidence import TextImageScorer
     from schemas.bank import Bank
     from schemas.settings import Settings
 
@@ -62,6 +63,11 @@ class Stack(Protocol):
     @property
     def features(self) -> PatchExtractor:
         """Makes patch tokens."""
+        ...
+
+    @property
+    def text_image(self) -> TextImageScorer:
+        """Embeds texts and pictures; asked for only where text has a weight."""
         ...
 
     def path(self, role: str) -> Path:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foundation.images import encode_png
+from foundation.images import IMAGE_SUFFIXES, encode_png
 from schemas.errors import OutputError, UsageError
 from schemas.files import write_atomic
 
 if TYPE_CHECKING:
     from query.result import Region, Segmentation
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 DEFAULT_FORMATS = ("labels", "overlay", "json")
 JSON_VERSION = 1
 _LARGEST_LABEL = 65535

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from query.label_map import UNLABELLED
+from schemas.ids import UNLABELLED
 
 Box = tuple[int, int, int, int]
 

@@ -15,6 +15,13 @@ from schemas.errors import UsageError
 UNLABELLED = -1
 
 
+class FailureJson(TypedDict):
+    """What `Scores.to_dict` writes for an image that was left out."""
+
+    image: str
+    error: str
+
+
 class ScoresJson(TypedDict):
     """What `Scores.to_dict` writes; the names are fixed."""
 
@@ -24,8 +31,38 @@ class ScoresJson(TypedDict):
     fw_iou: float | None
     per_class: dict[str, float | None]
     missing: list[str]
+    failed: list[FailureJson]
     images: int
     pixels: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be scored and is left out. name: the image's; error: why."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The scores of one class; fractions lie in [0, 1].
+
+    Attributes:
+        name: of the class.
+        iou: intersection over union; NaN for a class in neither truth nor prediction.
+        accuracy: correct fraction of the class's pixels in the truth; NaN if there is none.
+        truth_pixels, predicted_pixels, intersection: counts, ignored pixels left out.
+        missing: whether nothing could predict the class, for want of a category.
+    """
+
+    name: str
+    iou: float
+    accuracy: float
+    truth_pixels: int
+    predicted_pixels: int
+    intersection: int
+    missing: bool
 
 
 @dataclass(frozen=True)
@@ -37,8 +74,8 @@ class Scores:
         pixel_accuracy: correct pixels of all pixels.
         mean_accuracy: mean over the classes in the truth of their correct fraction.
         fw_iou: IoU weighted by the class's share of the truth.
-        per_class: IoU by class name; NaN for a class in neither truth nor prediction.
-        missing: classes that the bank does not have and therefore cannot predict.
+        classes: by class, in the order of the labels.
+        failed: images that could not be read; they do not count anywhere else here.
         images, pixels: how many were scored, ignored pixels left out.
     """
 
@@ -46,10 +83,20 @@ class Scores:
     pixel_accuracy: float
     mean_accuracy: float
     fw_iou: float
-    per_class: dict[str, float]
-    missing: tuple[str, ...]
+    classes: tuple[ClassScores, ...]
+    failed: tuple[Failure, ...]
     images: int
     pixels: int
+
+    @property
+    def per_class(self) -> dict[str, float]:
+        """IoU by class name; NaN for a class in neither truth nor prediction."""
+        return {one.name: one.iou for one in self.classes}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Classes that the bank does not have and therefore cannot predict."""
+        return tuple(one.name for one in self.classes if one.missing)
 
     def to_dict(self) -> ScoresJson:
         """The scores for JSON, null instead of NaN."""
@@ -60,6 +107,7 @@ class Scores:
             "fw_iou": _or_null(self.fw_iou),
             "per_class": {name: _or_null(iou) for name, iou in self.per_class.items()},
             "missing": list(self.missing),
+            "failed": [{"image": one.name, "error": one.error} for one in self.failed],
             "images": self.images,
             "pixels": self.pixels,
         }
@@ -90,7 +138,12 @@ class ConfusionMatrix:
         self.images = 0
 
     def update(self, prediction: npt.ArrayLike, truth: npt.ArrayLike) -> None:
-        """Count one image.
+        """Count one image; arguments and errors are those of `count`."""
+        self.counts += self.count(prediction, truth)
+        self.images += 1
+
+    def count(self, prediction: npt.ArrayLike, truth: npt.ArrayLike) -> NDArray[np.int64]:
+        """The counts of one image alone, (C, C + 1) int64, not yet added to `counts`.
 
         Args:
             prediction: integers of any shape, a class 0..C-1 or -1 for unlabelled.
@@ -113,10 +166,14 @@ class ConfusionMatrix:
         width = self.num_classes + 1
         column = np.where(predicted == UNLABELLED, self.num_classes, predicted)
         pairs = np.bincount(true * width + column, minlength=self.num_classes * width)
-        self.counts += pairs.reshape(self.num_classes, width)
-        self.images += 1
+        return pairs.reshape(self.num_classes, width)
 
-    def scores(self, class_names: Sequence[str], missing: Sequence[str] = ()) -> Scores:
+    def scores(
+        self,
+        class_names: Sequence[str],
+        missing: Sequence[str] = (),
+        failed: Sequence[Failure] = (),
+    ) -> Scores:
         """The scores; `class_names` are unique, in the order of the labels."""
         if len(set(class_names)) != self.num_classes or len(class_names) != self.num_classes:
             raise UsageError(
@@ -126,18 +183,30 @@ class ConfusionMatrix:
         correct = np.diagonal(self.counts).astype(np.float64)
         true, predicted = self.counts.sum(axis=1), self.counts[:, :-1].sum(axis=0)
         union = true + predicted - correct
-        iou = np.full(self.num_classes, np.nan)
+        iou, accuracy = np.full(self.num_classes, np.nan), np.full(self.num_classes, np.nan)
         np.divide(correct, union, out=iou, where=union > 0)
+        np.divide(correct, true, out=accuracy, where=true > 0)
         total = int(true.sum())
         in_truth = true > 0
         nan = float("nan")
         return Scores(
             miou=float(iou[union > 0].mean()) if total else nan,
             pixel_accuracy=float(correct.sum() / total) if total else nan,
-            mean_accuracy=float((correct[in_truth] / true[in_truth]).mean()) if total else nan,
+            mean_accuracy=float(accuracy[in_truth].mean()) if total else nan,
             fw_iou=float((true[in_truth] * iou[in_truth]).sum() / total) if total else nan,
-            per_class={name: float(iou[i]) for i, name in enumerate(class_names)},
-            missing=tuple(missing),
+            classes=tuple(
+                ClassScores(
+                    name=name,
+                    iou=float(iou[i]),
+                    accuracy=float(accuracy[i]),
+                    truth_pixels=int(true[i]),
+                    predicted_pixels=int(predicted[i]),
+                    intersection=int(correct[i]),
+                    missing=name in missing,
+                )
+                for i, name in enumerate(class_names)
+            ),
+            failed=tuple(failed),
             images=self.images,
             pixels=total,
         )

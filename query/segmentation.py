@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,22 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.images import read_image
-from foundation.masks import Rle, decode_rle, encode_rle, mask_box
+from foundation.masks import encode_rle, mask_box
 from foundation.pooling import pool_regions
-from query.fuse import FusedMask, fuse_masks
-from query.label_map import (
-    UNLABELLED,
-    above_background,
-    fill_uncovered,
-    paint,
-    paint_order,
-    uncovered_patches,
-)
-from query.matchers import Matches, make_matcher
+from query.cells import find_cells
+from query.fuse import fuse_masks
+from query.labelling import PhotoLabeller
 from query.matchers.base import NO_FEATURE
 from query.models import Segmenter, Stack, check_models
+from query.naming import Namer, Naming
+from query.photo import PhotoRegion, SegmentedPhoto
 from query.proposals import MaskProposals, propose
 from query.result import NearReference, Region, Segmentation
+from query.text_evidence import TextEvidence
 from schemas.errors import ImageError, UsageError
 from schemas.ids import unpack_feature_ids, unpack_image_ids
 
@@ -36,19 +31,9 @@ if TYPE_CHECKING:
     from schemas.records import CategoryRecord
     from schemas.settings import Settings
 
-__all__ = ["NearReference", "QueryEngine", "Region", "Segmentation"]
+__all__ = ["NearReference", "QueryEngine", "Region", "Segmentation", "SegmentedPhoto"]
 
 _PIXELS_AT_ONCE = 1 << 26  # of full-size masks: 64 MB
-
-
-@dataclass(frozen=True)
-class _Mask:
-    """A region at the photo's size, before it is matched. feature: (d,) L2-normalised."""
-
-    rle: Rle
-    area: int
-    box: tuple[int, int, int, int]
-    feature: NDArray[np.float32]
 
 
 class QueryEngine:
@@ -63,7 +48,8 @@ class QueryEngine:
 
         Args:
             bank: open for reading.
-            stack: the models; only `segmenter` and `features` are needed.
+            stack: the models; only `segmenter` and `features` are needed, and `text_image` where
+                text has a weight.
             settings: the sections `proposals` and `matching` count; by default the bank's own.
 
         Raises:
@@ -73,13 +59,27 @@ class QueryEngine:
         """
         check_models(bank, stack)
         settings = bank.settings if settings is None else settings
+        matching = settings.matching
         self.categories: tuple[CategoryRecord, ...] = bank.categories
         self._stack = stack
         self._proposals = settings.proposals
-        self._background = settings.matching.background
-        self._matcher = make_matcher(bank, settings.matching)
+        namer = Namer(
+            bank.features(),
+            matching,
+            index=bank.index() if matching.matcher == "knn" else None,
+            prototypes=None if matching.matcher == "knn" else bank.prototypes(),
+        )
+        text = None
+        if matching.text_weight > 0:
+            text = TextEvidence(stack.text_image, bank.categories, settings.generation)
+        self._labeller = PhotoLabeller(namer, matching, text)
         self._names = {record.category_id: record.name for record in bank.categories}
         self._version = bank.manifest.version
+
+    @property
+    def threshold(self) -> float | None:
+        """The cosine below which a region is none of the categories; None: never."""
+        return self._labeller.namer.threshold
 
     def segment(
         self,
@@ -99,82 +99,65 @@ class QueryEngine:
             BankError: none of the chosen categories has a reference.
         """
         self._check_categories(categories)
+        return self.label(self.cut(image), categories=categories)
+
+    def cut(self, image: str | Path | NDArray[np.uint8]) -> SegmentedPhoto:
+        """Cut a photo into regions, those without a feature left out.
+
+        Raises ImageError as `segment` does.
+        """
         pixels = _as_pixels(image)
         tokens = self._stack.features.extract([pixels])[0]
-        masks = self._regions(pixels, tokens)
-        dimension = tokens.shape[2]
-        features = np.array([mask.feature for mask in masks], np.float32).reshape(-1, dimension)
-        matches = self._matcher.match(features, categories)
-        ids = above_background(matches.category_id, matches.similarity, self._background)
-        areas = np.array([mask.area for mask in masks], dtype=np.int64)
-        order = paint_order(ids, matches.score, areas)
-        labels, covered = paint(
-            (pixels.shape[0], pixels.shape[1]),
-            ((decode_rle(masks[i].rle), int(ids[i])) for i in order),
-        )
+        segmenter = self._stack.segmenter
+        embedding = segmenter.embed(pixels)
+        proposals = propose(segmenter, embedding, self._proposals)
+        groups = [
+            region.members
+            for region in fuse_masks(
+                proposals.masks,
+                threshold=self._proposals.fuse,
+                max_fused_area=self._proposals.max_fused_area,
+            )
+        ]
+        at_once = max(1, _PIXELS_AT_ONCE // (pixels.shape[0] * pixels.shape[1]))
+        regions: list[PhotoRegion] = []
+        for start in range(0, len(groups), at_once):
+            chunk = groups[start : start + at_once]
+            regions.extend(_full_size(segmenter, embedding, proposals, chunk, tokens))
+        cells = find_cells(pixels.shape[:2], [region.rle for region in regions])
+        return SegmentedPhoto(pixels, tokens, tuple(regions), cells)
+
+    def label(
+        self, photo: SegmentedPhoto, *, categories: Collection[int] | None = None
+    ) -> Segmentation:
+        """Label a photo that was cut into regions by an engine with the same `proposals`.
+
+        Raises UsageError and BankError as `segment` does.
+        """
+        self._check_categories(categories)
+        naming, labels = self._labeller.label(photo, categories)
         return Segmentation(
-            image=pixels,
-            label_map=self._label_uncovered(labels, covered, tokens, categories),
-            regions=self._describe(masks, matches, ids),
+            image=photo.pixels,
+            label_map=labels,
+            regions=self._describe(photo.regions, naming),
             category_names=self._names,
             bank_version=self._version,
         )
 
-    def _regions(self, pixels: NDArray[np.uint8], tokens: NDArray[np.float32]) -> list[_Mask]:
-        """Proposals, fused, at the photo's size; those without a feature are left out."""
-        segmenter = self._stack.segmenter
-        embedding = segmenter.embed(pixels)
-        proposals = propose(segmenter, embedding, self._proposals)
-        fused = fuse_masks(
-            proposals.masks,
-            threshold=self._proposals.fuse,
-            max_fused_area=self._proposals.max_fused_area,
-        )
-        at_once = max(1, _PIXELS_AT_ONCE // (pixels.shape[0] * pixels.shape[1]))
-        masks: list[_Mask] = []
-        for start in range(0, len(fused), at_once):
-            chunk = fused[start : start + at_once]
-            masks.extend(_full_size(segmenter, embedding, proposals, chunk, tokens))
-        return masks
-
-    def _label_uncovered(
-        self,
-        labels: NDArray[np.int32],
-        covered: NDArray[np.bool_],
-        tokens: NDArray[np.float32],
-        categories: Collection[int] | None,
-    ) -> NDArray[np.int32]:
-        """Pixels under no mask take the category that their patch token matches."""
-        grid = (tokens.shape[0], tokens.shape[1])
-        needed = uncovered_patches(covered, grid)
-        if not needed.any():
-            return labels
-        length = np.linalg.norm(tokens[needed], axis=1, keepdims=True)
-        features = tokens[needed] / np.maximum(length, np.finfo(np.float32).tiny)
-        matches = self._matcher.match(features, categories)
-        patches = np.full(grid, UNLABELLED, dtype=np.int32)
-        patches[needed] = above_background(
-            matches.category_id, matches.similarity, self._background
-        )
-        return fill_uncovered(labels, covered, patches)
-
-    def _describe(
-        self, masks: Sequence[_Mask], matches: Matches, ids: NDArray[np.int32]
-    ) -> tuple[Region, ...]:
-        accepted = np.flatnonzero(ids != UNLABELLED)
-        by_score = accepted[np.argsort(-matches.score[accepted], kind="stable")]
+    def _describe(self, regions: Sequence[PhotoRegion], naming: Naming) -> tuple[Region, ...]:
+        ids, score = naming.category_id, naming.score
+        accepted = np.flatnonzero(naming.known)
+        by_score = accepted[np.argsort(-score[accepted], kind="stable")]
         return tuple(
             Region(
                 category=self._names[int(ids[i])],
                 category_id=int(ids[i]),
-                score=float(matches.score[i]),
-                similarity=float(matches.similarity[i]),
-                area=masks[i].area,
-                box=masks[i].box,
-                rle=masks[i].rle,
-                references=self._references(
-                    matches.neighbour_id[i], matches.neighbour_similarity[i]
-                ),
+                score=float(score[i]),
+                similarity=float(naming.similarity[i]),
+                area=regions[i].area,
+                box=regions[i].box,
+                rle=regions[i].rle,
+                references=self._references(naming.neighbour_id[i], naming.neighbour_similarity[i]),
             )
             for i in by_score.tolist()
         )
@@ -215,14 +198,13 @@ def _full_size(
     segmenter: Segmenter,
     embedding: ImageEmbedding,
     proposals: MaskProposals,
-    fused: Sequence[FusedMask],
+    groups: Sequence[tuple[int, ...]],
     tokens: NDArray[np.float32],
-) -> list[_Mask]:
+) -> list[PhotoRegion]:
     """Masks at the photo's size with their features, pooled exactly as the bank's were."""
-    logits = proposals.united_logits([region.members for region in fused])
-    masks = segmenter.upsample(embedding, logits)
+    masks = segmenter.upsample(embedding, proposals.united_logits(groups))
     features, valid = pool_regions(tokens, masks)
     return [
-        _Mask(encode_rle(mask), int(np.count_nonzero(mask)), mask_box(mask), feature)
+        PhotoRegion(encode_rle(mask), int(np.count_nonzero(mask)), mask_box(mask), feature)
         for mask, feature in zip(masks[valid], features[valid], strict=True)
     ]

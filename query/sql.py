@@ -122,9 +122,11 @@ class BankConnection:
                 raise self._pictures.failure from error
             reason = _one_line(str(error))
             if _READING_FAILED in reason:
+                # Prototypes are a cache, which can be made anew.
+                repair = " --repair" if "'_prototypes'" in reason else ""
                 raise BankDamaged(
                     f"the bank's files cannot be read as they were written ({reason}); run:"
-                    " rim verify"
+                    f" rim verify{repair}"
                 ) from error
             raise SqlError(reason) from error
 
@@ -137,6 +139,7 @@ class BankConnection:
             ) from error
         self._duckdb.register("_images", datasets.images)
         self._duckdb.register("_features", datasets.features)
+        self._duckdb.register("_prototypes", datasets.prototypes)
         self._duckdb.register("_verdicts", datasets.verdicts)
         self._duckdb.register("_categories", categories_table(bank))
         self._duckdb.register("_builds", builds_table(bank))
@@ -183,7 +186,7 @@ def connect(bank: Bank) -> BankConnection:
 
 
 def run_sql(bank: Bank, sql: str) -> Answer:
-    """One question about a bank, over the views categories, images, features and builds.
+    """One question about a bank, over the views of `query.sql_views`.
 
     Raises SqlError, in one line, for anything but one question that DuckDB understands.
     """

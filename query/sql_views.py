@@ -21,7 +21,7 @@ SELECT f.image_id, f.category, f.number, f.source, f.prompt, f.seed,
        CASE WHEN f.status = 'failed' OR v.status IS NULL THEN f.reason ELSE v.reason END AS reason,
        f.width, f.height, f.mask, f.mask_area, f.sam_score, f.attention_agreement, f.points,
        _attention(f.image_id) AS attention, _png(f.image_id) AS png,
-       f.category_id, f.contrast, v."by" AS decided_by
+       f.category_id, f.contrast, v."by" AS decided_by, f.file
 FROM _images f LEFT JOIN _verdicts v USING (image_id);
 
 CREATE VIEW features AS
@@ -42,6 +42,10 @@ LEFT JOIN (SELECT i.category_id, count(*) AS features
            FROM _features JOIN images i USING (image_id)
            WHERE i.status = 'accepted' GROUP BY ALL) f USING (category_id)
 ORDER BY c.category_id;
+
+CREATE VIEW prototypes AS
+SELECT c.category, p.kind, p.number, p."references", p.embedding, p.category_id
+FROM _prototypes p JOIN _categories c USING (category_id);
 
 CREATE VIEW builds AS
 SELECT version, time, settings::JSON AS settings, models, libraries, seconds

@@ -18,8 +18,10 @@ from schemas.errors import RimError
 if TYPE_CHECKING:
     from query.scores import Scores
     from query.segmentation import Region, Segmentation
-    from rim.api import build, evaluate, open, query
+    from rim.api import build, open, query
     from rim.bank import Bank
+    from rim.evaluation import evaluate
+    from rim.label_sets import compare_labels
 
 __version__ = "0.1.0"
 
@@ -31,6 +33,7 @@ __all__ = [
     "Segmentation",
     "__version__",
     "build",
+    "compare_labels",
     "evaluate",
     "open",
     "query",
@@ -42,7 +45,8 @@ _HOME = {
     "Scores": "query.scores",
     "Segmentation": "query.segmentation",
     "build": "rim.api",
-    "evaluate": "rim.api",
+    "compare_labels": "rim.label_sets",
+    "evaluate": "rim.evaluation",
     "open": "rim.api",
     "query": "rim.api",
 }

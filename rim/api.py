@@ -1,8 +1,8 @@
-"""The functions of `import rim`: build, open, query, evaluate."""
+"""The functions of `import rim`: build, open, query (and evaluate in `rim.evaluation`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from rim.bank import Bank
 from schemas.errors import UsageError
+from schemas.ids import DIFFUSION, FOLDER, SOURCES
 from schemas.settings import Settings, load_settings
 from schemas.vocabulary import Vocabulary, load_vocabulary, name_key, vocabulary_from_names
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress
     from bank_builder.report import BuildReport
-    from query.scores import Scores
+    from bank_builder.sources.base import Source
     from query.segmentation import Segmentation
+
+FILTER_SHARE = 0.01
+"""Of the photo, that a category needs where `filter` is on."""
 
 
 def build(
@@ -30,6 +34,7 @@ def build(
     steps: int | None = None,
     seed: int | None = None,
     settings: Sequence[str] = (),
+    source: str = "diffusion",
     limit: int | None = None,
     device: str = "auto",
     offline: bool = False,
@@ -46,6 +51,9 @@ def build(
         preset: a shipped preset's name or a TOML file.
         images_per_category, steps, seed: short for settings of `generation`.
         settings: further "section.key=value", applied last.
+        source: "diffusion", generated images, or "folder:DIR", your own photos:
+        DIR/CATEGORY/NAME.jpg and, where there is one, the mask DIR/CATEGORY/NAME.mask.png. An
+        existing bank keeps what it has from the other source.
         limit: only the first so many categories.
         device: "auto", "cpu", "cuda", ...
         offline: use only weights that are on this machine.
@@ -62,6 +70,7 @@ def build(
         words,
         Path(out),
         chosen,
+        choose_source(source),
         device=device,
         offline=offline,
         retry_failed=retry_failed,
@@ -85,7 +94,10 @@ def query(
     *,
     categories: Iterable[str] | None = None,
     matcher: str | None = None,
-    background: float | None = None,
+    background: float | str | None = None,
+    filter: bool = False,
+    text_weight: float | None = None,
+    source_weight: Mapping[str, float] | None = None,
     settings: Sequence[str] = (),
     preset: str | None = None,
     device: str = "auto",
@@ -97,66 +109,30 @@ def query(
         bank: an open bank (keeps its models between calls) or its folder.
         image: a file, or uint8 (H, W, 3) RGB.
         categories: only these names of the bank take part.
-        matcher: "prototype" or "knn"; by default the settings'.
-        background: cosine below which a region stays unlabelled.
+        matcher: "prototype", "knn" or "ranking"; by default the settings'.
+        background: cosine below which a region stays unlabelled, "auto" for what the bank's own
+            references suggest, "off" to label everything; by default the settings' ("auto").
+        filter: drop categories that get less than FILTER_SHARE of the photo.
+        text_weight: of a category's probability by its name, 0 to 1.
+        source_weight: what references count by their source ("diffusion", "folder"); 0 leaves
+            them out.
         settings: further "section.key=value" of proposals and matching.
         preset: where to find the bank's models.
 
     Raises ImageError for a photo that cannot be read, ModelError if the models are not the bank's.
     """
     opened = bank if isinstance(bank, Bank) else Bank(bank)
-    engine = opened.engine(
-        overrides=query_overrides(matcher, background, settings),
-        preset=preset,
-        device=device,
-        offline=offline,
+    overrides = query_overrides(
+        matcher,
+        background,
+        settings,
+        filter=filter,
+        text_weight=text_weight,
+        source_weight=source_weight,
     )
+    engine = opened.engine(overrides=overrides, preset=preset, device=device, offline=offline)
     path = Path(image) if isinstance(image, str) else image
     return engine.segment(path, categories=category_ids(opened, categories))
-
-
-def evaluate(
-    bank: Bank | str | Path,
-    dataset: str = "miniature",
-    *,
-    scenes: int = 100,
-    seed: int = 0,
-    matcher: str | None = None,
-    background: float | None = None,
-    settings: Sequence[str] = (),
-    device: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
-) -> Scores:
-    """Score a bank's labels against ground truth, in one confusion matrix over the data set.
-
-    Args:
-        bank: an open bank or its folder.
-        dataset: "miniature", fresh scenes drawn from `seed`.
-        scenes: how many of them.
-        progress: called with the number of scenes done and of all.
-    """
-    from rim.eval_datasets import miniature_samples
-
-    if dataset != "miniature":
-        raise UsageError(f"no data set {dataset!r}; data sets: miniature")
-    if scenes < 1:
-        raise UsageError(f"expected at least one scene, found {scenes}")
-    from query.evaluation import evaluate as score
-
-    opened = bank if isinstance(bank, Bank) else Bank(bank)
-    engine = opened.engine(
-        overrides=query_overrides(matcher, background, settings), device=device, offline=True
-    )
-    samples, classes = miniature_samples(opened, scenes, seed)
-    done = 0
-
-    def each(*_: object) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, scenes)
-
-    return score(engine, samples, classes, each=each)
 
 
 def choose_settings(
@@ -187,10 +163,28 @@ def choose_vocabulary(vocabulary: str | Path | Iterable[str], limit: int | None)
     return Vocabulary(words.categories[:limit], words.background, words.warnings)
 
 
+def choose_source(source: str) -> Source:
+    """Where a build's images come from: "diffusion", or "folder:DIR".
+
+    Raises UsageError for anything else; whether DIR is there is seen later.
+    """
+    kind, _, folder = source.partition(":")
+    if source == DIFFUSION:
+        from bank_builder.sources.diffusion import GENERATED
+
+        return GENERATED
+    if kind == FOLDER and folder:
+        from bank_builder.sources.folder import FolderSource
+
+        return FolderSource(Path(folder).expanduser())
+    raise UsageError(f"--source: expected diffusion or folder:DIR, found {source!r}")
+
+
 def run_build(
     vocabulary: Vocabulary,
     out: Path,
     settings: Settings,
+    source: Source,
     *,
     device: str,
     offline: bool,
@@ -199,7 +193,10 @@ def run_build(
     progress: Callable[[BuildProgress], None] | None,
 ) -> BuildReport:
     """Load the models and build; the part that the command and the function share."""
-    from bank_builder.build import build_bank
+    from bank_builder.build import build_bank, check_build
+
+    # Before the model libraries, which take seconds to import.
+    check_build(vocabulary, out, settings, source, overwrite=overwrite)
     from foundation.stack import ModelStack
 
     stack = ModelStack(settings, device, offline)
@@ -208,6 +205,7 @@ def run_build(
         out,
         settings,
         stack,
+        source=source,
         progress=progress,
         overwrite=overwrite,
         retry_failed=retry_failed,
@@ -215,12 +213,29 @@ def run_build(
 
 
 def query_overrides(
-    matcher: str | None, background: float | str | None, settings: Sequence[str]
+    matcher: str | None,
+    background: float | str | None,
+    settings: Sequence[str],
+    *,
+    filter: bool = False,
+    text_weight: float | None = None,
+    source_weight: Mapping[str, float] | None = None,
 ) -> tuple[str, ...]:
-    """The short options of a query as settings, the explicit settings last."""
+    """The short options of a query as settings, the explicit settings last.
+
+    Raises UsageError for a source that does not exist.
+    """
     given = [] if matcher is None else [f"matching.matcher={matcher}"]
     if background is not None:
         given.append(f"matching.background={'none' if background == 'off' else background}")
+    if filter:
+        given.append(f"matching.filter={FILTER_SHARE}")
+    if text_weight is not None:
+        given.append(f"matching.text_weight={text_weight}")
+    for source, weight in (source_weight or {}).items():
+        if source not in SOURCES:
+            raise UsageError(f"expected a source out of {', '.join(SOURCES)}, found {source!r}")
+        given.append(f"matching.{source}_weight={float(weight)}")
     return (*given, *settings)
 
 

@@ -27,7 +27,7 @@ class Bank(schemas.bank.Bank):
         self._engines: dict[tuple[str, str, bool], QueryEngine] = {}
 
     def sql(self, statement: str) -> Answer:
-        """The answer to one question over the views categories, images, features and builds.
+        """The answer to one question over the views that `rim sql` lists.
 
         Fetch it with `.to_arrow_table()` or `.fetchall()`.
 

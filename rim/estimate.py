@@ -16,9 +16,8 @@ from schemas.settings import Settings
 from schemas.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from foundation.text_to_image import GeneratedImage
+    from bank_builder.sources.base import Pictures
 
-_PROBE_STEPS = 2  # beyond the first
 # Of a photo as PNG, where no picture can be made to see: natural pictures take 1.5 to 2.
 _BYTES_PER_PIXEL = 1.75
 _DIMENSION = 1024
@@ -47,7 +46,8 @@ class Estimate:
         work = f"{self.to_make} of {self.images} images of {self.categories} categories to make"
         disk = f"{self.bytes / 1e6:.0f} MB"
         if self.seconds is None:
-            return f"{work}: about {disk}; no time without the weights; {self.missing}"
+            why = f"without the weights; {self.missing}" if self.missing else "without a photo"
+            return f"{work}: about {disk}; no time {why}"
         stages = ", ".join(f"{stage} {value:.2f}" for stage, value in self.per_image.items())
         gpu = f", at most {self.gpu_bytes / 1e9:.1f} GB of GPU memory" if self.gpu_bytes else ""
         return (
@@ -73,23 +73,23 @@ def estimate(
     *,
     device: str,
 ) -> Estimate:
-    """Times a few denoising steps of one batch, one mask and one feature, and scales them up.
+    """Times one image of every stage (of a batch, a few denoising steps), and scales that up.
 
     Without the weights nothing can be timed: images and disk are estimated all the same, and
     nothing is downloaded for it.
     """
-    generation = settings.generation
+    pictures = preview.pictures
     probe, missing = None, None
     try:
-        probe = _probe(vocabulary.categories[0].name, settings, device)
+        probe = _probe(vocabulary.categories[0].name, pictures, settings, device)
     except ModelError as error:
         missing = str(error)
     if probe is None:
-        png = int(generation.height * generation.width * _BYTES_PER_PIXEL)
-        probe = _Probe({}, png, _DIMENSION, None)
+        probe = _Probe({}, int(pictures.pixels() * _BYTES_PER_PIXEL), _DIMENSION, None)
     # A picture, its attention map (much smaller), two features and one in the index.
     each = probe.png_bytes + 4000 + 3 * 4 * probe.dimension + 600
-    total = None if missing else preview.images_to_make * sum(probe.seconds.values())
+    timed = sum(probe.seconds.values()) if probe.seconds else None
+    total = None if timed is None else preview.images_to_make * timed
     return Estimate(
         categories=len(vocabulary.categories),
         images=preview.images,
@@ -102,45 +102,30 @@ def estimate(
     )
 
 
-def _probe(name: str, settings: Settings, device: str) -> _Probe:
-    """ModelError if weights are missing."""
+def _probe(name: str, pictures: Pictures, settings: Settings, device: str) -> _Probe | None:
+    """Times one image; None if there is none to time. ModelError if weights are missing."""
     import torch
 
     from bank_builder.models import load_models
-    from bank_builder.prompts import category_prompt
     from foundation.images import encode_png
     from foundation.stack import ModelStack
 
-    generation = settings.generation
     stack = ModelStack(settings, device, offline=True)
     on_gpu = stack.device.type == "cuda"
-    load_models(stack)
-    count = stack.batch_that_fits(min(generation.batch_size, generation.images_per_category))
-    prompt = category_prompt(name, generation.template, generation.no_article)
-
-    def generate(steps: int) -> tuple[float, list[GeneratedImage]]:
-        generator = stack.text_to_image.shortened(steps)
-        started = time.perf_counter()
-        made = generator.generate([prompt] * count, list(range(count)))
-        return time.perf_counter() - started, made
-
-    seconds = {}
-    stack.activate("text_to_image")
+    load_models(stack, pictures.roles)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(stack.device)
-    generate(1)  # warms up
-    once, made = generate(1)
-    # Encoding the text and decoding the image come once, whatever the number of steps.
-    more = max(0.0, generate(1 + _PROBE_STEPS)[0] - once) if generation.steps > 1 else 0.0
-    seconds["generate"] = (once + more / _PROBE_STEPS * (generation.steps - 1)) / count
-
-    image = made[0].image
+    trial = pictures.trial(name, stack)
+    if trial is None:
+        return None
+    seconds = {pictures.stage: trial.seconds}
+    image = trial.picture.image
     centre = np.array([[[image.shape[1] / 2, image.shape[0] / 2]]], np.float32)
     stack.activate("segmenter")
     stack.segmenter.predict(stack.segmenter.embed(image), centre).predicted_iou.cpu()
     started = time.perf_counter()
     stack.segmenter.predict(stack.segmenter.embed(image), centre).predicted_iou.cpu()
-    seconds["segment"] = time.perf_counter() - started
+    seconds["segment"] = (time.perf_counter() - started) * trial.segmented
     stack.activate("features")
     tokens = stack.features.extract([image])[0]
     started = time.perf_counter()

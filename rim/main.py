@@ -23,6 +23,7 @@ _COMMANDS = {
     "info": "Say what a bank holds and how it was made.",
     "verify": "Check every byte of a bank.",
     "eval": "Score a bank's labels against ground truth.",
+    "compare-labels": "Say how alike two vocabularies are.",
     "fetch": "Download and check the weights of a preset for offline use.",
     "doctor": "Say what is installed, found and missing on this machine.",
 }
@@ -37,7 +38,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"rim.commands.{name}").command
+        command: click.Command = import_module(f"rim.commands.{name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

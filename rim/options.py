@@ -32,6 +32,22 @@ def json_option(function: _Function) -> _Function:
     )(function)
 
 
+def parse_background(text: str | None) -> float | str | None:
+    """The value of `--background`: a cosine, "auto" or "off"; None if it is not given.
+
+    Raises click.BadParameter for anything else.
+    """
+    if text is None or text in ("auto", "off"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a cosine between -1 and 1, auto or off, found {text!r}",
+            param_hint="--background",
+        ) from None
+
+
 def say(message: str) -> None:
     """A line for the person at the keyboard, on standard error."""
     click.echo(message, err=True)

@@ -43,6 +43,22 @@ def counter(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
+def resumed_counter(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows work of which an earlier run may have done a part; yields the function to call after
+    each item, with the number of items done and of all.
+    """
+    with _display(what) as show:
+        reused: int | None = None  # all but the first item that this run has done
+
+        def on_item(done: int, total: int) -> None:
+            nonlocal reused
+            reused = done - 1 if reused is None else reused
+            show(_Status(done, total, reused))
+
+        yield on_item
+
+
+@contextmanager
 def build_progress() -> Iterator[Callable[[BuildProgress], None]]:
     """Shows the events of a build."""
     with _display("images") as show:

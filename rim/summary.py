@@ -13,14 +13,16 @@ from schemas.bank import Bank
 def summary(bank: Bank) -> dict[str, Any]:
     """Categories with their counts, rejections by reason, models and settings; reads no pixels."""
     manifest = bank.manifest
-    facts = bank.images_table(["category", "status", "reason"])
+    facts = bank.images_table(["category", "status", "reason", "source"])
     images = Counter(facts["category"].to_pylist())
     accepted = Counter(facts.filter(pc.field("status") == "accepted")["category"].to_pylist())
     rejected = facts.filter(pc.field("status") != "accepted")
     reasons = Counter(str(reason) for reason in rejected["reason"].to_pylist())
     statuses = Counter(facts["status"].to_pylist())
     feature_rows = sum(shard.features.rows for shard in bank.shards)
+    derived = (file for file in (manifest.index, manifest.prototypes) if file is not None)
     size = sum(file.size for shard in bank.shards for file in shard.files)
+    size += sum(file.size for file in derived)
     return {
         "path": str(bank.path),
         "version": manifest.version,
@@ -37,13 +39,14 @@ def summary(bank: Bank) -> dict[str, Any]:
             for record in bank.categories
         ],
         "images": facts.num_rows,
+        "sources": dict(Counter(facts["source"].to_pylist())),
         "accepted": statuses["accepted"],
         "rejected": statuses["rejected"],
         "failed": statuses["failed"],
         "reasons": dict(reasons.most_common()),
         "features": feature_rows,
         "dimension": manifest.dimension,
-        "bytes": size + (manifest.index.size if manifest.index else 0),
+        "bytes": size,
         "models": {role: record.model_dump() for role, record in manifest.models.items()},
         "seconds": {stage: round(seconds, 2) for stage, seconds in manifest.seconds.items()},
         "settings": manifest.settings,

@@ -20,6 +20,7 @@ from schemas.index import FeatureIndex
 from schemas.manifest import CategoryRecord, Manifest, ShardRecord, read_manifest
 from schemas.overrides import validate
 from schemas.parquet import read_table
+from schemas.prototypes import Prototypes, prototypes_dataset, read_prototypes
 from schemas.settings import Settings
 from schemas.shard_reader import Part, dataset, read_features, shard_folder
 from schemas.tables import IMAGES
@@ -52,17 +53,19 @@ class BankDatasets:
     """A bank's Parquet files as Arrow datasets, and the verdicts that count, one an image.
 
     The columns are those of `schemas.tables`; status and reason of `images` are the shards' own.
-    `verdicts` has the columns image_id, status, reason, by.
+    `verdicts` has the columns image_id, status, reason, by; `prototypes` those of
+    `schemas.prototypes`, without rows in a bank that has none.
     """
 
     images: ds.Dataset
     pixels: ds.Dataset
     features: ds.Dataset
+    prototypes: ds.Dataset
     verdicts: pa.Table
 
 
 def index_folder(bank: Path) -> Path:
-    """Where a bank's indexes are."""
+    """Where a bank's indexes and prototypes are."""
     return bank / "index"
 
 
@@ -123,7 +126,8 @@ class Bank:
         wanted = IMAGES.names if columns is None else list(columns)
         needed = list(dict.fromkeys([*wanted, "image_id", "status", "reason"]))
         schema = pa.schema([IMAGES.field(name) for name in needed])
-        tables = [read_table(self._part(shard, "images"), needed) for shard in self.shards]
+        paths = [self._part(shard, "images") for shard in self.shards]
+        tables = [read_table(path, needed, schema=schema) for path in paths]
         table = pa.concat_tables([schema.empty_table(), *(one.select(needed) for one in tables)])
         return _apply_verdicts(table, effective_verdicts(self.verdicts)).select(wanted)
 
@@ -138,6 +142,14 @@ class Bank:
         used in its stead, and it can be made anew.
         """
         return self._index
+
+    def prototypes(self) -> Prototypes | None:
+        """The stored prototypes of `features()`; read once and kept. None if the bank has none.
+
+        Raises BankDamaged if they are missing or not the ones that were written: they can be
+        derived from `features()`, and be made anew.
+        """
+        return self._prototypes
 
     def png(self, image_ids: Iterable[int]) -> dict[int, bytes]:
         """The pictures, as PNG files, of those of the images that have one.
@@ -161,6 +173,9 @@ class Bank:
             images=dataset(self.path, self.shards, "images", dimension),
             pixels=dataset(self.path, self.shards, "pixels", dimension),
             features=dataset(self.path, self.shards, "features", dimension),
+            prototypes=prototypes_dataset(
+                index_folder(self.path), self.manifest.prototypes, dimension
+            ),
             verdicts=verdicts_table(verdicts),
         )
 
@@ -198,6 +213,13 @@ class Bank:
         if record is None:
             raise BankDamaged(f"{self.path} has no index; make it: rim verify --repair")
         return FeatureIndex.load(index_folder(self.path) / record.name, record)
+
+    @cached_property
+    def _prototypes(self) -> Prototypes | None:
+        record = self.manifest.prototypes
+        if record is None:
+            return None
+        return read_prototypes(index_folder(self.path) / record.name, record)
 
     def _part(self, shard: ShardRecord, part: Part) -> Path:
         return shard_folder(self.path, shard) / f"{part}.parquet"

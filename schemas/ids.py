@@ -9,16 +9,21 @@ Sources: diffusion 0, folder 1. Roles: foreground 0, background 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # the settings need a limit from here, and should load fast
     import numpy as np
     import numpy.typing as npt
 
-SOURCES: tuple[str, ...] = ("diffusion", "folder")
+DIFFUSION: Final = "diffusion"
+FOLDER: Final = "folder"
+SOURCES: tuple[str, ...] = (DIFFUSION, FOLDER)
 ROLES: tuple[str, ...] = ("foreground", "background")
 FOREGROUND = 0
 BACKGROUND = 1
+
+UNLABELLED = -1
+"""The category_id of what is none of the categories."""
 
 NUMBER_BITS = 20
 SOURCE_BITS = 4

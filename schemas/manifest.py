@@ -46,7 +46,8 @@ class Manifest(Record):
     """One version of a bank.
 
     created: ISO 8601, UTC. settings: of `schemas.settings.Settings`, as JSON. dimension: length of
-    the embeddings. seconds: by stage, of the build that made this version. digest: SHA-256 of the
+    the embeddings. index, prototypes: derived from the shards, and can be made anew; None if the
+    version has none. seconds: by stage, of the build that made this version. digest: SHA-256 of the
     canonical JSON of all the rest, set when the manifest is committed.
     """
 
@@ -63,6 +64,7 @@ class Manifest(Record):
     images_per_category: Annotated[int, Field(ge=1)]
     shards: tuple[ShardRecord, ...]
     index: FileRecord | None = None
+    prototypes: FileRecord | None = None
     verdicts: FileRecord | None = None
     models: dict[str, ModelRecord]
     libraries: dict[str, str]

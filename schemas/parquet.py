@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 import pyarrow.parquet as pq
 
 from schemas.errors import BankDamaged
@@ -19,24 +20,44 @@ def open_writer(path: Path, schema: pa.Schema, compression: str = "zstd") -> pq.
 
 
 def read_table(
-    path: Path, columns: Sequence[str] | None = None, filters: ds.Expression | None = None
+    path: Path,
+    columns: Sequence[str] | None = None,
+    filters: ds.Expression | None = None,
+    schema: pa.Schema | None = None,
 ) -> pa.Table:
-    """Rows and columns of one file; BankDamaged if it is missing, damaged or no Parquet."""
+    """Rows and columns of one file; BankDamaged if it is missing, damaged or no Parquet.
+
+    schema: of the columns; what an older file has no column for is then NULL.
+    """
     with _damage_named(path):
         return pq.read_table(
             path,
             columns=None if columns is None else list(columns),
             filters=filters,
+            schema=schema,
             page_checksum_verification=True,
             partitioning=None,
         )
 
 
 def open_dataset(paths: Sequence[Path], schema: pa.Schema) -> ds.Dataset:
-    """One dataset over many files, none of which is read yet; pages are checked when it is."""
+    """One dataset over many files, none of which is read yet; pages are checked when it is.
+
+    Raises OSError if one of them is missing.
+    """
+    return ds.dataset([str(path) for path in paths], schema=schema, format=_checked_format())
+
+
+def open_dataset_lazily(path: Path, schema: pa.Schema) -> ds.Dataset:
+    """The same over one file that may be missing: then reading it fails, not opening it."""
+    local, file_format = fs.LocalFileSystem(), _checked_format()
+    fragment = file_format.make_fragment(str(path), filesystem=local)
+    return ds.FileSystemDataset([fragment], schema, file_format, filesystem=local)
+
+
+def _checked_format() -> ds.ParquetFileFormat:
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-    file_format = ds.ParquetFileFormat(default_fragment_scan_options=options)
-    return ds.dataset([str(path) for path in paths], schema=schema, format=file_format)
+    return ds.ParquetFileFormat(default_fragment_scan_options=options)
 
 
 @contextlib.contextmanager

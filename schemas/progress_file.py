@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from schemas.errors import BankDamaged, OutputError
 from schemas.files import write_atomic
-from schemas.records import CategoryRecord, Count, Record, Sha256
+from schemas.records import CategoryPhotos, CategoryRecord, Count, Record, Sha256
 
 FILE_NAME = "build.json"
 LOCK_NAME = ".lock"
@@ -25,6 +25,8 @@ class BuildPlan(Record):
     """What a build has set out to make.
 
     settings: of `schemas.settings.Settings`, as JSON. vocabulary: with the ids that were assigned.
+    source: where its images come from. photos: of a folder of photos, with the numbers that were
+    assigned.
     """
 
     format_version: Literal[1] = 1
@@ -34,6 +36,8 @@ class BuildPlan(Record):
     background: bool
     next_category_id: Count
     images_per_category: Annotated[int, Field(ge=1)]
+    source: Literal["diffusion", "folder"] = "diffusion"
+    photos: tuple[CategoryPhotos, ...] = ()
 
 
 def write_plan(bank: Path, plan: BuildPlan) -> None:

@@ -54,11 +54,31 @@ class FileRecord(Record):
         return path
 
 
+class PhotoRecord(Record):
+    """One photo that a reference is made from.
+
+    file: relative to the folder of photos, with "/". sha256: of the file's content, None if it
+    could not be read. mask_sha256: of the mask beside it, None if there is none.
+    """
+
+    file: str
+    sha256: Sha256 | None
+    mask_sha256: Sha256 | None = None
+
+
+class CategoryPhotos(Record):
+    """The photos of one category by the numbers of their images, from 0."""
+
+    category_id: Count
+    photos: tuple[PhotoRecord, ...]
+
+
 class ShardRecord(Record):
     """One finished shard: the content of its `shard.json`.
 
     It covers the images `start` to `stop` - 1 of one category from one source. `attempt` counts
-    how often it was made anew because images had failed. seconds: by stage.
+    how often it was made anew because images had failed. seconds: by stage. photos: what the images
+    were made from, one an image; none if they were generated.
     """
 
     format_version: Literal[1] = SHARD_FORMAT_VERSION
@@ -74,6 +94,7 @@ class ShardRecord(Record):
     device: str
     dimension: Annotated[int, Field(ge=1)]
     seconds: dict[str, float]
+    photos: tuple[PhotoRecord, ...] = ()
     images: FileRecord
     pixels: FileRecord
     features: FileRecord

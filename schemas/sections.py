@@ -103,10 +103,12 @@ class Localisation(Section):
 
 
 class Reference(Section):
-    """Which reference masks are good enough.
+    """Which references are good enough.
 
-    min_quality: predicted IoU. min_agreement: IoU of mask and binarised attention. outlier_mads:
-    median absolute deviations from the category's median.
+    min_quality: predicted IoU. min_agreement: IoU of mask and binarised attention. Two compare
+    images with each other, at the end of a build: outlier_mads, median absolute deviations from the
+    category's median; confusion_margin, the cosine by which a reference may be nearer to another
+    category than to its own (2, the largest there is, lets all pass).
     """
 
     min_quality: Fraction = 0.5
@@ -114,6 +116,7 @@ class Reference(Section):
     min_area: Fraction = 0.005
     max_area: Fraction = 0.98
     outlier_mads: Annotated[float, Field(gt=0)] = 6.0
+    confusion_margin: Annotated[float, Field(gt=0, le=2)] = 0.15
 
 
 class Features(Section):
@@ -132,7 +135,8 @@ class Proposals(Section):
     """How a photo is cut into regions.
 
     grid: prompt points a side. nms: IoU above which the worse of two proposals is dropped. fuse:
-    threshold of Eq. 1. max_fused_area: a proposal larger than this swallows no others.
+    threshold of Eq. 1; at 1 nothing is fused. max_fused_area: a proposal larger than this swallows
+    no others.
     """
 
     grid: Positive = 32
@@ -149,11 +153,42 @@ class Proposals(Section):
 class Matching(Section):
     """How regions are matched against the bank.
 
-    neighbours: k of `knn`. prototypes_per_category: sub-category prototypes of `prototype`.
-    background: cosine below which a region is background; None switches it off.
+    neighbours: k of `knn`, and references shown by the others. prototypes_per_category:
+    sub-category prototypes of `prototype`. agents, temperature, standardise: m and tau of
+    `ranking`, and whether its similarities are z-scored (without, a temperature of 0.1 serves
+    better). diffusion_weight, folder_weight: what a reference counts by its source; 0 leaves those
+    references out.
+
+    background: cosine below which a region is none of the categories; "auto" takes it from the
+    bank, None switches it off. negatives: whether a category is vetoed for regions that look like
+    the background of its references. filter: categories that take a smaller share of the photo
+    are dropped, and the photo is labelled again without them. text_weight: of a category's
+    probability by its name, beside its score.
+
+    overlap: whether all masks over a pixel vote on it, or the best one decides. patch_fallback:
+    whether pixels under no mask are named by their patches, smoothed over patch_smoothing x
+    patch_smoothing of them; otherwise they stay unlabelled.
     """
 
-    matcher: Literal["prototype", "knn"] = "knn"
-    neighbours: Positive = 5
+    matcher: Literal["prototype", "knn", "ranking"] = "knn"
+    neighbours: Positive = 15
     prototypes_per_category: Positive = 1
-    background: Annotated[float, Field(ge=-1, le=1)] | None = None
+    agents: Annotated[int, Field(ge=2, le=6)] = 5
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    standardise: bool = True
+    diffusion_weight: Annotated[float, Field(ge=0)] = 1.0
+    folder_weight: Annotated[float, Field(ge=0)] = 1.0
+    background: Annotated[float, Field(ge=-1, le=1)] | Literal["auto"] | None = "auto"
+    negatives: bool = True
+    filter: Annotated[float, Field(gt=0, le=1)] | None = None
+    text_weight: Fraction = 0.0
+    overlap: Literal["vote", "best"] = "vote"
+    patch_fallback: bool = True
+    patch_smoothing: Positive = 3
+
+    @field_validator("patch_smoothing")
+    @classmethod
+    def _odd(cls, patches: int) -> int:
+        if patches % 2 == 0:
+            raise ValueError(f"expected an odd number of patches, found {patches}")
+        return patches

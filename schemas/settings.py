@@ -27,6 +27,7 @@ from schemas.sections import (
 )
 
 __all__ = [
+    "COMPARING_IMAGES",
     "Build",
     "Features",
     "Generation",
@@ -42,6 +43,17 @@ __all__ = [
     "apply_overrides",
     "load_settings",
 ]
+
+COMPARING_IMAGES = ("outlier_mads", "confusion_margin")
+"""Settings of `reference` that compare finished images: no shard depends on them, verdicts do."""
+
+_OF_EVERY_SHARD = dict.fromkeys(("reference", "features", "build"), True)
+_DETERMINING: dict[str, dict[str, Any]] = {
+    "diffusion": _OF_EVERY_SHARD | dict.fromkeys(("models", "generation", "localisation"), True),
+    "folder": _OF_EVERY_SHARD
+    | {"models": {"segmenter": True, "features": True}, "localisation": {"points": True}},
+}
+"""The settings that a shard's bytes depend on, by its source."""
 
 
 class Settings(Section):
@@ -59,32 +71,33 @@ class Settings(Section):
     proposals: Proposals = Proposals()
     matching: Matching = Matching()
 
-    def build_hash(self) -> str:
-        """SHA-256 over what determines the bytes of a shard, as 64 hexadecimal digits.
+    def build_hash(self, source: str = "diffusion") -> str:
+        """SHA-256 over what determines the bytes of a source's shard, as 64 hexadecimal digits.
 
         In: models, generation, localisation, reference, features, build. Out of them: licences
         and sizes of models, the number of images per category, and what compares images with each
-        other afterwards.
+        other afterwards. For photos (source "folder"), which nobody generates, only the segmenter,
+        the features and the number of prompt points are in of the first three.
         """
-        return sha256_bytes(canonical_json(self._hashed()))
+        return sha256_bytes(canonical_json(self._hashed(source)))
 
-    def differences(self, other: Settings) -> list[str]:
+    def differences(self, other: Settings, source: str = "diffusion") -> list[str]:
         """What makes the build hashes differ: "section.key: own value != the other's"."""
-        own, others = _flatten(self._hashed()), _flatten(other._hashed())
+        own, others = _flatten(self._hashed(source)), _flatten(other._hashed(source))
         return [
             f"{key}: {own.get(key)} != {others.get(key)}"
             for key in sorted(own.keys() | others.keys())
             if own.get(key) != others.get(key)
         ]
 
-    def _hashed(self) -> dict[str, Any]:
+    def _hashed(self, source: str) -> dict[str, Any]:
         return self.model_dump(
             mode="json",
-            include={"models", "generation", "localisation", "reference", "features", "build"},
+            include=_DETERMINING[source],
             exclude={
                 "models": {role: {"licence", "size_gb"} for role in Models.model_fields},
                 "generation": {"images_per_category"},
-                "reference": {"outlier_mads"},
+                "reference": set(COMPARING_IMAGES),
             },
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from schemas.errors import OutputError
 from schemas.files import canonical_json, fsync_file, fsync_folder, temporary_path, write_atomic
 from schemas.parquet import open_writer
-from schemas.records import FileRecord, ShardRecord
+from schemas.records import FileRecord, PhotoRecord, ShardRecord
 from schemas.shard_reader import SIDECAR, ShardSpec, find_shard, shard_folder, shards_folder
 from schemas.tables import PIXELS, ReferenceRow, features_table, images_table, pixels_table
 
@@ -77,9 +77,16 @@ class ShardWriter:
             self._flush()
 
     def finish(
-        self, *, batch_size: int, device: str, seconds: Mapping[str, float] | None = None
+        self,
+        *,
+        batch_size: int,
+        device: str,
+        seconds: Mapping[str, float] | None = None,
+        photos: Sequence[PhotoRecord] = (),
     ) -> ShardRecord:
         """Publishes the shard and returns its record; ValueError if an image is missing.
+
+        photos: what the images were made from, one an image; none if they were generated.
 
         If somebody else has published the same shard meanwhile, theirs is kept and returned.
         Raises OutputError if the disk does not take it.
@@ -107,6 +114,7 @@ class ShardWriter:
                 device=device,
                 dimension=self._dimension,
                 seconds=dict(seconds or {}),
+                photos=tuple(photos),
                 images=self._write("images.parquet", images, "zstd"),
                 pixels=self._seal("pixels.parquet", self._count),
                 features=self._write("features.parquet", features, "none"),

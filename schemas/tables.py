@@ -43,6 +43,7 @@ IMAGES = pa.schema(
             "points",
             pa.list_(pa.struct([pa.field("x", pa.int32()), pa.field("y", pa.int32())])),
         ),
+        pa.field("file", pa.string()),
     ]
 )
 
@@ -71,7 +72,8 @@ def features_schema(dimension: int) -> pa.Schema:
 class ReferenceRow:
     """Everything about one reference image, as a builder hands it to the shard.
 
-    number: of the image in its category, from 0. prompt, seed: None if it was not generated.
+    number: of the image in its category, from 0. prompt, seed: None if it was not generated. file:
+    the photo that it was made from, relative to the folder of photos; None if it was generated.
     status: "accepted", "rejected" or "failed"; reason: None if and only if it is accepted.
     width, height: pixels. mask_area: fraction of the image. sam_score: predicted IoU.
     attention_agreement: IoU of mask and binarised attention. contrast: of the raw attention map.
@@ -97,6 +99,7 @@ class ReferenceRow:
     attention_agreement: float | None = None
     contrast: float | None = None
     points: npt.NDArray[np.int32] | None = None
+    file: str | None = None
     png: bytes | None = None
     attention: bytes | None = None
     foreground: npt.NDArray[np.float32] | None = None

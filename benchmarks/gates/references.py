@@ -1,91 +1,132 @@
-"""References to name regions by, and naming by them: the bank's, and others in their place."""
+"""References to name regions by in place of the bank's: other masks, or other pictures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-import rim
+from bank_builder.reference import pool_reference
 from foundation.images import decode_png
-from foundation.pooling import pool_regions
 from foundation.stack import ModelStack
 from miniature.judge import Judge, judge
 from miniature.world import CATEGORIES, STUFF, draw_single
+from schemas.bank import Bank, BankFeatures
+from schemas.ids import (
+    BACKGROUND,
+    DIFFUSION,
+    FOREGROUND,
+    pack_feature_id,
+    pack_image_id,
+    unpack_feature_ids,
+    unpack_image_ids,
+)
 
 Features = NDArray[np.float32]
+Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 _REFERENCE_SEED = 5_000_000_000  # neither trained on nor scored
+_AT_ONCE = 50
 
 
-@dataclass(frozen=True)
-class Naming:
-    """Names features (n, d) by a vote of the k nearest references, as `query.matchers.knn`."""
-
-    references: Features
-    labels: NDArray[np.int64]
-    neighbours: int
-
-    def __call__(self, features: Features) -> tuple[NDArray[np.int64], Features]:
-        cosine = features @ self.references.T
-        nearest = np.argsort(-cosine, axis=1)[:, : self.neighbours]
-        votes = np.zeros((len(features), len(CATEGORIES)), np.float32)
-        np.add.at(
-            votes,
-            (np.arange(len(features))[:, None], self.labels[nearest]),
-            (1 + np.take_along_axis(cosine, nearest, 1)) / 2,
-        )
-        return votes.argmax(1), votes.max(1) / self.neighbours
+def as_bank_features(embeddings: Mapping[int, Features], dimension: int) -> BankFeatures:
+    """Features (d,) by feature_id as those of a bank, ascending."""
+    feature_id = np.array(sorted(embeddings), np.int64)
+    image_id, role = unpack_feature_ids(feature_id)
+    stacked = np.array([embeddings[int(one)] for one in feature_id], np.float32)
+    return BankFeatures(
+        embeddings=stacked.reshape(-1, dimension),
+        feature_id=feature_id,
+        image_id=image_id,
+        category_id=unpack_image_ids(image_id).category_id,
+        role=role,
+    )
 
 
-def bank_references(bank: rim.Bank) -> tuple[Features, NDArray[np.int64]]:
-    """The bank's foreground features and their labels in the world's order."""
-    stored = bank.features()
-    foreground = stored.role == 0
-    names = {record.category_id: record.name for record in bank.categories}
-    labels = [CATEGORIES.index(names[i]) for i in stored.category_id[foreground].tolist()]
-    return stored.embeddings[foreground], np.asarray(labels)
+def chosen(features: BankFeatures, rows: NDArray[np.bool_]) -> BankFeatures:
+    """Only these rows (n,)."""
+    return BankFeatures(
+        embeddings=features.embeddings[rows],
+        feature_id=features.feature_id[rows],
+        image_id=features.image_id[rows],
+        category_id=features.category_id[rows],
+        role=features.role[rows],
+    )
 
 
-def judged_references(
-    bank: rim.Bank, stack: ModelStack, model: Judge
-) -> tuple[Features, NDArray[np.int64]]:
-    """The bank's accepted pictures under the masks of the judge, who learned from the truth.
+def pooled(
+    tokens: Iterable[tuple[int, NDArray[np.float32], Mask]], min_area: float, dimension: int
+) -> BankFeatures:
+    """Features of both roles, pooled as the builder does.
 
-    Generated pictures have no truth of their own. Stuff fills its picture.
+    Args:
+        tokens: image_id, patch tokens (gh, gw, d) and mask (H, W) of each picture.
+        min_area: of a background that has a feature, see `bank_builder.reference.pool_reference`.
+        dimension: d.
     """
-    rows = bank.sql(
-        "SELECT category, png FROM images WHERE status = 'accepted' ORDER BY image_id"
-    ).fetchall()
-    images = [np.asarray(decode_png(png), np.uint8) for _, png in rows]
+    found: dict[int, Features] = {}
+    for image_id, grid, mask in tokens:
+        regions = pool_reference(grid, mask, min_area)
+        for role, feature in (
+            (FOREGROUND, regions.foreground),
+            (BACKGROUND, regions.background),
+        ):
+            if feature is not None:
+                found[pack_feature_id(image_id, role)] = feature
+    return as_bank_features(found, dimension)
+
+
+def judged_masks(model: Judge, pictures: Iterable[tuple[str, Image]]) -> list[Mask]:
+    """The masks (64, 64) of generated pictures (name, image) as the judge sees them, who learned
+    from the truth; generated pictures have none of their own. Stuff fills its picture.
+    """
+    names, images = zip(*pictures, strict=True)
     masks = judge(model, images).masks
-    pictures = [
-        (name, image, np.ones_like(mask) if name in STUFF else mask)
-        for (name, _), image, mask in zip(rows, images, masks, strict=True)
+    return [
+        np.ones_like(mask) if name in STUFF else mask
+        for name, mask in zip(names, masks, strict=True)
     ]
-    return _pooled(stack, pictures)
 
 
-def world_references(
-    stack: ModelStack, counts: dict[str, int]
-) -> tuple[Features, NDArray[np.int64]]:
-    """The world's own single pictures under their true masks, `counts` of each category."""
+def judged_references(bank: Bank, stack: ModelStack, model: Judge) -> BankFeatures:
+    """The bank's accepted pictures under the masks of the judge."""
+    names = {record.category_id: record.name for record in bank.categories}
+    ids = np.unique(bank.features().image_id)
+    stored = bank.png(ids.tolist())
+    images = [np.asarray(decode_png(stored[one]), np.uint8) for one in ids.tolist()]
+    labels = [names[one] for one in unpack_image_ids(ids).category_id.tolist()]
+    masks = judged_masks(model, zip(labels, images, strict=True))
+    return _pooled_pictures(bank, stack, zip(ids.tolist(), images, masks, strict=True))
+
+
+def world_references(bank: Bank, stack: ModelStack) -> BankFeatures:
+    """The world's own single pictures under their true masks, as many of each category as the
+    bank has accepted.
+    """
+    stored = bank.features()
+    own = stored.category_id[stored.role == FOREGROUND]
     pictures = []
-    for label, name in enumerate(CATEGORIES):
-        for number in range(counts.get(name, 0)):
-            scene = draw_single(_REFERENCE_SEED + number, name, (64, 64))
-            pictures.append((name, scene.image, scene.labels == label))
-    return _pooled(stack, pictures)
+    for record in bank.categories:
+        label = CATEGORIES.index(record.name)
+        for number in range(int((own == record.category_id).sum())):
+            scene = draw_single(_REFERENCE_SEED + number, record.name)
+            image_id = pack_image_id(record.category_id, DIFFUSION, number)
+            pictures.append((image_id, scene.image, scene.labels == label))
+    return _pooled_pictures(bank, stack, pictures)
 
 
-def _pooled(
-    stack: ModelStack, pictures: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_]]]
-) -> tuple[Features, NDArray[np.int64]]:
-    """Features (n, d) of pictures under their masks and labels (n,), empty masks left out."""
-    features, labels = [], []
-    for name, image, mask in pictures:
-        pooled, valid = pool_regions(stack.features.extract([image])[0], mask[None])
-        if valid[0]:
-            features.append(pooled[0])
-            labels.append(CATEGORIES.index(name))
-    return np.stack(features), np.asarray(labels)
+def _pooled_pictures(
+    bank: Bank, stack: ModelStack, pictures: Iterable[tuple[int, Image, Mask]]
+) -> BankFeatures:
+    ids, images, masks = zip(*pictures, strict=True)
+    tokens = (
+        grid
+        for start in range(0, len(images), _AT_ONCE)
+        for grid in stack.features.extract(images[start : start + _AT_ONCE])
+    )
+    return pooled(
+        zip(ids, tokens, masks, strict=True),
+        bank.settings.reference.min_area,
+        bank.manifest.dimension,
+    )

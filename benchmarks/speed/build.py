@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bank_builder.models import load_models
-from bank_builder.prompts import category_prompt
 from bank_builder.seeds import image_seed
 from bank_builder.shard_work import work_shards
-from bank_builder.work_list import SOURCE
+from bank_builder.sources.diffusion import GeneratedPictures
 from benchmarks.gates.table import Gate
 from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
 from benchmarks.speed.command import (
@@ -34,6 +33,7 @@ from benchmarks.speed.command import (
 from benchmarks.speed.stock_references import StockReferences
 from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.precision import fast_type
+from foundation.prompts import category_prompt
 from foundation.stack import ModelStack
 from miniature.world import FAMILIAR
 from schemas.settings import Settings
@@ -70,11 +70,12 @@ class Work:
         def on_restart(made_anew: Sequence[str]) -> None:
             del rows[len(rows) - len(made_anew) :]
 
+        pictures = GeneratedPictures(self.per_category, self.settings)
         specs = [
             ShardSpec(
                 category_id=category_id,
                 category=category,
-                source=SOURCE,
+                source=pictures.source,
                 start=0,
                 stop=self.per_category,
                 build_hash=self.settings.build_hash(),
@@ -83,7 +84,7 @@ class Work:
         ]
         with tempfile.TemporaryDirectory() as folder:
             shards = work_shards(
-                Path(folder), specs, self.stack, self.settings, rows.extend, on_restart
+                Path(folder), specs, pictures, self.stack, self.settings, rows.extend, on_restart
             )
             self.seconds += [shard.seconds for shard in shards]
         # What failed cost less than it should.

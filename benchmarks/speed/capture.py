@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from bank_builder.prompts import category_prompt
 from benchmarks.full_size.architectures import sd15
 from benchmarks.gates.table import Gate
 from benchmarks.speed.command import device_of, parser_of, quiet_libraries, report, where
 from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.pipelines import load_pipeline
 from foundation.precision import compute_in, fast_type
+from foundation.prompts import category_prompt
 from foundation.stack import ModelStack
 from foundation.text_to_image import DiffusersTextToImage, GeneratedImage, Prompt
 from miniature.world import FAMILIAR

@@ -5,22 +5,51 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from query.matchers.base import Matcher, Matches, References
-from query.matchers.knn import KnnMatcher
+from query.matchers.knn import Index, KnnMatcher
 from query.matchers.prototype import PrototypeMatcher
+from query.matchers.ranking import RankingMatcher
 
 if TYPE_CHECKING:
-    from schemas.bank import Bank
+    from schemas.prototypes import Prototypes
     from schemas.settings import Matching
 
-__all__ = ["KnnMatcher", "Matcher", "Matches", "PrototypeMatcher", "References", "make_matcher"]
+__all__ = [
+    "Index",
+    "KnnMatcher",
+    "Matcher",
+    "Matches",
+    "PrototypeMatcher",
+    "RankingMatcher",
+    "References",
+    "make_matcher",
+]
 
 
-def make_matcher(bank: Bank, settings: Matching) -> Matcher:
-    """The matcher that the settings name, over the bank's foreground features.
+def make_matcher(
+    references: References,
+    settings: Matching,
+    index: Index | None = None,
+    prototypes: Prototypes | None = None,
+) -> Matcher:
+    """The matcher that the settings name.
 
-    Raises BankError if the bank has none, BankDamaged if its index is not what was written.
+    Args:
+        references: the features that vote.
+        settings: the section `matching`.
+        index: over the same features, for `knn`; None searches them directly.
+        prototypes: the bank's own; derived from the references where there are none.
     """
-    references = References.of(bank.features())
     if settings.matcher == "prototype":
-        return PrototypeMatcher(references, settings.prototypes_per_category, settings.neighbours)
-    return KnnMatcher(references, bank.index(), settings.neighbours)
+        return PrototypeMatcher(
+            references, settings.prototypes_per_category, settings.neighbours, prototypes
+        )
+    if settings.matcher == "ranking":
+        return RankingMatcher(
+            references,
+            agents=settings.agents,
+            temperature=settings.temperature,
+            standardise=settings.standardise,
+            neighbours=settings.neighbours,
+            stored=prototypes,
+        )
+    return KnnMatcher(references, index, settings.neighbours)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import BankError
-from schemas.ids import FOREGROUND
+from schemas.ids import FOREGROUND, SOURCES, unpack_image_ids
 
 if TYPE_CHECKING:
     from schemas.bank import BankFeatures
@@ -21,23 +22,17 @@ NO_FEATURE = -1
 
 @dataclass(frozen=True)
 class Matches:
-    """The categories of r regions, and what decided them.
+    """How r regions compare with C candidate categories, and what they were compared with.
 
     Attributes:
-        category_id: (r,) int32, the best category of each region.
-        score: (r,) float32 in [0, 1], its score; comparable between regions of one matcher.
-        similarity: (r,) float32 in [-1, 1], the cosine to the best prototype or reference of
-            that category; what a background threshold is held against.
         category_ids: (C,) int32 ascending, the candidates: the columns of `scores`.
-        scores: (r, C) float32 in [0, 1].
+        scores: (r, C) float32 in [0, 1], higher is better; comparable between regions of one
+            matcher.
         neighbour_id: (r, k) int64 feature ids, most similar first; NO_FEATURE at the end of a row
             with fewer than k.
         neighbour_similarity: (r, k) float32 cosines; NaN beside NO_FEATURE.
     """
 
-    category_id: NDArray[np.int32]
-    score: NDArray[np.float32]
-    similarity: NDArray[np.float32]
     category_ids: NDArray[np.int32]
     scores: NDArray[np.float32]
     neighbour_id: NDArray[np.int64]
@@ -68,6 +63,7 @@ class References:
         embeddings: (n, d) float32, L2-normalised.
         feature_id: (n,) int64 ascending.
         category_id: (n,) int32 ascending.
+        weight: (n,) float32 above 0, how much a reference counts beside others, by its source.
         category_ids: (C,) int32 ascending, the categories with at least one feature.
         starts: (C + 1,) the rows of category_ids[c] are starts[c]:starts[c + 1].
     """
@@ -75,22 +71,42 @@ class References:
     embeddings: NDArray[np.float32]
     feature_id: NDArray[np.int64]
     category_id: NDArray[np.int32]
+    weight: NDArray[np.float32]
     category_ids: NDArray[np.int32]
     starts: NDArray[np.intp]
 
     @classmethod
-    def of(cls, features: BankFeatures) -> References:
-        """The foreground features of a bank; BankError if there is none."""
-        rows = np.flatnonzero(features.role == FOREGROUND)
+    def of(
+        cls,
+        features: BankFeatures,
+        source_weights: Mapping[str, float] = MappingProxyType({}),
+        *,
+        role: int = FOREGROUND,
+    ) -> References:
+        """The features of one role in a bank, those of sources with the weight 0 left out.
+
+        Args:
+            features: of the bank.
+            source_weights: by the name of a source (`schemas.ids.SOURCES`), 1 where it is missing.
+            role: FOREGROUND for what regions are named by, BACKGROUND for negatives.
+
+        Raises BankError if there is no foreground feature.
+        """
+        by_source = np.array([source_weights.get(name, 1.0) for name in SOURCES], np.float32)
+        weight = by_source[unpack_image_ids(features.image_id).source_code]
+        rows = np.flatnonzero((features.role == role) & (weight > 0))
         rows = rows[np.argsort(features.feature_id[rows])]
-        if rows.size == 0:
+        if rows.size == 0 and role == FOREGROUND:
             raise BankError(
                 "expected at least one accepted reference image with a foreground feature, found"
                 " none in the bank; see why images were rejected: SELECT reason, count(*) FROM"
                 " images GROUP BY 1"
             )
         return cls._of_rows(
-            features.embeddings[rows], features.feature_id[rows], features.category_id[rows]
+            features.embeddings[rows],
+            features.feature_id[rows],
+            features.category_id[rows],
+            weight[rows],
         )
 
     def restricted_to(self, categories: Collection[int] | None) -> References:
@@ -105,11 +121,33 @@ class References:
             )
         if rows.size == len(self.category_id):
             return self
-        return self._of_rows(self.embeddings[rows], self.feature_id[rows], self.category_id[rows])
+        return self._of_rows(
+            self.embeddings[rows],
+            self.feature_id[rows],
+            self.category_id[rows],
+            self.weight[rows],
+        )
 
     def rows_of(self, column: int) -> slice:
         """The rows of category_ids[column]."""
         return slice(int(self.starts[column]), int(self.starts[column + 1]))
+
+    def best_similarity(
+        self, features: NDArray[np.float32], category_ids: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """(r, C) cosine of each region to the most similar reference of each of the categories;
+        -1 for a category without any.
+        """
+        best = np.full((len(features), len(category_ids)), -1, np.float32)
+        columns = np.flatnonzero(np.isin(category_ids, self.category_ids))
+        if columns.size == 0 or len(features) == 0:
+            return best
+        held = np.searchsorted(self.category_ids, category_ids[columns])
+        per_category = [
+            (features @ self.embeddings[self.rows_of(int(column))].T).max(axis=1) for column in held
+        ]
+        best[:, columns] = np.stack(per_category, axis=1)
+        return best
 
     @classmethod
     def _of_rows(
@@ -117,10 +155,11 @@ class References:
         embeddings: NDArray[np.float32],
         feature_id: NDArray[np.int64],
         category_id: NDArray[np.int32],
+        weight: NDArray[np.float32],
     ) -> References:
         category_ids, starts = np.unique(category_id, return_index=True)
         starts = np.append(starts, len(category_id))
-        return cls(embeddings, feature_id, category_id, category_ids, starts)
+        return cls(embeddings, feature_id, category_id, weight, category_ids, starts)
 
 
 def unit_interval(cosine: NDArray[np.float32]) -> NDArray[np.float32]:

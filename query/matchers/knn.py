@@ -28,66 +28,63 @@ class Index(Protocol):
 class KnnMatcher:
     """Vote of the k most similar references, each with the weight of its similarity.
 
-    A category's score is the sum of (1 + cosine) / 2 over the references among the k nearest
-    that are its own, divided by k: 1 if all k are its own and identical to the region, and the
-    mean similarity of the voters if they agree. It therefore tells a sure region from one whose
-    voters disagree *and* from one that resembles nothing [ours]. Equal scores: the category with
-    the more similar single reference.
+    A category's score is the mean of (1 + cosine) / 2 over the k nearest references, those of
+    other categories counting 0, weighted by the references' own weights: 1 if all k are its own
+    and identical to the region, and the mean similarity of the voters if they agree. It therefore
+    tells a sure region from one whose voters disagree *and* from one that resembles nothing [ours].
 
     The neighbours shown for a region are the voters. The index also holds backgrounds, and
     references that were rejected since it was made; they are skipped by asking for more.
 
     Attributes:
         references: the features that vote.
-        index: of the same bank, for searching them all; a choice of categories is searched
-            directly.
-        neighbours: k, capped at the number of references.
+        index: of the same bank, for searching them all; a choice of categories, or all without
+            an index, is searched directly.
+        neighbours: k at most; no more than the largest category has references, since voters
+            beyond them could only be strangers.
     """
 
     references: References
-    index: Index
-    neighbours: int = 5
+    index: Index | None = None
+    neighbours: int = 15
 
     def match(
         self, features: NDArray[np.float32], categories: Collection[int] | None = None
     ) -> Matches:
         """See `Matcher.match`."""
         references = self.references.restricted_to(categories)
-        if references is self.references:
-            similarity, rows = self._search_index(features)
+        k = self._voters(references)
+        if references is self.references and self.index is not None:
+            similarity, rows = self._search_index(self.index, features, k)
         else:
-            similarity, rows = _search_directly(features, references, self.neighbours)
+            similarity, rows = _search_directly(features, references, k)
         voted_for = np.searchsorted(references.category_ids, references.category_id[rows])
-        regions = np.arange(len(features))
-        shape = (len(features), len(references.category_ids))
-        scores = np.zeros(shape, dtype=np.float32)
-        np.add.at(scores, (regions[:, None], voted_for), unit_interval(similarity))
-        scores /= rows.shape[1]
-        best = np.full(shape, -np.inf, dtype=np.float32)
-        np.maximum.at(best, (regions[:, None], voted_for), similarity)
-        tied = np.where(scores == scores.max(axis=1, keepdims=True), best, -np.inf)
-        winner = tied.argmax(axis=1)
+        weight = references.weight[rows]
+        scores = np.zeros((len(features), len(references.category_ids)), dtype=np.float32)
+        regions = np.arange(len(features))[:, None]
+        np.add.at(scores, (regions, voted_for), weight * unit_interval(similarity))
+        scores /= weight.sum(axis=1, keepdims=True)
         return Matches(
-            category_id=references.category_ids[winner],
-            score=scores[regions, winner],
-            similarity=best[regions, winner],
             category_ids=references.category_ids,
             scores=scores,
             neighbour_id=references.feature_id[rows],
             neighbour_similarity=similarity,
         )
 
+    def _voters(self, references: References) -> int:
+        """How many of the references vote on a region."""
+        return min(self.neighbours, int(np.diff(references.starts).max()))
+
     def _search_index(
-        self, features: NDArray[np.float32]
+        self, index: Index, features: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """(r, k) cosines and rows of `references`, from the index."""
         references = self.references
-        k = min(self.neighbours, len(references.feature_id))
         similarity = np.zeros((len(features), k), dtype=np.float32)
         rows = np.zeros((len(features), k), dtype=np.intp)
         open_regions, fetch = np.arange(len(features)), _FETCH_GROWTH * k
         while open_regions.size:
-            found, ids = self.index.search(features[open_regions], fetch)
+            found, ids = index.search(features[open_regions], fetch)
             row = np.searchsorted(references.feature_id, ids)
             row = np.minimum(row, len(references.feature_id) - 1)
             votes = references.feature_id[row] == ids
@@ -108,10 +105,9 @@ class KnnMatcher:
 
 
 def _search_directly(
-    features: NDArray[np.float32], references: References, neighbours: int
+    features: NDArray[np.float32], references: References, k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """(r, k) cosines and rows of `references`, by one matrix product."""
-    k = min(neighbours, len(references.feature_id))
     cosine = features @ references.embeddings.T
     nearest = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
     similarity = np.take_along_axis(cosine, nearest, axis=1)

@@ -29,7 +29,9 @@ from rim.options import device_option, json_option, offline_option, print_json, 
     "--source",
     default="diffusion",
     show_default=True,
-    help="Where the images come from; folder:DIR is to follow in a later version.",
+    metavar="diffusion|folder:DIR",
+    help="Generated images, or your own photos: DIR/CATEGORY/NAME.jpg, and NAME.mask.png beside "
+    "it where you have a mask.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first N categories.")
 @click.option("--retry-failed", is_flag=True, help="Make failed images anew.")
@@ -59,15 +61,14 @@ def command(
 
     VOCABULARY is a text file with one category a line ("name, synonym, synonym"), - for standard
     input, or the name of a shipped vocabulary (voc20, ade150, miniature, ...).
-    """
-    if source != "diffusion":
-        raise click.BadParameter(
-            f"expected diffusion, found {source!r}; pictures of your own (folder:DIR) are to "
-            "follow in a later version",
-            param_hint="--source",
-        )
-    from rim.api import choose_settings, choose_vocabulary, run_build
 
+    Your own photos (--source folder:DIR) are all taken, also into a bank that has generated images.
+    Where a photo has no mask, SAM makes one of what is in the middle. A photo keeps its number; new
+    files in DIR are added by the same command.
+    """
+    from rim.api import choose_settings, choose_source, choose_vocabulary, run_build
+
+    pictures = choose_source(source)
     chosen = choose_settings(preset, images_per_category, steps, seed, settings)
     words = choose_vocabulary(vocabulary, limit)
     for warning in words.warnings:
@@ -76,7 +77,9 @@ def command(
         from bank_builder.build import preview_build
         from rim.estimate import estimate
 
-        preview = preview_build(words, out, chosen, overwrite=overwrite, retry_failed=retry_failed)
+        preview = preview_build(
+            words, out, chosen, source=pictures, overwrite=overwrite, retry_failed=retry_failed
+        )
         result = estimate(words, chosen, preview, device=device)
         if as_json:
             print_json(asdict(result))
@@ -91,6 +94,7 @@ def command(
             words,
             out,
             chosen,
+            pictures,
             device=device,
             offline=offline,
             retry_failed=retry_failed,

@@ -30,9 +30,11 @@ def command(bank: Path, as_json: bool) -> int:
         f"preset {facts['preset']}",
         soft_wrap=True,
     )
+    sources = ", ".join(f"{count} {source}" for source, count in facts["sources"].items())
     console.print(
-        f"{facts['images']} images: {facts['accepted']} accepted, {facts['rejected']} rejected, "
-        f"{facts['failed']} failed; {facts['features']} features of {facts['dimension']} numbers; "
+        f"{facts['images']} images ({sources}): {facts['accepted']} accepted, "
+        f"{facts['rejected']} rejected, {facts['failed']} failed; "
+        f"{facts['features']} features of {facts['dimension']} numbers; "
         f"{facts['bytes'] / 1e6:.1f} MB"
     )
     for reason, count in facts["reasons"].items():

@@ -6,17 +6,40 @@ from pathlib import Path
 
 import click
 
-from rim.options import device_option, json_option, offline_option, print_json, say
+from rim.options import (
+    device_option,
+    json_option,
+    offline_option,
+    parse_background,
+    print_json,
+    say,
+)
 
 
 @click.command("query", epilog="Example: rim query bank photos/ --out labels --matcher knn")
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
-@click.option("--matcher", type=click.Choice(["prototype", "knn"]), help="How regions are named.")
+@click.option(
+    "--matcher",
+    type=click.Choice(["prototype", "knn", "ranking"]),
+    help="How regions are named.  [default: the bank's, knn]",
+)
 @click.option("--categories", metavar="A,B,C", help="Only these categories take part.")
 @click.option(
-    "--background", metavar="COSINE|off", help="Regions less similar than this stay unlabelled."
+    "--background",
+    metavar="COSINE|auto|off",
+    help="Regions less similar than this stay unlabelled.  [default: auto, from the bank]",
+)
+@click.option("--filter", is_flag=True, help="Drop categories with less than 1 % of the photo.")
+@click.option(
+    "--text-weight", type=click.FloatRange(0, 1), help="Of a category's name, beside its pictures."
+)
+@click.option(
+    "--source-weight",
+    multiple=True,
+    metavar="SOURCE=WEIGHT",
+    help="What references count, e.g. folder=2; 0 leaves them out.",
 )
 @click.option("--format", "formats", default="labels,overlay,json", show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting.")
@@ -31,6 +54,9 @@ def command(
     matcher: str | None,
     categories: str | None,
     background: str | None,
+    filter: bool,
+    text_weight: float | None,
+    source_weight: tuple[str, ...],
     formats: str,
     settings: tuple[str, ...],
     preset: str | None,
@@ -51,7 +77,14 @@ def command(
 
     wanted = tuple(word.strip() for word in formats.split(",") if word.strip())
     opened = Bank(bank)
-    overrides = query_overrides(matcher, _parse_background(background), settings)
+    overrides = query_overrides(
+        matcher,
+        parse_background(background),
+        settings,
+        filter=filter,
+        text_weight=text_weight,
+        source_weight=_parse_weights(source_weight),
+    )
     chosen = category_ids(opened, categories.split(",") if categories is not None else None)
     inputs = collect_inputs(images)
     check_outputs(inputs, out, wanted)
@@ -85,13 +118,15 @@ def command(
     return 3 if failed else 0
 
 
-def _parse_background(text: str | None) -> float | str | None:
-    if text is None or text == "off":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"expected a cosine between -1 and 1, or off, found {text!r}",
-            param_hint="--background",
-        ) from None
+def _parse_weights(given: tuple[str, ...]) -> dict[str, float]:
+    weights = {}
+    for text in given:
+        source, _, weight = text.partition("=")
+        try:
+            weights[source] = float(weight)
+        except ValueError:
+            raise click.BadParameter(
+                f"expected SOURCE=WEIGHT such as folder=2, found {text!r}",
+                param_hint="--source-weight",
+            ) from None
+    return weights

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 _PROMPT, _MORE = "rim> ", "...> "
 _HELP = """\
-Views: categories, images, features, builds. End a question with ; or an empty line.
+Views: categories, images, features, prototypes, builds. End a question with ; or an empty line.
 For example: SELECT reason, count(*) FROM images WHERE status = 'rejected' GROUP BY 1;
 .views lists the columns, .help shows this, .quit leaves."""
 _COLUMNS = """\
 SELECT table_name AS view, string_agg(column_name, ', ' ORDER BY column_index) AS columns
-FROM duckdb_columns() WHERE table_name IN ('categories', 'images', 'features', 'builds') GROUP BY 1
-ORDER BY 1"""
+FROM duckdb_columns()
+WHERE table_name IN ('categories', 'images', 'features', 'prototypes', 'builds')
+GROUP BY 1 ORDER BY 1"""
 
 
 @click.command(
@@ -43,8 +44,8 @@ ORDER BY 1"""
 def command(bank: Path, sql: str | None, style: str, output: Path | None) -> int:
     """Ask BANK a question in SQL, or open a prompt.
 
-    Views: categories, images, features, builds. Questions only: nothing else can be read, and
-    nothing written.
+    Views: categories, images, features, prototypes, builds. Questions only: nothing else can be
+    read, and nothing written.
     """
     from query.sql import connect
     from rim.bank import Bank

@@ -11,27 +11,23 @@ from rim.options import json_option, print_json, say
 
 @click.command("verify", epilog="Example: rim verify bank --repair")
 @click.argument("bank", type=click.Path(path_type=Path))
-@click.option("--repair", is_flag=True, help="Make a damaged index anew from the features.")
+@click.option("--repair", is_flag=True, help="Make a damaged index or prototypes anew.")
 @json_option
 def command(bank: Path, repair: bool, as_json: bool) -> int:
     """Check every file of BANK against its manifest and name each damaged one (status 3).
 
-    The index is a cache: --repair makes it anew. A damaged shard cannot be mended from within; the
-    same `rim build` command makes a missing one anew.
+    Index and prototypes are caches: --repair makes them anew. A damaged shard cannot be mended
+    from within; the same `rim build` command makes a missing one anew.
     """
     from rim.bank import Bank
-    from schemas.verify import bank_files, find_damage, rebuild_index
+    from schemas.verify import bank_files, find_damage
+    from schemas.verify import repair as repair_derived
 
     opened = Bank(bank)
     damages = find_damage(opened)
-    repaired: list[str] = []
-    if repair and opened.manifest.index is not None:
-        name = opened.manifest.index.name
-        index = [damage for damage in damages if damage.path.name == name]
-        if index:
-            rebuild_index(opened)
-            damages = [damage for damage in damages if damage not in index]
-            repaired = [str(index[0].path)]
+    mended = repair_derived(opened, damages) if repair else []
+    damages = [damage for damage in damages if damage not in mended]
+    repaired = [str(damage.path) for damage in mended]
     checked = sum(1 for _ in bank_files(opened))
     if as_json:
         print_json(

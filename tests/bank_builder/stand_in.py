@@ -26,6 +26,7 @@ ATTENTION = 8
 GRID = 8
 DIMENSION = 12
 GREY = 90
+ROLES = ("text_to_image", "segmenter", "features", "text_image")
 
 
 def settings(**generation: object) -> Settings:
@@ -177,10 +178,10 @@ class StandInStack:
         """Notes the role."""
         self.activated.append(role)
 
-    def fingerprints(self) -> dict[str, ModelRecord]:
+    def fingerprints(self, roles: Sequence[str] = ROLES) -> dict[str, ModelRecord]:
         """One record for each role."""
         record = ModelRecord(name="stand-in", licence="none", fingerprint=self.weights)
-        return dict.fromkeys(("text_to_image", "segmenter", "features", "text_image"), record)
+        return dict.fromkeys(roles, record)
 
 
 def shard_bytes(out: Path) -> dict[str, bytes]:

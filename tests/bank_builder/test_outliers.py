@@ -54,3 +54,14 @@ def test_a_feature_is_compared_with_the_others_not_with_itself() -> None:
     features = np.array([[1, 0], [0, 1], [0, 1]], dtype=np.float32)
 
     np.testing.assert_allclose(similarity_to_others(features), [0, 2**-0.5, 2**-0.5], atol=1e-7)
+
+
+def test_a_rare_kind_in_a_category_of_near_equal_ones_is_no_outlier() -> None:
+    features = cluster(40, noise=0.2)
+    rare = features[0] + 0.6 * np.eye(16, dtype=np.float32)[5]
+    features[0] = rare / np.linalg.norm(rare)
+    similarity = similarity_to_others(features)
+
+    spread = np.median(np.abs(similarity - np.median(similarity)))
+    assert similarity[0] < np.median(similarity) - 6 * spread
+    assert find_outliers(features, 6.0) == []

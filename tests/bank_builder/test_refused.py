@@ -85,9 +85,12 @@ def with_reference(**changes: float) -> Settings:
     return base.model_copy(update={"reference": base.reference.model_copy(update=changes)})
 
 
-def test_another_tolerance_for_outliers_is_a_difference_too(out: Path) -> None:
-    with pytest.raises(BankError, match=r"reference\.outlier_mads: 6\.0 != 3\.0"):
-        build_bank(VOCABULARY, out, with_reference(outlier_mads=3.0), StandInStack())
+@pytest.mark.parametrize(("key", "own"), [("outlier_mads", 6.0), ("confusion_margin", 0.15)])
+def test_another_way_of_comparing_images_is_a_difference_too(
+    out: Path, key: str, own: float
+) -> None:
+    with pytest.raises(BankError, match=rf"reference\.{key}: {own} != 1\.5"):
+        build_bank(VOCABULARY, out, with_reference(**{key: 1.5}), StandInStack())
 
 
 def test_other_weights_under_the_same_name_are_refused(out: Path) -> None:
@@ -100,7 +103,7 @@ def test_other_weights_under_the_same_name_are_refused(out: Path) -> None:
 
 def test_missing_weights_end_the_build_before_anything_is_written(tmp_path: Path) -> None:
     class NoWeights(StandInStack):
-        def fingerprints(self) -> dict:
+        def fingerprints(self, roles: object = None) -> dict:
             raise ModelError("models.features: expected weights, found none")
 
     with pytest.raises(ModelError):

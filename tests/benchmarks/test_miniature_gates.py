@@ -27,7 +27,7 @@ from benchmarks.gates.pictures import (
     generated_pictures,
     through_autoencoder,
 )
-from benchmarks.gates.references import Naming
+from benchmarks.gates.references import judged_references, world_references
 from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged, save_sheet
 from benchmarks.gates.table import Gate, Measured, gates_table, shares
 from foundation.images import encode_png
@@ -39,7 +39,8 @@ from foundation.text_to_image import GeneratedImage, Prompt
 from miniature.features_scores import FeatureScores
 from miniature.judge import Judge, Judged, judge, save_judge
 from miniature.regions import LEAST_AREA, regions, square_crop, things
-from miniature.world import CATEGORIES, THINGS, draw_scene, draw_single, plain_caption
+from miniature.world import CATEGORIES, STUFF, THINGS, draw_scene, draw_single, plain_caption
+from schemas.ids import BACKGROUND, FOREGROUND
 from schemas.settings import SamArchitecture, load_settings
 
 SMALL_SAM = SamArchitecture(
@@ -304,12 +305,19 @@ def test_slivers_are_not_asked_for() -> None:
 # The chain
 
 
-def test_the_vote_of_the_nearest_names_a_feature() -> None:
-    references = np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]], np.float32)
-    naming = Naming(references, np.array([3, 3, 5, 5]), neighbours=3)
-    labels, scores = naming(np.array([[1, 0], [0, 1]], np.float32))
-    assert labels.tolist() == [3, 5]
-    assert scores[0] == pytest.approx((1 + 0.9) / 3, abs=1e-6)
+def test_other_references_stand_in_for_the_accepted_ones(bank: rim.Bank, model: Judge) -> None:
+    stack = miniature_gates.ModelStack(bank.settings, "cpu", offline=True)
+    stored = bank.features()
+    for references in (judged_references(bank, stack, model), world_references(bank, stack)):
+        assert np.all(np.diff(references.feature_id) > 0)
+        foreground = references.role == FOREGROUND
+        assert np.allclose(np.linalg.norm(references.embeddings, axis=1), 1, atol=1e-5)
+        ids = stored.image_id[stored.role == FOREGROUND]
+        assert np.isin(references.image_id[foreground], ids).all()
+    # Stuff fills its picture, so it has no background; a thing of the world always has one.
+    stuff = [record.category_id for record in bank.categories if record.name in STUFF]
+    behind = references.category_id[references.role == BACKGROUND]
+    assert set(references.category_id.tolist()) - set(behind.tolist()) == set(stuff)
 
 
 def test_the_whole_chain_is_what_rim_eval_scores(bank: rim.Bank, model: Judge) -> None:

@@ -13,6 +13,7 @@ from foundation.images import encode_png
 from schemas.bank import Bank, index_folder
 from schemas.index import build_index
 from schemas.manifest import CategoryRecord, Manifest, ModelRecord, commit_manifest
+from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.rle import Rle
 from schemas.settings import Settings, load_settings
 from schemas.shards import ShardSpec, write_shard
@@ -82,7 +83,7 @@ def write_bank(
     """A finished bank of one version, one shard a category.
 
     rows: by category, whose ids are those of their rows, and given before `verdicts`: the index
-    also holds what a verdict rejects.
+    also holds what a verdict rejects, the prototypes do not.
     """
     settings = load_settings("paper") if settings is None else settings
     dimension = next(
@@ -119,7 +120,13 @@ def write_bank(
         index_folder(path) / "000002.faiss", features.embeddings, features.feature_id
     )
     record = write_verdicts(verdicts_folder(path) / "000002.parquet", verdicts)
-    commit_manifest(
-        path, manifest.model_copy(update={"version": 2, "index": index, "verdicts": record})
+    changes = {"version": 2, "index": index, "verdicts": record}
+    commit_manifest(path, manifest.model_copy(update=changes))
+    judged = Bank(path).features()
+    prototypes = write_prototypes(
+        index_folder(path) / "000003.prototypes.parquet",
+        derive_prototypes(judged.embeddings, judged.feature_id),
     )
+    changes |= {"version": 3, "prototypes": prototypes}
+    commit_manifest(path, manifest.model_copy(update=changes))
     return Bank(path)

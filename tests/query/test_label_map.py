@@ -1,101 +1,74 @@
-"""Which region gets a pixel, and what happens to pixels that no region wants."""
+"""What pixels under no mask are called, and who wins a vote."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from scipy.ndimage import zoom
 
 from query.label_map import (
-    UNLABELLED,
-    above_background,
     fill_uncovered,
-    paint,
-    paint_order,
-    patch_of_pixels,
-    uncovered_patches,
+    patch_positions,
+    patches_needed,
+    smoothed_tokens,
+    winners,
 )
 
-
-def resolve(masks: list[list[int]], ids: list[int], scores: list[float]) -> list[int]:
-    """Regions in a photo of one row."""
-    stack = np.array(masks, dtype=bool)[:, None, :]
-    categories, values = np.array(ids, np.int32), np.array(scores, np.float32)
-    order = paint_order(categories, values, stack.sum(axis=(1, 2)))
-    labels, _ = paint((1, stack.shape[2]), ((stack[i], ids[i]) for i in order))
-    return [int(label) for label in labels[0]]
+IDS = np.array([3, 8], np.int32)
 
 
-def test_the_higher_score_wins() -> None:
-    assert resolve([[1, 1, 1, 0], [0, 1, 1, 1]], [4, 5], [0.9, 0.8]) == [4, 4, 4, 5]
-    assert resolve([[1, 1, 1, 0], [0, 1, 1, 1]], [4, 5], [0.8, 0.9]) == [4, 5, 5, 5]
-
-
-def test_of_equal_scores_the_smaller_region_wins_then_the_earlier() -> None:
-    assert resolve([[1, 1, 1, 1], [0, 1, 1, 0]], [4, 5], [0.5, 0.5]) == [4, 5, 5, 4]
-    assert resolve([[0, 1, 1, 0], [1, 1, 1, 1]], [4, 5], [0.5, 0.5]) == [5, 4, 4, 5]
-    assert resolve([[1, 1, 0], [0, 1, 1]], [4, 5], [0.5, 0.5]) == [4, 4, 5]
-
-
-def test_a_rejected_region_wins_no_pixel_but_keeps_those_of_nobody_else() -> None:
-    assert resolve([[1, 1, 1], [0, 0, 1]], [UNLABELLED, 5], [0.9, 0.1]) == [-1, -1, 5]
-
-
-def test_rejected_pixels_are_covered_and_unmasked_ones_are_not() -> None:
-    mask = np.array([[True, False]])
-    labels, covered = paint((1, 2), [(mask, UNLABELLED)])
-    assert labels.tolist() == [[-1, -1]]
-    assert covered.tolist() == [[True, False]]
-
-
-@given(
-    st.integers(1, 5).flatmap(
-        lambda n: st.tuples(
-            arrays(np.bool_, (n, 6)),
-            st.lists(st.sampled_from([0.1, 0.5, 0.9]), min_size=n, max_size=n),
-            st.lists(st.integers(-1, 3), min_size=n, max_size=n),
-        )
-    )
-)
-def test_equals_a_choice_pixel_by_pixel(
-    regions: tuple[np.ndarray, list[float], list[int]],
-) -> None:
-    masks, scores, ids = regions
-    expected = []
-    for pixel in range(masks.shape[1]):
-        here = [i for i in range(len(ids)) if masks[i, pixel] and ids[i] != -1]
-        best = min(here, key=lambda i: (-scores[i], masks[i].sum(), i), default=None)
-        expected.append(-1 if best is None else ids[best])
-    assert resolve(masks.tolist(), ids, scores) == expected
-
-
-def test_background_is_what_is_similar_to_nothing() -> None:
-    ids = np.array([1, 2, 3], np.int32)
-    similarity = np.array([0.1, 0.5, 0.9], np.float32)
-    assert above_background(ids, similarity, None).tolist() == [1, 2, 3]
-    assert above_background(ids, similarity, 0.5).tolist() == [-1, 2, 3]
+def test_most_votes_win_and_nobody_if_nobody_voted() -> None:
+    ballots = np.array([[0.1, 0.2, 0], [0.2, 0.2, 0], [0.1, 0, 0.3], [0, 0, 0]], np.float32)
+    assert winners(ballots, IDS).tolist() == [8, 3, -1, -1]
 
 
 @pytest.mark.parametrize(
-    ("length", "patches", "owner"),
-    [(4, 2, [0, 0, 1, 1]), (2, 4, [1, 3]), (3, 2, [0, 1, 1]), (5, 1, [0] * 5)],
+    ("length", "patches", "expected"),
+    [(4, 2, [0, 0.25, 0.75, 1]), (2, 4, [0.5, 2.5]), (3, 3, [0, 1, 2]), (5, 1, [0] * 5)],
 )
-def test_patch_of_pixels(length: int, patches: int, owner: list[int]) -> None:
-    assert patch_of_pixels(length, patches).tolist() == owner
+def test_where_pixels_lie_among_patches(length: int, patches: int, expected: list[float]) -> None:
+    np.testing.assert_allclose(patch_positions(length, patches), expected)
 
 
-def test_uncovered_pixels_take_the_label_of_their_patch() -> None:
-    labels = np.array([[7, 7, 7, 7], [7, -1, -1, -1]], np.int32)
-    covered = np.array([[1, 1, 1, 1], [1, 0, 0, 1]], bool)  # the last one was rejected
-    patches = np.array([[1, 2]], np.int32)
-    assert uncovered_patches(covered, (1, 2)).tolist() == [[True, True]]
-    assert fill_uncovered(labels, covered, patches).tolist() == [[7, 7, 7, 7], [7, 1, 2, -1]]
+def test_only_patches_around_uncovered_pixels_are_asked_for() -> None:
+    uncovered = np.zeros((6, 6), bool)
+    assert not patches_needed(uncovered, (3, 3)).any()
+    uncovered[5, 0] = True  # beyond the last centre, below the first patch of the last row
+    assert np.argwhere(patches_needed(uncovered, (3, 3))).tolist() == [[2, 0], [2, 1]]
+    uncovered[:] = False
+    uncovered[2, 2] = True  # between the centres 0 and 1, both ways
+    around = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert np.argwhere(patches_needed(uncovered, (3, 3))).tolist() == around
 
 
-def test_only_patches_with_uncovered_pixels_are_asked_for() -> None:
-    covered = np.ones((4, 4), bool)
-    covered[3, 0] = False
-    assert uncovered_patches(covered, (2, 2)).tolist() == [[False, False], [True, False]]
-    assert not uncovered_patches(np.ones((4, 4), bool), (2, 2)).any()
+def test_uncovered_pixels_take_the_name_of_the_patches_around_them() -> None:
+    labels = np.full((1, 8), 5, np.int32)
+    uncovered = np.array([[1, 1, 1, 1, 1, 1, 1, 0]], bool)
+    patches = np.array([[[1.0, 0, 0], [0, 0.5, 0]]], np.float32)
+    # Between the centres, at pixel 1.5 and 5.5, the first one's vote is louder up to 1 / 3.
+    filled = fill_uncovered(labels, uncovered, patches, IDS)
+    assert filled.tolist() == [[3, 3, 3, 3, 3, 8, 8, 5]]
+    assert labels.tolist() == [[5] * 8], "the given map is left as it was"
+
+
+def test_patches_that_are_none_of_the_categories_leave_pixels_unlabelled() -> None:
+    patches = np.array([[[0, 0, 0.4], [0.6, 0, 0]]], np.float32)
+    filled = fill_uncovered(np.full((1, 4), 9, np.int32), np.ones((1, 4), bool), patches, IDS)
+    assert filled.tolist() == [[-1, -1, 3, 3]]
+
+
+def test_the_interpolation_is_that_of_an_enlarged_map() -> None:
+    rng = np.random.default_rng(3)
+    ballots = rng.random((4, 5, 3)).astype(np.float32)
+    enlarged = zoom(ballots, (6, 6, 1), order=1, mode="nearest", grid_mode=True)
+    filled = fill_uncovered(np.zeros((24, 30), np.int32), np.ones((24, 30), bool), ballots, IDS)
+    np.testing.assert_array_equal(filled, winners(enlarged.reshape(-1, 3), IDS).reshape(24, 30))
+
+
+def test_tokens_are_averaged_with_their_neighbours() -> None:
+    tokens = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
+    padded = np.pad(tokens, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    for side, window in ((1, tokens[2, 3]), (3, padded[2:5, 3:6].mean((0, 1)))):
+        smooth = smoothed_tokens(tokens, side)
+        np.testing.assert_allclose(smooth[2, 3], window / np.linalg.norm(window), rtol=1e-4)
+        np.testing.assert_allclose(np.linalg.norm(smooth, axis=2), 1, rtol=1e-5)

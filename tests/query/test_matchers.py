@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from query.matchers import KnnMatcher, Matcher, PrototypeMatcher, References
+from query.matchers import KnnMatcher, Matcher, Matches, PrototypeMatcher, References
 from query.matchers.base import NO_FEATURE
-from query.matchers.prototype import cluster_centres
 from schemas.bank import BankFeatures
 from schemas.errors import BankError
 from schemas.ids import BACKGROUND, FOREGROUND, pack_feature_id, pack_image_id
@@ -78,6 +77,11 @@ BOTH = [
 ]
 
 
+def best(matches: Matches) -> list[int]:
+    """The category of each region with the highest score."""
+    return matches.category_ids[matches.scores.argmax(axis=1)].tolist()
+
+
 def query(*degrees: float) -> Floats:
     return np.array([towards(d) for d in degrees], np.float32)
 
@@ -85,21 +89,18 @@ def query(*degrees: float) -> Floats:
 @pytest.mark.parametrize("matcher", BOTH)
 def test_the_nearest_category_wins(matcher: Matcher) -> None:
     matches = matcher.match(query(5, 95, 170))
-    assert matches.category_id.tolist() == [1, 3, 8]
+    assert best(matches) == [1, 3, 8]
     assert matches.category_ids.tolist() == [1, 3, 8]
+    assert matches.category_ids.dtype == np.int32
     assert matches.scores.shape == (3, 3)
-    np.testing.assert_array_equal(matches.scores.max(axis=1), matches.score)
-    assert [a.dtype for a in (matches.category_id, matches.category_ids)] == [np.int32] * 2
-    assert [a.dtype for a in (matches.score, matches.scores, matches.similarity)] == [
-        np.float32
-    ] * 3
+    assert matches.scores.dtype == np.float32
 
 
 @pytest.mark.parametrize("matcher", BOTH)
 def test_backgrounds_have_no_vote(matcher: Matcher) -> None:
     """Category 1 has a background that points north; the north is category 3's all the same."""
     matches = matcher.match(query(90))
-    assert matches.category_id.tolist() == [3]
+    assert best(matches) == [3]
     assert COMPASS.feature_id[3] not in matches.neighbour_id
 
 
@@ -107,7 +108,7 @@ def test_backgrounds_have_no_vote(matcher: Matcher) -> None:
 def test_only_chosen_categories_take_part(matcher: Matcher) -> None:
     matches = matcher.match(query(5, 95), categories=[8, 3, 77])
     assert matches.category_ids.tolist() == [3, 8]
-    assert matches.category_id.tolist() == [3, 3]
+    assert best(matches) == [3, 3]
     with pytest.raises(BankError, match="at least one of 1 categories, found none"):
         matcher.match(query(5), categories=[77])
 
@@ -115,7 +116,6 @@ def test_only_chosen_categories_take_part(matcher: Matcher) -> None:
 @pytest.mark.parametrize("matcher", BOTH)
 def test_no_region_no_match(matcher: Matcher) -> None:
     matches = matcher.match(np.zeros((0, 2), np.float32))
-    assert matches.category_id.shape == (0,)
     assert matches.scores.shape == (0, 3)
     assert matches.neighbour_id.shape == (0, 2)
 
@@ -129,7 +129,6 @@ def test_prototype_score_is_the_cosine_to_the_mean() -> None:
     matches = PrototypeMatcher(References.of(COMPASS)).match(query(40))
     cosine = np.cos(np.radians([30, 50, 140]))  # the mean of category 1 points to 10 degrees
     np.testing.assert_allclose(matches.scores[0], (1 + cosine) / 2, rtol=1e-5)
-    np.testing.assert_allclose(matches.similarity, cosine[:1], rtol=1e-5)
 
 
 def test_prototype_shows_the_nearest_references_of_the_winner() -> None:
@@ -150,29 +149,21 @@ def test_several_prototypes_follow_a_category_that_looks_in_several_ways() -> No
         )
     )
     region = query(30)
-    assert PrototypeMatcher(references, 1).match(region).category_id.tolist() == [2]
-    assert PrototypeMatcher(references, 2).match(region).category_id.tolist() == [1]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 9])
-def test_cluster_centres_are_few_and_of_length_one(count: int) -> None:
-    points = query(0, 2, 90, 92, 200)
-    centres = cluster_centres(points, count)
-    assert 1 <= len(centres) <= min(count, 5)
-    np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, rtol=1e-5)
-    if count == 3:
-        angles = np.degrees(np.arctan2(centres[:, 1], centres[:, 0])) % 360
-        np.testing.assert_allclose(sorted(angles), [1, 91, 200], atol=0.01)
+    assert best(PrototypeMatcher(references, 1).match(region)) == [2]
+    assert best(PrototypeMatcher(references, 2).match(region)) == [1]
 
 
 def test_knn_score_is_the_weight_of_the_voters() -> None:
-    matches = knn(COMPASS, 3).match(query(40))
+    features = bank_features(
+        [(3, FOREGROUND, NORTH), (8, FOREGROUND, WEST)]
+        + [(1, FOREGROUND, towards(d)) for d in (0, 20, 200)]
+    )
+    matches = knn(features, 3).match(query(40))
     weights = (1 + np.cos(np.radians([20, 40, 50]))) / 2
     expected = [weights[:2].sum() / 3, weights[2] / 3, 0]
     np.testing.assert_allclose(matches.scores, [expected], rtol=1e-5)
-    np.testing.assert_allclose(matches.similarity, [np.cos(np.radians(20))], rtol=1e-5)
-    ids = COMPASS.feature_id
-    assert matches.neighbour_id.tolist() == [[ids[2], ids[1], ids[0]]]
+    ids = features.feature_id
+    assert matches.neighbour_id.tolist() == [[ids[3], ids[2], ids[0]]]
     np.testing.assert_allclose(
         matches.neighbour_similarity, [np.cos(np.radians([20, 40, 50]))], rtol=1e-5
     )
@@ -181,14 +172,42 @@ def test_knn_score_is_the_weight_of_the_voters() -> None:
 def test_knn_outvotes_a_single_nearest_reference() -> None:
     features = bank_features([(1, FOREGROUND, towards(0))]
                              + [(2, FOREGROUND, towards(d)) for d in (10, 11, 12)])  # fmt: skip
-    assert knn(features, 1).match(query(1)).category_id.tolist() == [1]
-    assert knn(features, 3).match(query(1)).category_id.tolist() == [2]
+    assert best(knn(features, 1).match(query(1))) == [1]
+    assert best(knn(features, 3).match(query(1))) == [2]
 
 
-def test_knn_with_more_neighbours_than_references() -> None:
+def test_knn_asks_no_more_voters_than_the_largest_category_has() -> None:
     matches = knn(COMPASS, 50).match(query(0))
-    assert matches.neighbour_id.shape == (1, 4)
-    assert matches.category_id.tolist() == [1]
+    assert matches.neighbour_id.shape == (1, 2)
+    assert best(matches) == [1]
+
+
+def test_the_weight_of_a_source_counts_in_the_vote() -> None:
+    """One photo beside two generated pictures that lie a little nearer."""
+    generated = bank_features([(1, FOREGROUND, towards(10)), (1, FOREGROUND, towards(-10)),
+                               (2, FOREGROUND, towards(12)), (2, FOREGROUND, WEST)])  # fmt: skip
+    folder = pack_image_id(2, "folder", 0)
+    photo = replace(
+        generated,
+        image_id=np.array([*generated.image_id[:2], folder, generated.image_id[3]]),
+        feature_id=np.array(
+            [*generated.feature_id[:2], pack_feature_id(folder, 0), generated.feature_id[3]]
+        ),
+    )
+    for weight, winner in ((1.0, 1), (5.0, 2), (0.0, 1)):
+        references = References.of(photo, {"folder": weight})
+        assert best(KnnMatcher(references, FlatIndex(photo), 2).match(query(4))) == [winner]
+    without = References.of(photo, {"folder": 0.0})
+    assert without.feature_id.tolist() == sorted(generated.feature_id[[0, 1, 3]].tolist())
+    with pytest.raises(BankError, match="found none"):
+        References.of(photo, {"folder": 0.0, "diffusion": 0.0})
+
+
+def test_best_similarity_is_that_of_the_nearest_reference() -> None:
+    found = References.of(COMPASS).best_similarity(query(30), np.array([1, 3, 7, 8], np.int32))
+    np.testing.assert_allclose(
+        found, [[np.cos(np.radians(10)), 0.5, -1, np.cos(np.radians(150))]], atol=1e-6
+    )
 
 
 def test_references_that_left_the_bank_are_skipped_in_its_index() -> None:
@@ -197,7 +216,7 @@ def test_references_that_left_the_bank_are_skipped_in_its_index() -> None:
     indexed = bank_features([*crowd, (6, FOREGROUND, towards(50)), (7, FOREGROUND, towards(90))])
     now = bank_features([(6, FOREGROUND, towards(50)), (7, FOREGROUND, towards(90))])
     matches = knn(now, 2, indexed).match(query(1, 80))
-    assert matches.category_id.tolist() == [6, 7]
+    assert best(matches) == [6, 7]
 
 
 unit_vectors = st.integers(0, 359).map(towards)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from query.scores import ConfusionMatrix
+from query.scores import ConfusionMatrix, Failure
 from schemas.errors import UsageError
 
 NAMES = ("cat", "dog", "grass")
@@ -74,7 +74,8 @@ def test_one_matrix_of_the_dataset_not_a_mean_over_images() -> None:
 def test_json_has_null_for_what_cannot_be_scored() -> None:
     matrix = ConfusionMatrix(2)
     matrix.update([0], [-1])
-    text = json.dumps(matrix.scores(("a", "b"), missing=["b"]).to_dict(), allow_nan=False)
+    scores = matrix.scores(("a", "b"), missing=["b"], failed=[Failure("photo", "is cut short")])
+    text = json.dumps(scores.to_dict(), allow_nan=False)
     assert json.loads(text) == {
         "miou": None,
         "pixel_accuracy": None,
@@ -82,6 +83,7 @@ def test_json_has_null_for_what_cannot_be_scored() -> None:
         "fw_iou": None,
         "per_class": {"a": None, "b": None},
         "missing": ["b"],
+        "failed": [{"image": "photo", "error": "is cut short"}],
         "images": 1,
         "pixels": 0,
     }

@@ -18,7 +18,7 @@ from foundation.segmenter import SamSegmenter
 from query.segmentation import QueryEngine
 from schemas.bank import Bank
 from schemas.errors import BankError, ImageError, ModelError, UsageError
-from schemas.ids import unpack_image_id
+from schemas.ids import UNLABELLED, unpack_image_id
 from schemas.manifest import commit_manifest
 from schemas.settings import Proposals, Settings, apply_overrides
 from tests.query.coloured import COLOURS, IDS, ColourStack, colour_bank
@@ -36,7 +36,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory, stack: ColourStack) -> Bank:
 
 
 def settings(bank: Bank, *overrides: str) -> Settings:
-    return apply_overrides(bank.settings, ["proposals.grid=8", *overrides])
+    plain = ["proposals.grid=8", "matching.background=none", "matching.patch_smoothing=1"]
+    return apply_overrides(bank.settings, [*plain, *overrides])
 
 
 def scene() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -50,7 +51,7 @@ def scene() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     return image, truth
 
 
-@pytest.mark.parametrize("matcher", ["knn", "prototype"])
+@pytest.mark.parametrize("matcher", ["knn", "prototype", "ranking"])
 def test_every_pixel_gets_its_colour(bank: Bank, stack: ColourStack, matcher: str) -> None:
     image, truth = scene()
     engine = QueryEngine(bank, stack, settings(bank, f"matching.matcher={matcher}"))
@@ -96,7 +97,12 @@ def test_pixels_under_no_mask_take_the_label_of_their_patch(bank: Bank, stack: C
     engine = QueryEngine(bank, stack, settings(bank, "proposals.min_quality=0.95"))
     result = engine.segment(image)
     assert result.regions == ()
-    np.testing.assert_array_equal(result.label_map, truth)
+    # Votes are interpolated between patches, which rounds the corners of the poppy.
+    assert (result.label_map == truth).mean() > 0.99
+    kept = QueryEngine(
+        bank, stack, settings(bank, "proposals.min_quality=0.95", "matching.patch_fallback=false")
+    )
+    assert (kept.segment(image).label_map == UNLABELLED).all()
 
 
 @pytest.mark.parametrize("quality", ["0.8", "0.95"])
@@ -109,7 +115,7 @@ def test_background_is_what_resembles_nothing(bank: Bank, stack: ColourStack, qu
         bank, stack, settings(bank, "matching.background=0.9", f"proposals.min_quality={quality}")
     )
     result = engine.segment(image)
-    np.testing.assert_array_equal(result.label_map, truth)
+    assert (result.label_map == truth).mean() > 0.99
     assert "poppy" not in {region.category for region in result.regions}
     always = QueryEngine(bank, stack, settings(bank)).segment(image)
     assert (always.label_map >= 0).all()
@@ -117,11 +123,35 @@ def test_background_is_what_resembles_nothing(bank: Bank, stack: ColourStack, qu
 
 def test_only_the_chosen_categories(bank: Bank, stack: ColourStack) -> None:
     image, truth = scene()
-    engine = QueryEngine(bank, stack, settings(bank))
+    engine = QueryEngine(bank, stack, settings(bank, "matching.negatives=false"))
     result = engine.segment(image, categories=[IDS["grass"], IDS["sea"]])
     assert set(np.unique(result.label_map)) == {IDS["grass"], IDS["sea"]}
     known = truth != IDS["poppy"]
     np.testing.assert_array_equal(result.label_map[known], truth[known])
+
+
+def test_what_surrounds_a_category_is_not_taken_for_it(bank: Bank, stack: ColourStack) -> None:
+    """The sea is no poppy, even if there is nothing else to choose: the poppies are at the sea."""
+    image, truth = scene()
+    engine = QueryEngine(bank, stack, settings(bank))
+    labels = engine.segment(image, categories=[IDS["poppy"]]).label_map
+    assert (labels[truth == IDS["poppy"]] == IDS["poppy"]).all()
+    assert (labels[truth == IDS["sea"]] == UNLABELLED).all()
+
+
+def test_a_category_with_a_small_share_of_the_photo_is_dropped(
+    bank: Bank, stack: ColourStack
+) -> None:
+    image, truth = scene()
+    share = float((truth == IDS["poppy"]).mean())
+    for limit, kept in ((share - 0.001, True), (share + 0.001, False)):
+        engine = QueryEngine(
+            bank, stack, settings(bank, f"matching.filter={limit}", "matching.negatives=false")
+        )
+        result = engine.segment(image)
+        assert (IDS["poppy"] in result.label_map) == kept
+        assert ("poppy" in {region.category for region in result.regions}) == kept
+        assert (result.label_map[truth == IDS["sea"]] == IDS["sea"]).all()
 
 
 @pytest.mark.parametrize(("chosen", "message"), [([], "found none"), ([2, 5, 99], r"\[5, 99\]")])
@@ -159,7 +189,7 @@ def test_a_bank_that_does_not_name_its_models_is_refused(
     stack: ColourStack, tmp_path: Path
 ) -> None:
     bank = colour_bank(tmp_path, stack)
-    manifest = bank.manifest.model_copy(update={"version": 3, "models": {}})
+    manifest = bank.manifest.model_copy(update={"version": bank.manifest.version + 1, "models": {}})
     commit_manifest(tmp_path, manifest)
     with pytest.raises(BankError, match="a record of the model segmenter, found none"):
         QueryEngine(Bank(tmp_path), stack)
@@ -184,7 +214,7 @@ def test_with_models_of_the_real_classes(tmp_path: Path, size: tuple[int, int]) 
     loose = Proposals.model_construct(
         **(Proposals().model_dump() | {"grid": 6, "min_quality": -1.0, "min_stability": 0.0})
     )
-    engine = QueryEngine(bank, stack, bank.settings.model_copy(update={"proposals": loose}))
+    engine = QueryEngine(bank, stack, settings(bank).model_copy(update={"proposals": loose}))
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     result = engine.segment(image)
     assert result.label_map.shape == size
@@ -194,5 +224,5 @@ def test_with_models_of_the_real_classes(tmp_path: Path, size: tuple[int, int]) 
         mask = decode_rle(region.rle)
         assert mask.shape == size
         assert mask.sum() == region.area
-        assert len(region.references) == 5
+        assert len(region.references) == 3, "as many as a category has"
     np.testing.assert_array_equal(engine.segment(image).label_map, result.label_map)

@@ -103,6 +103,13 @@ VIEWS = {
         "role": "VARCHAR",
         "embedding": "FLOAT[3]",
     },
+    "prototypes": {
+        "category": "VARCHAR",
+        "kind": "VARCHAR",
+        "number": "INTEGER",
+        "references": "INTEGER",
+        "embedding": "FLOAT[3]",
+    },
     "builds": {
         "version": "INTEGER",
         "time": "TIMESTAMP",
@@ -200,7 +207,7 @@ def test_builds_has_a_row_a_manifest(connection: BankConnection) -> None:
     model = {"role": "features", "name": "dino", "licence": "Apache-2.0", "fingerprint": "f" * 64}
     time = datetime.datetime(2024, 5, 1, 12)
     libraries = [("numpy", "2"), ("torch", "3")]
-    assert rows == [(v, time, [model], libraries, [("generate", 1.5)]) for v in (1, 2)]
+    assert rows == [(v, time, [model], libraries, [("generate", 1.5)]) for v in (1, 2, 3)]
     assert ask(connection, "SELECT settings->'generation'->'steps' FROM builds LIMIT 1") == [
         ("50",)
     ]
@@ -209,7 +216,53 @@ def test_builds_has_a_row_a_manifest(connection: BankConnection) -> None:
 def test_a_manifest_that_cannot_be_read_has_no_row(tmp_path: Path) -> None:
     bank = write_bank(tmp_path, {"house": [reference_row(0, "house", 0, vector(1, 0))]})
     manifest_path(tmp_path, 1).write_text("{}")
-    assert run_sql(bank, "SELECT version FROM builds").fetchall() == [(2,)]
+    assert run_sql(bank, "SELECT version FROM builds").fetchall() == [(2,), (3,)]
+
+
+def test_which_categories_look_most_alike(tmp_path: Path) -> None:
+    looks = {"house": (1, 0, 0), "barn": (0.9, 0.4, 0), "fish": (0, 0.2, 1)}
+    rows = {
+        name: [reference_row(c, name, n, vector(*look)) for n in range(2)]
+        for c, (name, look) in enumerate(looks.items())
+    }
+    question = """
+        SELECT a.category, b.category,
+               round(array_cosine_similarity(a.embedding, b.embedding), 4)::DOUBLE
+        FROM prototypes a JOIN prototypes b ON a.category_id < b.category_id
+        WHERE a.kind = 'mean' AND b.kind = 'mean' ORDER BY 3 DESC LIMIT 1"""
+    cosine = float(vector(*looks["house"]) @ vector(*looks["barn"]))
+    assert run_sql(write_bank(tmp_path, rows), question).fetchall() == [
+        ("house", "barn", pytest.approx(cosine, abs=1e-4))
+    ]
+
+
+def test_prototypes_are_of_accepted_references(connection: BankConnection) -> None:
+    rows = ask(
+        connection,
+        'SELECT category, kind, number, "references" FROM prototypes ORDER BY ALL',
+    )
+    assert rows == [
+        ("fish", "mean", 0, 2),
+        ("fish", "subcategory", 0, 1),
+        ("fish", "subcategory", 1, 1),
+        ("house", "mean", 0, 1),
+        ("house", "subcategory", 0, 1),
+    ]
+
+
+def test_a_bank_without_prototypes_has_an_empty_view(bank: Bank) -> None:
+    older = Bank(bank.path, version=2)
+    assert run_sql(older, "SELECT count(*) FROM prototypes").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_damaged_prototypes_concern_only_who_asks_for_them(large_bank: Bank, missing: bool) -> None:
+    (file,) = large_bank.path.glob("index/*.prototypes.parquet")
+    file.unlink() if missing else file.write_bytes(b"PAR1")
+    with connect(large_bank) as connection:
+        assert ask(connection, "SELECT count(*) FROM images") == [(250,)]
+        with pytest.raises(BankDamaged, match="rim verify --repair"):
+            ask(connection, "SELECT sum(embedding[1]) FROM prototypes")
 
 
 def damage(path: Path) -> None:

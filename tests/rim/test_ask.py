@@ -1,4 +1,4 @@
-"""`rim sql`, `rim info`, `rim eval`: questions to a bank."""
+"""`rim sql`, `rim info`: questions to a bank."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def test_sql_prompt_reads_several_questions(
     assert outcome.status == 0
     answers = [json.loads(line) for line in outcome.out.splitlines()]
     assert answers[0] == [{"one": 1}]
-    assert {row["view"] for row in answers[1]} == {"categories", "images", "features", "builds"}
+    views = {"categories", "images", "features", "prototypes", "builds"}
+    assert {row["view"] for row in answers[1]} == views
     assert answers[2] == [{"n": 4 * len(NAMES)}]
     assert "nonsense" in outcome.err
 
@@ -97,27 +98,3 @@ def test_info(run: Run, built: Path) -> None:
     text = run("info", built).out
     assert "preset miniature" in text
     assert "house" in text
-
-
-def test_eval(run: Run, built: Path, opened: rim.Bank) -> None:
-    arguments = ("eval", built, "--dataset", "miniature", "--scenes", "3", "--seed", "5")
-    scores = run(*arguments, "--json").json()
-    assert set(scores) >= {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou", "per_class"}
-    assert set(scores["per_class"]) == set(NAMES)
-    assert 0 <= scores["miou"] <= 1
-    same = rim.evaluate(opened, "miniature", scenes=3, seed=5)
-    assert same.to_dict() == scores
-    assert f"mIoU {scores['miou']:.3f}" in run(*arguments).out
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--dataset", "nonsense"),
-        ("--dataset", "miniature", "--scenes", "0"),
-        ("--dataset", "miniature", "--seed", "-1"),
-        (),
-    ],
-)
-def test_eval_refuses_a_bad_call(run: Run, built: Path, arguments: tuple[str, ...]) -> None:
-    assert run("eval", built, *arguments).status == 2

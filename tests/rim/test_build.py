@@ -133,7 +133,7 @@ def test_refuses_a_bad_vocabulary(run: Run, tmp_path: Path, text: bytes, expecte
         (("miniature", "--set", "nonsense"), "section.key=value"),
         (("miniature", "--device", "abacus"), "device"),
         (("miniature", "-k", "0"), "-k"),
-        (("miniature", "--source", "folder:photos"), "later version"),
+        (("miniature", "--source", "photos"), "expected diffusion or folder:DIR"),
     ],
 )
 def test_refuses_a_bad_call(

@@ -11,6 +11,7 @@ from PIL import Image
 
 import rim
 from foundation.masks import Rle, decode_rle
+from schemas.errors import BankError
 from tests.rim.conftest import NAMES, Run, files_of, read_labels
 
 
@@ -86,6 +87,43 @@ def test_background_threshold_leaves_everything_unlabelled(opened: rim.Bank, sce
     assert (rim.query(opened, scene, background=1.0).label_map == -1).all()
 
 
+def test_what_is_in_no_vocabulary_is_left_unlabelled_unless_asked_otherwise(
+    opened: rim.Bank, scene: Path
+) -> None:
+    """Grass and sky are named; a house and a fish are not, for lack of the words."""
+    words = ["grass", "sky"]
+    open_world = rim.query(opened, scene, categories=words).label_map
+    everything = rim.query(opened, scene, categories=words, background="off", settings=NO_VETO)
+    assert (open_world == -1).any()
+    assert (everything.label_map >= 0).all()
+
+
+NO_VETO = ("matching.negatives=false",)
+
+
+def test_short_options_are_settings(
+    run: Run, built: Path, opened: rim.Bank, scene: Path, tmp_path: Path
+) -> None:
+    options = ("--matcher", "ranking", "--background", "off", "--filter", "--text-weight", "0.25",
+               "--source-weight", "folder=2")  # fmt: skip
+    outcome = run("query", built, scene, "--out", tmp_path, *options)
+    assert outcome.status == 0, outcome.err
+    settings = (
+        "matching.matcher=ranking",
+        "matching.background=none",
+        "matching.filter=0.01",
+        "matching.text_weight=0.25",
+        "matching.folder_weight=2",
+    )
+    same = rim.query(opened, scene, settings=settings).label_map
+    np.testing.assert_array_equal(read_labels(tmp_path / "scene.labels.png"), same + 1)
+
+
+def test_without_its_pictures_a_bank_has_no_references(opened: rim.Bank, scene: Path) -> None:
+    with pytest.raises(BankError, match="found none"):
+        rim.query(opened, scene, source_weight={"diffusion": 0})
+
+
 def test_a_folder_with_a_broken_photo(run: Run, built: Path, scene: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -119,6 +157,12 @@ def test_two_photos_of_one_name_are_refused_before_work(
         (("--categories", "hause"), "did you mean house?"),
         (("--background", "2"), "background"),
         (("--background", "low"), "--background"),
+        (("--source-weight", "photos=2"), "out of diffusion, folder, found 'photos'"),
+        (("--source-weight", "folder"), "SOURCE=WEIGHT"),
+        (("--source-weight", "folder=-1"), "folder_weight"),
+        (("--text-weight", "2"), "--text-weight"),
+        (("--matcher", "best"), "ranking"),
+        (("--set", "matching.patch_smoothing=2"), "odd number"),
         (("--set", "generation.steps=3"), "proposals or matching"),
         (("--set", "proposals.grid=0"), "proposals.grid"),
         (("--device", "abacus"), "device"),

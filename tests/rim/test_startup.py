@@ -31,6 +31,8 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
         ["build", "--help"],
         ["query", "--help"],
         ["sql", "--help"],
+        ["compare-labels", "--help"],
+        ["compare-labels", "voc20", "vok"],
         ["fetch", "--help"],
         ["fetch"],
         ["fetch", "--preset", "papre"],

@@ -1,4 +1,4 @@
-"""`rim verify`: damage anywhere in a bank is found and named; the index is made anew."""
+"""`rim verify`: damage anywhere in a bank is found and named; caches are made anew."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ def test_one_flipped_bit_in_a_shard_is_named(run: Run, bank_copy: Path, pattern:
     assert str(target) in outcome.err
 
 
-def test_a_damaged_index_is_made_anew(run: Run, bank_copy: Path) -> None:
+@pytest.mark.parametrize("pattern", ["*.faiss", "*.prototypes.parquet", "*"])
+def test_damaged_caches_are_made_anew(run: Run, bank_copy: Path, pattern: str) -> None:
     before = files_of(bank_copy)
-    (index,) = bank_copy.glob("index/*.faiss")
-    index.write_bytes(index.read_bytes()[:-1])
+    caches = sorted(bank_copy.glob(f"index/{pattern}"))
+    for cache in caches:
+        cache.write_bytes(cache.read_bytes()[:-1])
     assert run("verify", bank_copy).status == 3
-    outcome = run("verify", bank_copy, "--repair")
+    outcome = run("verify", bank_copy, "--repair", "--json")
     assert outcome.status == 0, outcome.err
+    assert sorted(outcome.json()["repaired"]) == [str(cache) for cache in caches]
     assert files_of(bank_copy) == before
 
 

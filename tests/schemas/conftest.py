@@ -9,6 +9,7 @@ import pytest
 from schemas.bank import Bank, index_folder
 from schemas.index import build_index
 from schemas.manifest import commit_manifest
+from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.settings import Settings, load_settings
 from tests.schemas.examples import (
     accepted_row,
@@ -44,5 +45,14 @@ def bank_path(tmp_path: Path, settings: Settings) -> Path:
     index = build_index(
         index_folder(path) / "000002.faiss", features.embeddings, features.feature_id
     )
-    commit_manifest(path, make_manifest(settings, version=2, shards=(fish, house), index=index))
+    prototypes = write_prototypes(
+        index_folder(path) / "000002.prototypes.parquet",
+        derive_prototypes(features.embeddings, features.feature_id),
+    )
+    commit_manifest(
+        path,
+        make_manifest(
+            settings, version=2, shards=(fish, house), index=index, prototypes=prototypes
+        ),
+    )
     return path

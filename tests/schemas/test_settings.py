@@ -126,7 +126,10 @@ def test_overriding_a_model() -> None:
         ("generation.template=x", r"generation.template: expected a text with \{category\} in it"),
         ("localisation.threshold=1.5", "localisation.threshold: expected less than or equal to 1"),
         ("localisation.threshold=nan", "localisation.threshold: expected a finite number"),
-        ("matching.matcher=nearest", "matching.matcher: expected 'prototype' or 'knn', found"),
+        (
+            "matching.matcher=nearest",
+            "matching.matcher: expected 'prototype', 'knn' or 'ranking', found",
+        ),
         ("models.features=x", "models.features: expected an object, found 'x'"),
         ("models.features.location=", "models.features.location: "),
         ("models.segmenter.architecture=vit_x", "models.segmenter.architecture: expected 'vit_b'"),
@@ -198,6 +201,7 @@ def test_what_changes_a_shards_bytes_changes_the_hash(override: str) -> None:
     [
         "generation.images_per_category=5",
         "reference.outlier_mads=3",
+        "reference.confusion_margin=0.3",
         "proposals.grid=8",
         "matching.matcher=prototype",
         "models.features.licence=MIT",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bank_builder.prompts import article, category_prompt, spoken_name
+from foundation.prompts import article, category_prompt, spoken_name
 from schemas.errors import SettingsError
 
 TEMPLATE = "a photo of {category}"

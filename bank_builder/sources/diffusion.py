@@ -1,0 +1,185 @@
+"""Pictures that a text-to-image model makes of each category's prompt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bank_builder.isolation import together_or_alone
+from bank_builder.models import BuildModels
+from bank_builder.output_folder import Existing
+from bank_builder.picture import Origin, Picture
+from bank_builder.seeds import image_seed
+from bank_builder.sources.base import Made, Trial
+from foundation.prompts import category_prompt, spoken_name
+from foundation.text_to_image import GeneratedImage
+from schemas.errors import UsageError
+from schemas.ids import DIFFUSION
+from schemas.progress_file import BuildPlan
+from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
+from schemas.settings import Settings
+from schemas.shards import ShardSpec
+from schemas.vocabulary import Vocabulary, name_key
+
+_SHOWN = 8
+_TRIAL_STEPS = 2  # beyond the first
+
+
+def check_known(
+    vocabulary: Vocabulary, settings: Settings, illustrated: frozenset[str] = frozenset()
+) -> None:
+    """UsageError for categories that the preset's generator was never taught.
+
+    illustrated: the keys of names whose references are photos in the bank; these may be unknown.
+    """
+    unknown = [
+        name
+        for name in vocabulary.names
+        if not knows(settings, name) and name_key(name) not in illustrated
+    ]
+    if unknown:
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise UsageError(
+            f"the generator of the preset {settings.preset!r} does not know "
+            f"{', '.join(unknown[:_SHOWN])}{more}; it knows "
+            f"{', '.join(settings.known_categories or ())}. For other categories use --preset "
+            "paper, or photos of your own: --source folder:DIR"
+        )
+
+
+def knows(settings: Settings, name: str) -> bool:
+    """Whether the preset's generator was taught a category; one that does not say knows all."""
+    if settings.known_categories is None:
+        return True
+    known = {name_key(one) for one in settings.known_categories}
+    return not known.isdisjoint((name_key(name), name_key(spoken_name(name))))
+
+
+@dataclass(frozen=True)
+class DiffusionSource:
+    """K generated pictures of every category that the generator knows.
+
+    One that it does not know must have photos in the bank, and is left to them.
+    """
+
+    name: Literal["diffusion"] = DIFFUSION
+    generates: bool = True
+
+    def check(self, vocabulary: Vocabulary, settings: Settings, existing: Existing) -> None:
+        """UsageError for categories that the generator does not know and that have no photos."""
+        manifest = existing.manifest
+        with_photos = {shard.category_id for shard in manifest.shards} if manifest else set()
+        records = manifest.vocabulary if manifest else ()
+        illustrated = frozenset(
+            name_key(one.name)
+            for one in records
+            if one.category_id in with_photos and not one.removed
+        )
+        check_known(vocabulary, settings, illustrated)
+
+    def numbered(
+        self, records: Sequence[CategoryRecord], existing: Existing, out: Path
+    ) -> tuple[CategoryPhotos, ...]:
+        """None: there are no photos."""
+        return ()
+
+    def pictures(self, plan: BuildPlan, settings: Settings) -> GeneratedPictures:
+        """The pictures of a plan."""
+        return GeneratedPictures(plan.images_per_category, settings)
+
+
+@dataclass(frozen=True)
+class GeneratedPictures:
+    """Pictures 0 to K - 1 of every category.
+
+    A picture depends on its seed and, by floating-point rounding, on its batch alone.
+    """
+
+    images_per_category: int
+    settings: Settings
+    source: str = DIFFUSION
+    stage: str = "generate"
+    doing: str = "generating"
+    roles: tuple[str, ...] = ("text_to_image", "segmenter", "features", "text_image")
+
+    def count(self, category: CategoryRecord) -> int:
+        """K, or none if the generator does not know the category."""
+        return self.images_per_category if knows(self.settings, category.name) else 0
+
+    def build_hash(self, category_id: int, start: int, stop: int) -> str:
+        """The settings' own, whichever shard it is."""
+        return self.settings.build_hash()
+
+    def photos(self, spec: ShardSpec) -> tuple[PhotoRecord, ...]:
+        """None."""
+        return ()
+
+    def gone(self, spec: ShardSpec) -> list[str]:
+        """None."""
+        return []
+
+    def batch_size(self, models: BuildModels) -> int:
+        """As the settings say, or less if the memory does not suffice."""
+        return models.batch_that_fits(self.settings.generation.batch_size)
+
+    def make(
+        self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
+    ) -> list[Made]:
+        """Generates pictures as one batch, or one by one if that fails."""
+        generation = self.settings.generation
+        prompt = category_prompt(spec.category, generation.template, generation.no_article)
+        # Asked for here, so that weights that are missing end the build instead of failing images.
+        generator = models.text_to_image
+
+        def generate(seeds: Sequence[int]) -> list[Picture]:
+            made = generator.generate([prompt] * len(seeds), seeds)
+            return [
+                Picture(one.image, attention=one.attention, flagged=one.flagged) for one in made
+            ]
+
+        seeds = [image_seed(generation.seed, spec.category, number) for number in numbers]
+        origins = [
+            Origin(
+                category_id=spec.category_id,
+                category=spec.category,
+                number=number,
+                source=spec.source,
+                prompt=prompt.text,
+                seed=seed,
+            )
+            for number, seed in zip(numbers, seeds, strict=True)
+        ]
+        models.activate("text_to_image")
+        pictures = together_or_alone(generate, seeds, divisible=divisible)
+        return list(zip(origins, pictures, strict=True))
+
+    def trial(self, category: str, models: BuildModels) -> Trial:
+        """One batch of a category in a few steps; the time is that of all the steps."""
+        generation = self.settings.generation
+        count = models.batch_that_fits(min(generation.batch_size, self.images_per_category))
+        prompt = category_prompt(category, generation.template, generation.no_article)
+
+        def generate(steps: int) -> tuple[float, list[GeneratedImage]]:
+            generator = models.text_to_image.shortened(steps)
+            started = time.perf_counter()
+            made = generator.generate([prompt] * count, list(range(count)))
+            return time.perf_counter() - started, made
+
+        models.activate("text_to_image")
+        generate(1)  # warms up
+        once, made = generate(1)
+        # Encoding the text and decoding the image come once, whatever the number of steps.
+        more = max(0.0, generate(1 + _TRIAL_STEPS)[0] - once) if generation.steps > 1 else 0.0
+        seconds = (once + more / _TRIAL_STEPS * (generation.steps - 1)) / count
+        return Trial(Picture(made[0].image, attention=made[0].attention), seconds)
+
+    def pixels(self) -> int:
+        """As the settings say."""
+        return self.settings.generation.height * self.settings.generation.width
+
+
+GENERATED = DiffusionSource()
+"""Every build that names no other source."""

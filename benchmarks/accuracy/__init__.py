@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.ablation`: scenes, sets of references, rows, and their tables."""

@@ -1,0 +1,149 @@
+"""Measuring one row with one bank."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy.classes import OTHER, Classes, group_means
+from benchmarks.accuracy.looked_at_once import RememberingStack
+from benchmarks.accuracy.reference_sets import ReferenceSets
+from benchmarks.accuracy.rows import Row, TextOf
+from benchmarks.accuracy.scenes import CutScenes
+from benchmarks.accuracy.text_naming import Image, cut_outs, on_mean_colour, squares, text_labels
+from benchmarks.gates.references import chosen
+from benchmarks.gates.table import mean_or_nan
+from miniature.world import CATEGORIES
+from query.labelling import PhotoLabeller
+from query.naming import Namer
+from query.photo import SegmentedPhoto
+from query.text_evidence import TextEvidence
+from schemas.bank import Bank, BankFeatures
+from schemas.sections import Matching
+from schemas.settings import Settings, apply_overrides
+
+VOCABULARIES = 4
+LEFT_OUT_SHARE = 7 / len(CATEGORIES)
+_VOCABULARY_SEED = 22
+_PICTURES: dict[TextOf, Callable[[SegmentedPhoto], list[Image]]] = {
+    "cut-out": cut_outs,
+    "mean colour": on_mean_colour,
+    "square": squares,
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The scores of a row.
+
+    values: by column; "mIoU" and either "familiar", "novel" and "stuff", or, where categories are
+    left out, "named" (mIoU of the vocabulary alone) and "background" (its IoU). per_class: IoU by
+    name, empty where categories are left out. seconds: it took, what others had prepared left out.
+    """
+
+    values: dict[str, float]
+    per_class: dict[str, float]
+    seconds: float
+
+
+class BankMeasure:
+    """Measures rows with one bank over the same cut scenes."""
+
+    def __init__(
+        self,
+        bank: Bank,
+        settings: Settings,
+        sets: ReferenceSets,
+        scenes: CutScenes,
+        stack: RememberingStack,
+    ) -> None:
+        """
+        Args:
+            bank: of the miniature world.
+            settings: its section `matching` is the default of all rows.
+            sets: of the bank.
+            scenes: to label.
+            stack: its scorer of texts is asked where text has a weight.
+        """
+        self._bank = bank
+        self._settings = settings
+        self._sets = sets
+        self._scenes = scenes
+        self._stack = stack
+        self._closed = Classes.closed(bank.categories)
+
+    def matching(self, row: Row) -> Matching:
+        """The section `matching` of a row."""
+        overrides = [f"matching.{override}" for override in row.overrides]
+        return apply_overrides(self._settings, overrides).matching
+
+    def what_counts(self, row: Row) -> dict[str, Any]:
+        """What a row's scores depend on beside bank, scenes and models; its group and name do not
+        count.
+        """
+        counts = asdict(row) | {"matching": self.matching(row).model_dump(mode="json")}
+        return {key: counts[key] for key in counts.keys() - {"group", "name", "overrides"}}
+
+    def measure(self, row: Row) -> Measurement:
+        """Label all scenes as the row says, and score them."""
+        references = self._sets.get(row.references)
+        self._scenes.photos(row.cut)
+        started = time.monotonic()
+        if row.left_out:
+            values, per_class = self._leaving_out(row, references), {}
+        else:
+            scored = zip(self._labelled(row, references), self._scenes.scenes, strict=True)
+            scores = self._closed.score(scored)
+            values, per_class = group_means(scores), dict(scores.per_class)
+        return Measurement(values, per_class, time.monotonic() - started)
+
+    def _labelled(self, row: Row, references: BankFeatures) -> Iterator[NDArray[np.int32]]:
+        """(H, W) category ids of every scene."""
+        matching = self.matching(row)
+        text = self._text if matching.text_weight > 0 else None
+        labeller = PhotoLabeller(Namer(references, matching), matching, text)
+        ids = labeller.namer.candidates(None)
+        for photo in self._scenes.photos(row.cut):
+            _, labels = labeller.label(photo)
+            if row.text_of is not None:
+                pictures = _PICTURES[row.text_of](photo)
+                labels = text_labels(
+                    photo, pictures, self._text, ids, matching.overlap, elsewhere=labels
+                )
+            yield labels
+
+    def _leaving_out(self, row: Row, references: BankFeatures) -> dict[str, float]:
+        """Means over all vocabularies."""
+        each = []
+        for left_out in vocabularies(self._closed.names):
+            classes = Classes.leaving_out(self._bank.categories, left_out)
+            kept = chosen(references, np.isin(references.category_id, list(classes.category_ids)))
+            scored = zip(self._labelled(row, kept), self._scenes.scenes, strict=True)
+            scores = classes.score(scored)
+            named = [one.iou for one in scores.classes if one.name != OTHER and one.iou == one.iou]
+            each.append((scores.miou, mean_or_nan(named), scores.per_class[OTHER]))
+        means = np.array(each).mean(axis=0).tolist()
+        return dict(zip(("mIoU", "named", "background"), means, strict=True))
+
+    @cached_property
+    def _text(self) -> TextEvidence:
+        generation = self._settings.generation
+        return TextEvidence(self._stack.text_image, self._bank.categories, generation)
+
+
+def vocabularies(names: Sequence[str]) -> tuple[frozenset[str], ...]:
+    """What is left out of each of the VOCABULARIES: always the same random choices of 7 of the 22
+    categories, or as large a share of others.
+    """
+    count = max(1, round(LEFT_OUT_SHARE * len(names)))
+    rng = np.random.default_rng(_VOCABULARY_SEED)
+    return tuple(
+        frozenset(str(name) for name in rng.choice(list(names), count, replace=False))
+        for _ in range(VOCABULARIES)
+    )

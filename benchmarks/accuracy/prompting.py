@@ -1,0 +1,94 @@
+"""A bank's pictures segmented again from other prompt points: how many, and how they are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bank_builder.gates import localisation_reason, mask_reason
+from bank_builder.localise import Localisation
+from bank_builder.models import PromptableSegmenter
+from bank_builder.points import sample_points
+from bank_builder.reference_mask import segment_reference
+from benchmarks.accuracy.stored import StoredPicture
+from benchmarks.gates.references import pooled
+from schemas.bank import BankFeatures
+from schemas.settings import Settings
+
+Choice = Literal["algorithm", "random", "maximum"]
+COUNTS = (1, 2, 4, 8)
+CHOICES: tuple[Choice, ...] = ("algorithm", "random", "maximum")
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """How prompt points are chosen on a binarised attention map.
+
+    count: N. choice: "algorithm", Algorithm 1; "random", any N pixels of the foreground; "maximum",
+    the N pixels of the foreground where the map is largest.
+    """
+
+    count: int
+    choice: Choice
+
+    def points(self, found: Localisation, image_id: int) -> NDArray[np.int32]:
+        """(m, 2) int32 (x, y), m <= N, all different and in the foreground.
+
+        image_id: of the picture; with N it seeds what is random.
+        """
+        if self.choice == "algorithm":
+            return sample_points(found.binary, self.count, found.scaled)
+        foreground = np.flatnonzero(found.binary)
+        if self.choice == "random":
+            rng = np.random.default_rng([image_id, self.count])
+            taken = rng.permutation(foreground)[: self.count]
+        else:
+            order = np.argsort(-found.scaled.ravel()[foreground], kind="stable")
+            taken = foreground[order[: self.count]]
+        y, x = np.divmod(taken, found.binary.shape[1])
+        return np.stack([x, y], axis=1).astype(np.int32)
+
+
+PROMPTINGS = tuple(Prompting(count, choice) for choice in CHOICES for count in COUNTS)
+
+
+def segmented_again(
+    pictures: Sequence[StoredPicture],
+    tokens: Sequence[NDArray[np.float32]],
+    segmenter: PromptableSegmenter,
+    settings: Settings,
+    promptings: Iterable[Prompting] = PROMPTINGS,
+) -> dict[Prompting, BankFeatures]:
+    """The features of the pictures that the builder would accept with each way of prompting.
+
+    Everything else is as in a build: the mask is chosen among SAM's by the attention map, looked at
+    alone (`bank_builder.gates`), and pooled. Comparing images with each other comes afterwards.
+
+    Args:
+        pictures: accepted or not.
+        tokens: (gh, gw, d) of each.
+        segmenter: asked for one picture after the other; better one that looks at it once.
+        settings: the bank's.
+    """
+    accepted: dict[Prompting, list[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]]
+    accepted = {prompting: [] for prompting in promptings}
+    for picture, grid in zip(pictures, tokens, strict=True):
+        found = picture.localisation
+        for prompting, kept in accepted.items():
+            if localisation_reason(found) is not None:
+                continue
+            points = prompting.points(found, picture.image_id)
+            reference = segment_reference(
+                segmenter, picture.image, found, points, settings.reference
+            )
+            if mask_reason(reference, found, settings.reference) is None:
+                kept.append((picture.image_id, grid, reference.mask))
+    dimension = tokens[0].shape[2]
+    return {
+        prompting: pooled(kept, settings.reference.min_area, dimension)
+        for prompting, kept in accepted.items()
+    }

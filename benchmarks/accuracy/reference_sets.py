@@ -1,0 +1,173 @@
+"""The sets of references that rows name regions by; each is made when it is first asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy.looked_at_once import RememberingSegmenter
+from benchmarks.accuracy.prompting import PROMPTINGS, Prompting, segmented_again
+from benchmarks.accuracy.stored import (
+    StoredPicture,
+    compared,
+    first_numbers,
+    stored_features,
+    stored_pictures,
+)
+from benchmarks.gates.references import (
+    as_bank_features,
+    judged_masks,
+    pooled,
+    world_references,
+)
+from benchmarks.rejection import References, plant
+from foundation.stack import ModelStack
+from miniature.judge import Judge
+from schemas.bank import Bank, BankFeatures
+from schemas.ids import BACKGROUND, FOREGROUND, pack_feature_id
+
+BANK = "the bank's"
+ATTENTION = "attention masks"
+TRUE_MASKS = "true masks"
+WORLD = "the world's own pictures"
+EVERYTHING = "rejected ones too"
+PLANTED = "wrong ones planted"
+FOUND = "wrong ones planted, compared"
+PLANTED_SHARE = 0.2
+_PLANT_SEED = 0
+_AT_ONCE = 50
+
+
+def first(count: int) -> str:
+    """The set of the first `count` images of each category, as the builder would judge them."""
+    return f"first {count}"
+
+
+def prompted(prompting: Prompting) -> str:
+    """The set of all pictures segmented again from these prompt points."""
+    return f"{prompting.count} points, {prompting.choice}"
+
+
+class ReferenceSets:
+    """Sets of references made of one bank.
+
+    All sets have negatives too. Sets other than the bank's own go the builder's way as far as they
+    differ: what was masked again for `prompted` is looked at alone and compared, and so is what is
+    left of `first` and `FOUND`. `ATTENTION` and `TRUE_MASKS` are the very pictures that the bank
+    accepted, under other masks: the binarised attention maps, and what the judge sees.
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        stack: ModelStack,
+        judge: Callable[[], Judge],
+    ) -> None:
+        """
+        Args:
+            bank: of the miniature world.
+            stack: the bank's models.
+            judge: gives the judge when that is needed.
+        """
+        self._bank = bank
+        self._stack = stack
+        self._judge = judge
+        self._names = {record.category_id: record.name for record in bank.categories}
+        self._made: dict[str, BankFeatures] = {}
+
+    def get(self, name: str) -> BankFeatures:
+        """A set by its name: one of the constants above, `first(k)` or `prompted(p)`."""
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> BankFeatures:
+        makers: dict[str, Callable[[], BankFeatures]] = {
+            BANK: self._bank.features,
+            ATTENTION: self._attention,
+            TRUE_MASKS: self._true_masks,
+            WORLD: lambda: world_references(self._bank, self._stack),
+            EVERYTHING: lambda: stored_features(self._bank, rejected=True),
+            PLANTED: self._planted,
+            FOUND: lambda: self._compared(self.get(PLANTED)),
+        }
+        if name in makers:
+            return makers[name]()
+        if found := re.fullmatch(r"first (\d+)", name):
+            return self._compared(first_numbers(self._unjudged, int(found[1])))
+        for prompting, features in self._segmented_again.items():
+            if name == prompted(prompting):
+                return self._compared(features)
+        raise ValueError(f"expected the name of a set of references, found {name!r}")
+
+    @cached_property
+    def _unjudged(self) -> BankFeatures:
+        return stored_features(self._bank, rejected=False)
+
+    def _compared(self, features: BankFeatures) -> BankFeatures:
+        return compared(features, self._names, self._bank.settings.reference)
+
+    @cached_property
+    def _pictures(self) -> Sequence[StoredPicture]:
+        return tuple(stored_pictures(self._bank))
+
+    @cached_property
+    def _tokens(self) -> Sequence[NDArray[np.float32]]:
+        images = [picture.image for picture in self._pictures]
+        return [
+            grid
+            for start in range(0, len(images), _AT_ONCE)
+            for grid in self._stack.features.extract(images[start : start + _AT_ONCE])
+        ]
+
+    @cached_property
+    def _segmented_again(self) -> dict[Prompting, BankFeatures]:
+        return segmented_again(
+            self._pictures,
+            self._tokens,
+            RememberingSegmenter(self._stack.segmenter),
+            self._bank.settings,
+            PROMPTINGS,
+        )
+
+    def _attention(self) -> BankFeatures:
+        return self._under([picture.localisation.binary for picture in self._pictures])
+
+    def _true_masks(self) -> BankFeatures:
+        shown = ((picture.category, picture.image) for picture in self._pictures)
+        return self._under(judged_masks(self._judge(), shown))
+
+    def _under(self, masks: Sequence[NDArray[np.bool_]]) -> BankFeatures:
+        """The accepted pictures under masks (H, W), one of every stored picture."""
+        stored = zip(self._pictures, self._tokens, masks, strict=True)
+        return pooled(
+            ((picture.image_id, grid, mask) for picture, grid, mask in stored if picture.accepted),
+            self._bank.settings.reference.min_area,
+            self._bank.manifest.dimension,
+        )
+
+    def _planted(self) -> BankFeatures:
+        """A share of every category's pictures dealt out to others, with their backgrounds."""
+        clean = self._unjudged
+        own = clean.role == FOREGROUND
+        ids = clean.image_id[own]
+        # `plant` moves features; moving row numbers tells where each one comes from.
+        numbered = References(
+            np.arange(len(ids), dtype=np.float32)[:, None],
+            ids,
+            clean.category_id[own].astype(np.int64),
+            np.zeros(len(ids), bool),
+        )
+        origin = plant(numbered, PLANTED_SHARE, _PLANT_SEED).features[:, 0].astype(np.int64)
+        rows = {int(one): row for row, one in enumerate(clean.feature_id)}
+        moved = {}
+        for image_id, source in zip(ids.tolist(), ids[origin].tolist(), strict=True):
+            for role in (FOREGROUND, BACKGROUND):
+                row = rows.get(pack_feature_id(source, role))
+                if row is not None:
+                    moved[pack_feature_id(image_id, role)] = clean.embeddings[row]
+        return as_bank_features(moved, self._bank.manifest.dimension)

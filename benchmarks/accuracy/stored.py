@@ -1,0 +1,129 @@
+"""What a bank has stored: features with verdicts left aside, pictures with their attention."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from bank_builder.judgement import find_wrong
+from bank_builder.localise import Localisation, localise
+from benchmarks.gates.references import chosen
+from foundation.images import decode_png
+from schemas.bank import Bank, BankFeatures
+from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
+from schemas.sections import Localisation as LocalisationSettings
+from schemas.sections import Reference
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPicture:
+    """A picture of a bank, whether it was accepted or not.
+
+    category: its name. accepted: with all verdicts applied. image: (H, W, 3) uint8 RGB.
+    localisation: of its attention map, at the image's size.
+    """
+
+    image_id: int
+    category: str
+    accepted: bool
+    image: Image
+    localisation: Localisation
+
+
+def stored_features(bank: Bank, *, rejected: bool) -> BankFeatures:
+    """Features of both roles, whatever was said when images were compared with each other.
+
+    rejected: also those of images that were rejected when they were looked at alone.
+    """
+    stored = bank.datasets()
+    table = stored.features.to_table(["feature_id", "embedding"])
+    feature_id = table["feature_id"].to_numpy()
+    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    order = np.argsort(feature_id)
+    feature_id = feature_id[order]
+    image_id, role = unpack_feature_ids(feature_id)
+    every = BankFeatures(
+        embeddings=flat.reshape(len(feature_id), -1)[order].astype(np.float32),
+        feature_id=feature_id,
+        image_id=image_id,
+        category_id=unpack_image_ids(image_id).category_id,
+        role=role,
+    )
+    if rejected:
+        return every
+    accepted = stored.images.to_table(["image_id"], filter=pc.field("status") == "accepted")
+    return chosen(every, np.isin(image_id, accepted["image_id"].to_numpy()))
+
+
+def compared(features: BankFeatures, names: Mapping[int, str], settings: Reference) -> BankFeatures:
+    """Without the images that the builder rejects when it compares them with each other.
+
+    names: of the categories, by category_id.
+    """
+    own = features.role == FOREGROUND
+    wrong = find_wrong(features.embeddings[own], features.image_id[own], names, settings)
+    return without(features, wrong)
+
+
+def without(features: BankFeatures, images: Collection[int]) -> BankFeatures:
+    """The features of all other images."""
+    return chosen(features, ~np.isin(features.image_id, list(images)))
+
+
+def first_numbers(features: BankFeatures, count: int) -> BankFeatures:
+    """The features of the images numbered 0 to `count` - 1 of each category."""
+    return chosen(features, unpack_image_ids(features.image_id).number < count)
+
+
+def stored_pictures(bank: Bank) -> Iterator[StoredPicture]:
+    """The pictures that have an attention map, by ascending image_id.
+
+    A bank keeps its attention maps scaled to 8 bits: whether a map was too flat to say anything is
+    told by the contrast in its row, all else by the map.
+    """
+    names = {record.category_id: record.name for record in bank.categories}
+    rows = bank.images_table(["image_id", "status", "contrast"]).to_pylist()
+    known = {row["image_id"]: row for row in rows if row["contrast"] is not None}
+    images, maps = bank.png(known), bank.attention_png(known)
+    for image_id in sorted(images.keys() & maps.keys()):
+        image = np.asarray(decode_png(images[image_id]), np.uint8)
+        attention = decode_png(maps[image_id]).astype(np.float32)
+        row = known[image_id]
+        yield StoredPicture(
+            image_id=image_id,
+            category=names[int(unpack_image_ids([image_id]).category_id[0])],
+            accepted=row["status"] == "accepted",
+            image=image,
+            localisation=restored(
+                attention,
+                row["contrast"],
+                (image.shape[0], image.shape[1]),
+                bank.settings.localisation,
+            ),
+        )
+
+
+def restored(
+    attention: NDArray[np.float32],
+    contrast: float,
+    size: tuple[int, int],
+    settings: LocalisationSettings,
+) -> Localisation:
+    """What the builder made of a map before it was stretched to 0..255 for keeping.
+
+    Args:
+        attention: (h, w), stretched.
+        contrast: of the map as the generator gave it.
+        size: (height, width) of the image.
+    """
+    found = localise(attention, size, settings)
+    everywhere = contrast < settings.min_contrast
+    # A stretched map that is flat says so itself; any other is binarised as it was then.
+    binary = np.ones(size, bool) if everywhere else found.binary
+    return replace(found, binary=binary, contrast=contrast, everywhere=everywhere)

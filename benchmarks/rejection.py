@@ -1,0 +1,307 @@
+"""What rejecting wrong references is worth: a bank as it is, and with wrong ones planted in it.
+
+    python -m benchmarks.rejection BANK [--planted 0,0.1,0.3] [--scenes N] [--seed S] [--json FILE]
+
+BANK is a bank of the miniature world. Planting takes a fraction of every category's references and
+deals them out to other categories, so that pictures of other things stand under its name. Then
+fresh scenes are labelled, once with all references and once without those that the builder's own
+comparison rejects. Two scores: the share of true regions that are named rightly, which is what
+references alone are to blame for, and the mIoU of the whole chain over SAM's regions. The regions
+are the same for all rows, since references have no part in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+import rim
+from bank_builder.judgement import find_wrong
+from benchmarks.accuracy.classes import Classes
+from benchmarks.accuracy.scenes import cut_along, true_regions
+from benchmarks.gates.references import Features
+from foundation.masks import decode_rle
+from miniature.world import CATEGORIES, Scene, draw_scene
+from query.labelling import PhotoLabeller
+from query.naming import Namer
+from query.photo import SegmentedPhoto
+from query.scores import ConfusionMatrix
+from rim.eval_datasets import evaluation_seed
+from rim.progress import counter
+from schemas.bank import BankFeatures
+from schemas.ids import FOREGROUND, ROLES, unpack_image_ids
+from schemas.sections import Reference
+
+_TRIES = 1000
+
+
+@dataclass(frozen=True)
+class References:
+    """Foreground features of a bank before images are compared with each other.
+
+    features: float32 (n, d). image_id: int64 (n,). label: int64 (n,), index into CATEGORIES of what
+    the reference stands under. planted: bool (n,), whether it shows another category.
+    """
+
+    features: Features
+    image_id: NDArray[np.int64]
+    label: NDArray[np.int64]
+    planted: NDArray[np.bool_]
+
+    def as_bank_features(self) -> BankFeatures:
+        """The same as features of a bank."""
+        return BankFeatures(
+            embeddings=self.features,
+            feature_id=self.image_id << 1 | FOREGROUND,
+            image_id=self.image_id,
+            category_id=unpack_image_ids(self.image_id).category_id,
+            role=np.full(len(self.image_id), FOREGROUND, np.int8),
+        )
+
+    def without(self, images: Sequence[int]) -> References:
+        """The references of all other images."""
+        kept = ~np.isin(self.image_id, list(images))
+        return References(
+            self.features[kept], self.image_id[kept], self.label[kept], self.planted[kept]
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured set of references.
+
+    planted: fraction of all references. references: how many are left. found: fraction of the
+    planted ones that are rejected, lost: of the others; both None without rejection (found also
+    without planted ones).
+    naming: share of true regions named rightly. miou: of the whole chain. reasons: rejected
+    references by reason, other categories' names left out.
+    """
+
+    planted: float
+    rejection: bool
+    references: int
+    found: float | None
+    lost: float | None
+    naming: float
+    miou: float
+    reasons: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Case:
+    references: References
+    reasons: dict[int, str] | None
+    whole: References
+
+
+def references_before_verdicts(bank: rim.Bank) -> References:
+    """The foreground features of the images that their shards accept, verdicts left aside."""
+    stored = bank.datasets()
+    accepted = stored.images.to_table(["image_id"], filter=pc.field("status") == "accepted")
+    table = stored.features.to_table(
+        ["image_id", "embedding"],
+        filter=(pc.field("role") == ROLES[FOREGROUND])
+        & pc.field("image_id").isin(accepted["image_id"].combine_chunks()),
+    )
+    image_id = table["image_id"].to_numpy()
+    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    names = {record.category_id: record.name for record in bank.categories}
+    label = [
+        CATEGORIES.index(names[one]) for one in unpack_image_ids(image_id).category_id.tolist()
+    ]
+    order = np.argsort(image_id)
+    return References(
+        flat.reshape(len(image_id), -1)[order].astype(np.float32),
+        image_id[order],
+        np.asarray(label)[order],
+        np.zeros(len(image_id), bool),
+    )
+
+
+def plant(references: References, fraction: float, seed: int) -> References:
+    """Deals a fraction of every category's features out to other categories.
+
+    Raises:
+        ValueError: so few categories that no dealing gives each reference another category's.
+    """
+    random = np.random.default_rng(seed)
+    rows = np.concatenate(
+        [
+            random.choice(own, round(fraction * len(own)), replace=False)
+            for own in (np.flatnonzero(references.label == i) for i in np.unique(references.label))
+        ]
+    )
+    dealt = random.permutation(rows)
+    for _ in range(_TRIES):
+        same = np.flatnonzero(references.label[dealt] == references.label[rows])
+        if not len(same):
+            break
+        others = random.integers(0, len(rows), len(same))
+        for one, other in zip(same, others, strict=True):
+            dealt[[one, other]] = dealt[[other, one]]
+    else:
+        raise ValueError("expected categories enough to deal references out to, found too few")
+    features, planted = references.features.copy(), references.planted.copy()
+    features[rows], planted[rows] = references.features[dealt], True
+    return References(features, references.image_id, references.label, planted)
+
+
+def measure_rejection(
+    bank: rim.Bank,
+    *,
+    planted: Sequence[float] = (0.0, 0.1, 0.3),
+    scenes: int = 100,
+    seed: int = 1,
+    settings: Reference | None = None,
+    on_scene: Callable[[], None] = lambda: None,
+) -> list[Row]:
+    """Two rows for each fraction: with all references, and without the rejected ones.
+
+    Args:
+        bank: of the miniature world.
+        planted: fractions of the references that show another category.
+        scenes: fresh scenes of `rim eval --dataset miniature --seed SEED`.
+        settings: how images are compared; by default the bank's own.
+        on_scene: called after each scene.
+    """
+    names = {record.category_id: record.name for record in bank.categories}
+    clean = references_before_verdicts(bank)
+    chosen = settings or bank.settings.reference
+    cases = []
+    for fraction in planted:
+        whole = plant(clean, fraction, seed=0)
+        reasons = find_wrong(whole.features, whole.image_id, names, chosen)
+        cases += [_Case(whole, None, whole), _Case(whole.without([*reasons]), reasons, whole)]
+    matching = bank.settings.matching.model_copy(update={"background": None})
+    labellers = [
+        PhotoLabeller(Namer(one.references.as_bank_features(), matching), matching) for one in cases
+    ]
+    classes = Classes.closed(bank.categories)
+    of_world = np.array([CATEGORIES.index(name) for name in classes.names])
+    matrices = [ConfusionMatrix(len(CATEGORIES)) for _ in cases]
+    right: list[list[bool]] = [[] for _ in cases]
+    for scene, photo in _cut(bank, scenes, seed):
+        truth = cut_along(photo.pixels, photo.tokens, true_regions(scene))
+        wanted = [_shown(scene, decode_rle(region.rle)) for region in truth.regions]
+        for i, labeller in enumerate(labellers):
+            named = labeller.namer.name(truth.features).category_id
+            right[i] += (of_world[classes.of_category[named]] == wanted).tolist()
+            labels = classes.of_category[labeller.label(photo)[1]]
+            matrices[i].update(np.where(labels < 0, labels, of_world[labels]), scene.labels)
+        on_scene()
+    return [
+        _row(case, float(np.mean(shares)), matrix.scores(CATEGORIES).miou)
+        for case, shares, matrix in zip(cases, right, matrices, strict=True)
+    ]
+
+
+def _cut(bank: rim.Bank, scenes: int, seed: int) -> Iterator[tuple[Scene, SegmentedPhoto]]:
+    """Scenes, and the same cut into regions as in a query."""
+    engine = bank.engine(offline=True)
+    for number in range(scenes):
+        scene = draw_scene(evaluation_seed(seed, number))
+        yield scene, engine.cut(scene.image)
+
+
+def _shown(scene: Scene, mask: NDArray[np.bool_]) -> int:
+    """What most pixels of a true region show; a thing half hidden still shows itself."""
+    labels = scene.labels[mask]
+    return int(np.bincount(labels[labels >= 0]).argmax())
+
+
+def _row(case: _Case, naming: float, miou: float) -> Row:
+    whole, reasons = case.whole, case.reasons
+    found = lost = None
+    if reasons is not None:
+        rejected = np.isin(whole.image_id, list(reasons))
+        found = float(rejected[whole.planted].mean()) if whole.planted.any() else None
+        lost = float(rejected[~whole.planted].mean())
+    return Row(
+        planted=float(whole.planted.mean()),
+        rejection=reasons is not None,
+        references=len(case.references.image_id),
+        found=found,
+        lost=lost,
+        naming=naming,
+        miou=miou,
+        reasons=dict(Counter(reason.split(",")[0] for reason in (reasons or {}).values())),
+    )
+
+
+def rejection_table(rows: Sequence[Row]) -> Table:
+    """The rows as a rich table."""
+    table = Table(title="Wrong references: planted, rejected, and what they cost")
+    for column in ("planted", "rejection", "references", "found", "lost"):
+        table.add_column(column, justify="right")
+    table.add_column("naming", justify="right")
+    table.add_column("mIoU", justify="right")
+    for row in rows:
+        table.add_row(
+            f"{row.planted:.0%}",
+            "on" if row.rejection else "off",
+            str(row.references),
+            "" if row.found is None else f"{row.found:.1%}",
+            "" if row.lost is None else f"{row.lost:.1%}",
+            f"{row.naming:.3f}",
+            f"{row.miou:.3f}",
+        )
+    return table
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    fractions = tuple(float(word) for word in text.split(","))
+    if not all(0 <= fraction < 1 for fraction in fractions):
+        raise argparse.ArgumentTypeError(f"expected fractions from 0 to below 1, found {text}")
+    return fractions
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print the table; `arguments` are the command line's."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("bank", type=Path, help="a bank of the miniature world")
+    add("--planted", type=_fractions, default=(0.0, 0.1, 0.3), help="default 0,0.1,0.3")
+    add("--scenes", type=int, default=100, help="fresh scenes (default 100)")
+    add("--seed", type=int, default=1, help="of the scenes (default 1, the scored ones)")
+    add("--margin", type=float, help="another reference.confusion_margin than the bank's")
+    add("--mads", type=float, help="another reference.outlier_mads than the bank's")
+    add("--json", type=Path, help="also write the rows here")
+    options = parser.parse_args(arguments)
+    bank = rim.open(options.bank)
+    asked = {"confusion_margin": options.margin, "outlier_mads": options.mads}
+    chosen = bank.settings.reference.model_copy(
+        update={key: value for key, value in asked.items() if value is not None}
+    )
+    with counter("scenes", options.scenes) as advance:
+        rows = measure_rejection(
+            bank,
+            planted=options.planted,
+            scenes=options.scenes,
+            seed=options.seed,
+            settings=chosen,
+            on_scene=advance,
+        )
+    console = Console()
+    console.print(rejection_table(rows))
+    for row in rows:
+        for reason, count in sorted(row.reasons.items()):
+            console.print(f"{row.planted:.0%} planted: {count} {reason}", highlight=False)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Labelling: every pixel of a photo that was cut into regions gets a category."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.masks import decode_rle
+from query.cells import combine
+from query.label_map import fill_uncovered, label_pixels, patches_needed, smoothed_tokens
+from query.naming import Namer, Naming
+from query.photo import SegmentedPhoto
+from query.text_evidence import TextEvidence, cut_out
+from schemas.ids import UNLABELLED
+from schemas.settings import Matching
+
+
+class PhotoLabeller:
+    """Names a photo's regions and settles every pixel.
+
+    Masks overlap: `query.cells.combine` says what those over a pixel decide together. Pixels
+    under no mask are named by the patches around them. With `filter`, categories that got a
+    smaller share of the photo than that are dropped and it is labelled again with the others: the
+    whole photo speaks against a category that only slivers look like [the idea of a filter by
+    image: OVDiff, who ask CLIP; by the share: ours].
+
+    Attributes:
+        namer: names regions and patches.
+    """
+
+    def __init__(self, namer: Namer, settings: Matching, text: TextEvidence | None = None) -> None:
+        """
+        Args:
+            namer: with the same settings.
+            settings: the section `matching`.
+            text: needed where text_weight is above 0.
+        """
+        self.namer = namer
+        self._settings = settings
+        self._text = text
+
+    def label(
+        self, photo: SegmentedPhoto, categories: Collection[int] | None = None
+    ) -> tuple[Naming, NDArray[np.int32]]:
+        """The regions' names, and the label map (H, W) of category ids, UNLABELLED for none.
+
+        Args:
+            photo: cut into regions.
+            categories: ids of the only categories to consider; None for all.
+
+        Raises BankError if none of the categories has a reference.
+        """
+        embedded = self._embedded(photo)
+        naming, labels = self._label(photo, categories, embedded)
+        if self._settings.filter is not None:
+            kept = _sizeable(labels, self._settings.filter)
+            if 0 < len(kept) < len(naming.category_ids):
+                naming, labels = self._label(photo, kept, embedded)
+        return naming, labels
+
+    def _label(
+        self,
+        photo: SegmentedPhoto,
+        categories: Collection[int] | None,
+        embedded: NDArray[np.float32] | None,
+    ) -> tuple[Naming, NDArray[np.int32]]:
+        text = None
+        if embedded is not None and self._text is not None:
+            text = self._text.probabilities(embedded, self.namer.candidates(categories))
+        naming = self.namer.name(photo.features, categories, text)
+        ballots = combine(
+            photo.cells.members, naming.ballots(), photo.areas, self._settings.overlap
+        )
+        labels = label_pixels(photo.cells, ballots, naming.category_ids)
+        uncovered = photo.cells.uncovered
+        if self._settings.patch_fallback and uncovered.any():
+            patches = self._patch_ballots(photo.tokens, uncovered, categories)
+            labels = fill_uncovered(labels, uncovered, patches, naming.category_ids)
+        return naming, labels
+
+    def _patch_ballots(
+        self,
+        tokens: NDArray[np.float32],
+        uncovered: NDArray[np.bool_],
+        categories: Collection[int] | None,
+    ) -> NDArray[np.float32]:
+        """(gh, gw, C + 1), 0 for patches that no uncovered pixel needs."""
+        grid = (tokens.shape[0], tokens.shape[1])
+        needed = patches_needed(uncovered, grid)
+        smooth = smoothed_tokens(tokens, self._settings.patch_smoothing)
+        named = self.namer.name(smooth[needed], categories).ballots()
+        ballots = np.zeros((*grid, named.shape[1]), np.float32)
+        ballots[needed] = named
+        return ballots
+
+    def _embedded(self, photo: SegmentedPhoto) -> NDArray[np.float32] | None:
+        """(r, d) the regions as CLIP sees them; None where text has no weight."""
+        if self._text is None:
+            return None
+        masks = (decode_rle(region.rle) for region in photo.regions)
+        return self._text.embed([cut_out(photo.pixels, mask) for mask in masks])
+
+
+def _sizeable(labels: NDArray[np.int32], share: float) -> list[int]:
+    """The categories that have at least this share of the photo."""
+    ids, pixels = np.unique(labels, return_counts=True)
+    large = (pixels >= share * labels.size) & (ids != UNLABELLED)
+    return [int(i) for i in ids[large]]

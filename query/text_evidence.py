@@ -1,0 +1,87 @@
+"""What the categories' names say about regions: CLIP's similarity of a region and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from foundation.prompts import category_prompt
+from schemas.records import CategoryRecord
+from schemas.sections import Generation
+
+Image = NDArray[np.uint8]
+
+LOGIT_SCALE = 100.0
+"""CLIP's own: the published models' learned temperature of 1 / 100."""
+
+_GREY = 128
+
+
+class TextImageScorer(Protocol):
+    """The part of `foundation.text_image.ClipScorer` that is used here."""
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) L2-normalised."""
+        ...
+
+    def embed_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """(n, d) L2-normalised; of each image the square in the middle is seen."""
+        ...
+
+
+def cut_out(image: Image, mask: NDArray[np.bool_]) -> Image:
+    """The square around a region, with what lies outside the region, or the photo, in mid grey.
+
+    Args:
+        image: uint8 (H, W, 3).
+        mask: (H, W) bool, not empty.
+
+    Returns:
+        uint8 (side, side, 3), side the longer one of the region's box.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    crop = np.where(mask[box][:, :, None], image[box], np.uint8(_GREY))
+    side = max(crop.shape[:2])
+    square = np.full((side, side, 3), _GREY, np.uint8)
+    top, left = (side - crop.shape[0]) // 2, (side - crop.shape[1]) // 2
+    square[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+    return square
+
+
+class TextEvidence:
+    """Probabilities of categories by their names.
+
+    The sentence of a category is the one that its pictures are generated from. The probability is
+    the softmax, over the candidates, of LOGIT_SCALE times the cosine of sentence and region.
+    """
+
+    def __init__(
+        self,
+        scorer: TextImageScorer,
+        categories: Sequence[CategoryRecord],
+        generation: Generation,
+    ) -> None:
+        """Embeds the sentences of all categories."""
+        sentences = [
+            category_prompt(category.name, generation.template, generation.no_article).text
+            for category in categories
+        ]
+        self._scorer = scorer
+        self._rows = {category.category_id: row for row, category in enumerate(categories)}
+        self._texts = scorer.embed_texts(sentences)
+
+    def embed(self, regions: Sequence[Image]) -> NDArray[np.float32]:
+        """(r, d) L2-normalised embeddings of pictures of regions, see `cut_out`."""
+        return self._scorer.embed_images(regions)
+
+    def probabilities(
+        self, regions: NDArray[np.float32], category_ids: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """(r, C) float32: of each embedded region, over the categories (C,) given."""
+        texts = self._texts[[self._rows[int(i)] for i in category_ids]]
+        return np.asarray(softmax(LOGIT_SCALE * regions @ texts.T, axis=1), np.float32)

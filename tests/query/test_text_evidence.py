@@ -1,0 +1,58 @@
+"""What the categories' names say about regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from query.text_evidence import TextEvidence, cut_out
+from schemas.records import CategoryRecord
+from schemas.sections import Generation
+
+
+class Scorer:
+    """Sentences about an apple point east, all others north; pictures by their mean red."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.sentences = list(texts)
+        return np.array([[1, 0] if "apple" in text else [0, 1] for text in texts], np.float32)
+
+    def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        red = np.array([image[:, :, 0].mean() / 255 for image in images])
+        return np.stack([np.sqrt(red), np.sqrt(1 - red)], axis=1).astype(np.float32)
+
+
+def test_a_cut_out_is_the_region_alone_in_a_grey_square() -> None:
+    image = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
+    mask = np.zeros((5, 6), bool)
+    mask[1, 1:5] = True
+    mask[2, 2] = True
+    square = cut_out(image, mask)
+    assert square.shape == (4, 4, 3)
+    np.testing.assert_array_equal(square[1], image[1, 1:5])
+    np.testing.assert_array_equal(square[2, 1], image[2, 2])
+    assert (square[[0, 3]] == 128).all()
+    assert (square[2, [0, 2, 3]] == 128).all()
+
+
+def test_probabilities_are_a_softmax_over_the_candidates() -> None:
+    scorer = Scorer()
+    records = [
+        CategoryRecord(category_id=4, name="apple"),
+        CategoryRecord(category_id=6, name="grass"),
+        CategoryRecord(category_id=9, name="sky_other"),
+    ]
+    evidence = TextEvidence(scorer, records, Generation(no_article=("grass",)))
+    assert scorer.sentences == ["a photo of an apple", "a photo of grass", "a photo of a sky"]
+    regions = evidence.embed([np.full((2, 2, 3), 255, np.uint8), np.full((2, 2, 3), 127, np.uint8)])
+    found = evidence.probabilities(regions, np.array([4, 9], np.int32))
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    cosine = regions[1] @ np.eye(2)
+    ratio = np.exp(100 * (cosine[0] - cosine[1]))
+    np.testing.assert_allclose(found[1, 0] / found[1, 1], ratio, rtol=1e-2)
+    assert found[0, 0] > 0.999
