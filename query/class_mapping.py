@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from query.scores import UNLABELLED
 from schemas.errors import UsageError
+from schemas.ids import UNLABELLED
 from schemas.records import CategoryRecord
 from schemas.vocabulary import BACKGROUND_NAME, Category, name_key
 

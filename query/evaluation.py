@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.class_mapping import ClassMapping, map_classes
-from query.scores import UNLABELLED, ConfusionMatrix, Failure, Scores
+from query.scores import ConfusionMatrix, Failure, Scores
 from schemas.errors import ImageError, UsageError
 from schemas.records import CategoryRecord
 from schemas.vocabulary import Category
 
 __all__ = [
-    "UNLABELLED",
     "ClassMapping",
     "ConfusionMatrix",
     "Item",

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from foundation.images import encode_png, read_image
 from query.evaluation import Item, Sample
 from query.overlay import draw_overlay
-from query.scores import UNLABELLED
 from schemas.errors import OutputError
 from schemas.files import write_atomic
+from schemas.ids import UNLABELLED
 
 _GAP = 4
 _STRIPE = 4  # pixels

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from schemas.errors import UsageError
-
-UNLABELLED = -1
+from schemas.ids import UNLABELLED
 
 
 class FailureJson(TypedDict):

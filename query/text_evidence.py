@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from foundation.masks import mask_box
 from foundation.prompts import category_prompt
 from schemas.records import CategoryRecord
 from schemas.sections import Generation
@@ -17,8 +18,6 @@ Image = NDArray[np.uint8]
 
 LOGIT_SCALE = 100.0
 """CLIP's own: the published models' learned temperature of 1 / 100."""
-
-_GREY = 128
 
 
 class TextImageScorer(Protocol):
@@ -34,7 +33,8 @@ class TextImageScorer(Protocol):
 
 
 def cut_out(image: Image, mask: NDArray[np.bool_]) -> Image:
-    """The square around a region, with what lies outside the region, or the photo, in mid grey.
+    """The square around a region; what lies outside the region, or the photo, takes the region's
+    mean colour [ours]. In grey surroundings CLIP takes stuff with holes in it for a thing.
 
     Args:
         image: uint8 (H, W, 3).
@@ -43,13 +43,15 @@ def cut_out(image: Image, mask: NDArray[np.bool_]) -> Image:
     Returns:
         uint8 (side, side, 3), side the longer one of the region's box.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    crop = np.where(mask[box][:, :, None], image[box], np.uint8(_GREY))
-    side = max(crop.shape[:2])
-    square = np.full((side, side, 3), _GREY, np.uint8)
-    top, left = (side - crop.shape[0]) // 2, (side - crop.shape[1]) // 2
-    square[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+    left, top, width, height = mask_box(mask)
+    box = slice(top, top + height), slice(left, left + width)
+    colour = np.rint(image[mask].mean(axis=0)).astype(np.uint8)
+    side = max(width, height)
+    square = np.empty((side, side, 3), np.uint8)
+    square[:] = colour
+    down, right = (side - height) // 2, (side - width) // 2
+    crop = np.where(mask[box][:, :, None], image[box], colour)
+    square[down : down + height, right : right + width] = crop
     return square
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from rim.eval_choice import NO_SOURCE, DatasetChoice
 from rim.eval_datasets import open_dataset
 from schemas.errors import UsageError
 from schemas.files import canonical_json, sha256_bytes
+from schemas.ids import UNLABELLED
 
 if TYPE_CHECKING:
     from query.class_mapping import ClassMapping
@@ -159,6 +160,14 @@ class _BankSource:
             "settings": settings,
         }
 
+    def answering(self, mapping: ClassMapping) -> _BankSource:
+        """Without a class for what is none of the categories, everything is named unless the
+        caller's own settings say otherwise.
+        """
+        if mapping.unlabelled_class != UNLABELLED:
+            return self
+        return replace(self, overrides=("matching.background=none", *self.overrides))
+
     def prepared(self, dataset: Dataset) -> Dataset:
         return dataset
 
@@ -205,10 +214,11 @@ class _PredictionsSource:
         digest = sha256_bytes(canonical_json(names))
         return {"predictions": {"categories": digest, "suffix": self.stored.suffix}}
 
+    def answering(self, mapping: ClassMapping) -> _PredictionsSource:
+        return self
+
     def prepared(self, dataset: Dataset) -> Dataset:
         """The data set with the label maps' files in its marks."""
-        from dataclasses import replace
-
         items = tuple(self.stored.marked(item) for item in dataset.items)
         return replace(dataset, items=items)
 
@@ -235,6 +245,7 @@ class _Evaluation:
 
         dataset = source.prepared(open_dataset(choice, source.categories))
         mapping = map_classes(source.categories, dataset.classes, allow_missing=allow_missing)
+        source = source.answering(mapping)
         classes = [[one.name, *one.synonyms] for one in dataset.classes]
         identity = {
             "format": STATE_FORMAT,

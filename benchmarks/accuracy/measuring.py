@@ -16,7 +16,7 @@ from benchmarks.accuracy.looked_at_once import RememberingStack
 from benchmarks.accuracy.reference_sets import ReferenceSets
 from benchmarks.accuracy.rows import Row, TextOf
 from benchmarks.accuracy.scenes import CutScenes
-from benchmarks.accuracy.text_naming import Image, cut_outs, on_mean_colour, squares, text_labels
+from benchmarks.accuracy.text_naming import Image, cut_outs, squares, text_labels
 from benchmarks.gates.references import chosen
 from benchmarks.gates.table import mean_or_nan
 from miniature.world import CATEGORIES
@@ -33,7 +33,6 @@ LEFT_OUT_SHARE = 7 / len(CATEGORIES)
 _VOCABULARY_SEED = 22
 _PICTURES: dict[TextOf, Callable[[SegmentedPhoto], list[Image]]] = {
     "cut-out": cut_outs,
-    "mean colour": on_mean_colour,
     "square": squares,
 }
 

@@ -28,7 +28,7 @@ K_GROUP = "images per category (K)"
 OPEN_GROUP = "background, 7 of the 22 categories left out of the vocabulary"
 
 
-TextOf = Literal["cut-out", "mean colour", "square"]
+TextOf = Literal["cut-out", "square"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ DEFAULT = Row("default", "default")
 ON_TRUE_MASKS = Row("reference masks", "ground truth", TRUE_MASKS)
 _BY_TEXT = "CLIP's text instead of references"
 BY_TEXT = (
-    Row(_BY_TEXT, "regions cut out, the rest grey", text_of="cut-out"),
-    Row(_BY_TEXT, "regions cut out, the rest in their mean colour", text_of="mean colour"),
+    Row(_BY_TEXT, "regions cut out, the rest in their mean colour", text_of="cut-out"),
     Row(_BY_TEXT, "square around each region", text_of="square"),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.masks import decode_rle, mask_box
+from foundation.masks import decode_rle
 from miniature.regions import square_crop
 from query.cells import Overlap, combine
 from query.label_map import label_pixels
@@ -18,34 +18,13 @@ Image = NDArray[np.uint8]
 
 
 def cut_outs(photo: SegmentedPhoto) -> list[Image]:
-    """The square around each region, with what lies outside the region in mid grey."""
+    """The square around each region, with what lies outside the region in its mean colour."""
     return [cut_out(photo.pixels, decode_rle(region.rle)) for region in photo.regions]
 
 
 def squares(photo: SegmentedPhoto) -> list[Image]:
     """The square around each region with all that is in it."""
     return [square_crop(photo.pixels, decode_rle(region.rle)) for region in photo.regions]
-
-
-def on_mean_colour(photo: SegmentedPhoto) -> list[Image]:
-    """The square around each region, with what lies outside the region, or the photo, in the
-    region's mean colour. A picture in mid grey looks like nothing that CLIP has seen: large stuff
-    with holes where things stand is then named as a thing.
-    """
-    return [_on_mean_colour(photo.pixels, decode_rle(region.rle)) for region in photo.regions]
-
-
-def _on_mean_colour(image: Image, mask: NDArray[np.bool_]) -> Image:
-    left, top, width, height = mask_box(mask)
-    box = slice(top, top + height), slice(left, left + width)
-    colour = np.rint(image[mask].mean(axis=0)).astype(np.uint8)
-    side = max(width, height)
-    square = np.empty((side, side, 3), np.uint8)
-    square[:] = colour
-    down, right = (side - height) // 2, (side - width) // 2
-    crop = np.where(mask[box][:, :, None], image[box], colour)
-    square[down : down + height, right : right + width] = crop
-    return square
 
 
 def text_labels(

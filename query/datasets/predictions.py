@@ -13,8 +13,8 @@ from query.datasets.base import listing
 from query.datasets.classes import read_classes
 from query.datasets.label_files import read_label_map
 from query.evaluation import Item, Sample
-from query.scores import UNLABELLED
 from schemas.errors import ImageError, UsageError
+from schemas.ids import UNLABELLED
 from schemas.records import CategoryRecord
 
 CLASSES_FILE = "classes.txt"

@@ -43,7 +43,11 @@ _FOLDER = click.Path(path_type=Path)
     "--allow-missing", is_flag=True, help="Score classes that the bank lacks as 0 and list them."
 )
 @click.option("--matcher", metavar="prototype|knn|ranking", help="As in `rim query`.")
-@click.option("--background", metavar="COSINE|auto|off", help="As in `rim query`.")
+@click.option(
+    "--background",
+    metavar="COSINE|auto|off",
+    help="As in `rim query`.  [default: off, unless background is a class]",
+)
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting.")
 @click.option("--preset", help="Where to find the bank's models, if not where it was built.")
 @click.option(

@@ -41,7 +41,7 @@ from benchmarks.accuracy.rows import BY_TEXT, DEFAULT, K_GROUP, ON_TRUE_MASKS, R
 from benchmarks.accuracy.scenes import Cut, CutScenes, cut_along, true_regions
 from benchmarks.accuracy.state import MeasuredRows, measurement_key
 from benchmarks.accuracy.stored import restored
-from benchmarks.accuracy.text_naming import cut_outs, on_mean_colour, text_labels
+from benchmarks.accuracy.text_naming import cut_outs, text_labels
 from benchmarks.gates.judging import judge_weights
 from benchmarks.gates.references import as_bank_features
 from foundation.pooling import pool_regions
@@ -380,7 +380,7 @@ def test_what_is_around_a_region_takes_its_mean_colour() -> None:
     image[mask] = [[10, 0, 0], [20, 0, 0], [30, 0, 0], [40, 0, 0]]
     tokens = np.ones((1, 1, 2), np.float32)
 
-    (picture,) = on_mean_colour(cut_along(image, tokens, mask[None]))
+    (picture,) = cut_outs(cut_along(image, tokens, mask[None]))
 
     assert picture[:, :, 0].tolist() == [[10, 20, 30], [40, 25, 25], [25, 25, 25]]
     assert not picture[:, :, 1:].any()

@@ -316,7 +316,8 @@ def test_a_bank_on_a_folder_and_its_saved_labels(
     names = lines(tmp_path / "classes.txt", list(to_label))
     scores = run("eval", built, *data, "--classes", names, "--json").json()
     assert list(scores["per_class"]) == list(to_label)
-    assert run("query", built, tmp_path / "images", "--out", tmp_path / "labels").status == 0
+    query = ("query", built, tmp_path / "images", "--out", tmp_path / "labels")
+    assert run(*query, "--background", "off").status == 0
     saved = (*data, "--classes", names, "--predictions", tmp_path / "labels", "--json")
     assert run("eval", built, *saved).json() == scores
     more = lines(tmp_path / "more.txt", [*to_label, "whale"])
@@ -325,6 +326,32 @@ def test_a_bank_on_a_folder_and_its_saved_labels(
     assert "found none for whale" in outcome.err
     again = run("eval", built, *data, "--classes", more, "--allow-missing", "--json").json()
     assert again["missing"] == ["whale"]
+
+
+@pytest.mark.parametrize("classes", [("sky", "grass"), ("background", "sky", "grass")])
+def test_whether_everything_is_named_follows_from_the_classes(
+    run: Run, built: Path, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    """Without a class "background" the threshold is off; with it, the house and fish are that."""
+    scene = draw_scene(11, (96, 128), things=("house", "fish"))
+    photo(tmp_path / "images" / "scene.png", [[0]])
+    Image.fromarray(scene.image).save(tmp_path / "images" / "scene.png")
+    table = np.full(len(CATEGORIES) + 1, 0 if classes[0] == "background" else 255, np.uint8)
+    for index, name in enumerate(classes):
+        if name in CATEGORIES:
+            table[CATEGORIES.index(name)] = index
+    grey_png(tmp_path / "masks" / "scene.png", table[scene.labels].tolist())
+    names = lines(tmp_path / "classes.txt", list(classes))
+    call = ("eval", built, "--dataset", "folder", "--images", tmp_path / "images",
+            "--masks", tmp_path / "masks", "--classes", names, "--json")  # fmt: skip
+    usual, named, cut = (
+        run(*call, *more).json() for more in ((), ("--background", "off"), ("--background", "auto"))
+    )
+    if classes[0] == "background":
+        assert usual == cut
+        assert usual["per_class"]["background"] > 0.5 > named["per_class"]["background"]
+    else:
+        assert usual == named
 
 
 def test_a_bank_is_not_changed(built: Path, opened: rim.Bank, voc: Path) -> None:
