@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -12,8 +13,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from miniature.world import draw_scene
+import rim
+from miniature.world import draw_scene, draw_single
 from rim.main import main
+from schemas.resources import vocabulary_path
+from tests.query.datasets.official import grey_png, lines, write_voc
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -21,7 +25,8 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 def blocks(language: str) -> list[str]:
     """The README's fenced blocks of a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [content for found, content in fenced if found == language]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +36,18 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(draw_scene(3, (96, 128), things=("house", "fish")).image).save(
         folder / "photo.png"
     )
+    for name in ("house", "fish"):
+        (folder / "my-photos" / name).mkdir(parents=True)
+        for number in range(2):
+            image = draw_single(number, name, (96, 96)).image
+            Image.fromarray(image).save(folder / "my-photos" / name / f"{number}.png")
+    truth = [[0, 15, 15, 255], [0, 8, 8, 8]]
+    write_voc(folder, {"2007_000001": truth})
+    grey_png(folder / "other-system" / "2007_000001.png", truth)
+    lines(folder / "other-system" / "classes.txt", vocabulary_path("voc21").read_text().split())
     for block in blocks(""):
-        lines = [line for line in block.splitlines() if re.match(r"(rim|printf) ", line)]
-        for line in lines:
+        commands = [one for one in block.splitlines() if re.match(r"(rim|printf) ", one)]
+        for line in commands:
             command = re.sub(r"^rim\b", f"{shlex.quote(sys.executable)} -m rim", line)
             result = subprocess.run(
                 ["bash", "-c", command],
@@ -51,6 +65,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_shell_commands(workplace: Path) -> None:
     assert (workplace / "bank" / "manifests" / "000001.json").exists()
     assert (workplace / "labels" / "photo.labels.png").exists()
+
+
+def test_results_that_the_readme_promises(workplace: Path) -> None:
+    assert json.loads((workplace / "scores" / "results.json").read_text())["miou"] == 1
+    assert list((workplace / "figures").iterdir())
+    sources = rim.open(workplace / "bank").sql("SELECT DISTINCT source FROM images ORDER BY 1")
+    assert sources.fetchall() == [("diffusion",), ("folder",)]
 
 
 def test_questions_in_sql(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
