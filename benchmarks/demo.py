@@ -56,7 +56,7 @@ def main() -> None:
             overwrite=_has_other_settings(bank_folder),
             progress=progress,
         )
-    _say(f"rim query {bank_folder} demo/scenes --out demo/labels")
+    _say(f"rim query {bank_folder} demo/scenes --out demo/labels --background off")
     scenes = _label_scenes(bank)
     _say(f"rim eval {bank_folder} --dataset miniature --scenes {SCORED} --seed {SCORED_SEED}")
     with counter("scoring", SCORED) as advance:
@@ -115,7 +115,7 @@ def _label_scenes(bank: Bank) -> list[SceneView]:
             scene = draw_scene(evaluation_seed(SHOWN_SEED, number), SCENE_SIZE)
             path = pictures / f"scene{number:02d}.png"
             Image.fromarray(scene.image).save(path)
-            result = rim.query(bank, path)
+            result = rim.query(bank, path, background="off")
             result.save(labels, path.stem)
             truth = to_id[scene.labels]
             views.append(

@@ -38,6 +38,7 @@ from rim.eval_datasets import evaluation_seed
 from schemas.bank import BankFeatures
 
 _SHEET_SEED = 3
+_NAME_ALL = ("matching.background=none",)
 _SIDE = 128
 
 WHOLE = "whole chain"
@@ -60,11 +61,12 @@ def chain_gates(
 ) -> Measured:
     """All rows over `scenes` fresh scenes; `model` masks the bank's pictures.
 
-    Regions are named with the bank's own settings throughout.
+    Regions are named with the bank's own settings throughout, but without the threshold for "none
+    of these": the vocabulary is complete.
     """
-    engine = bank.engine(offline=True)
+    engine = bank.engine(overrides=_NAME_ALL, offline=True)
     stack = ModelStack(bank.settings, "auto", True)
-    matching = bank.settings.matching
+    matching = bank.query_settings(None, _NAME_ALL).matching
 
     def naming(references: BankFeatures) -> PhotoLabeller:
         return PhotoLabeller(Namer(references, matching), matching)
@@ -109,7 +111,7 @@ def chain_sheet(bank: rim.Bank, scenes: int = 6) -> Image.Image:
     ids = {record.name: record.category_id for record in bank.categories}
     of_label = np.array([ids.get(name, -1) for name in CATEGORIES] + [-1], np.int32)
     names = {record.category_id: record.name for record in bank.categories}
-    engine = bank.engine(offline=True)
+    engine = bank.engine(overrides=_NAME_ALL, offline=True)
     rows = []
     for number in range(scenes):
         scene = draw_scene(evaluation_seed(_SHEET_SEED, number))
