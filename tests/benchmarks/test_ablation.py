@@ -411,7 +411,6 @@ def small() -> Ablation:
             result(ON_TRUE_MASKS, closed(0.88), closed(0.88)),
             result(BY_TEXT[0], closed(0.60), closed(0.60)),
             result(BY_TEXT[1], closed(0.65), closed(0.65)),
-            result(BY_TEXT[2], closed(0.30), closed(0.30)),
             *(result(Row(K_GROUP, f"K = {k}"), closed(0.1 * k), closed(0.2)) for k in (1, 5)),
             result(left_out, *({"mIoU": 0.7, "named": 0.72, "background": 0.4},) * 2),
         ),
