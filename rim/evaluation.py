@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,13 +173,16 @@ class _BankSource:
         return dataset
 
     def labeller(self, mapping: ClassMapping) -> Callable[[Sample], NDArray[np.int32]]:
-        def label(sample: Sample) -> NDArray[np.int32]:
+        from query.evaluation import bank_labels
+
+        @cache
+        def labels() -> Callable[[Sample], NDArray[np.int32]]:
             engine = self.bank.engine(
                 overrides=self.overrides, preset=self.preset, device=self.device, offline=True
             )
-            return engine.segment(sample.image, categories=mapping.class_of.keys()).label_map
+            return bank_labels(engine, mapping)
 
-        return label
+        return lambda sample: labels()(sample)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,18 @@ from query.datasets.classes import shipped_classes
 from query.datasets.label_files import IGNORE, LabelTable, read_truth
 
 _FOLDERS = {"val": "validation", "train": "training"}
+
+
+@dataclass(frozen=True)
+class _Release:
+    """Where a preparation of ADE20K lies: its folder, the ending of the folders in it, the suffix
+    of its label maps, and what messages call it.
+    """
+
+    folder: str
+    ending: str
+    suffix: str
+    called: str
 
 
 def ade150(name: str, root: Path, split: str) -> Dataset:
@@ -23,17 +36,9 @@ def ade150(name: str, root: Path, split: str) -> Dataset:
 
     Raises UsageError for another folder or split.
     """
-    part = _FOLDERS[choose_split(split, tuple(_FOLDERS), name)]
-    classes = shipped_classes(name)
-    images, masks = f"images/{part}", f"annotations/{part}"
-    folder = locate(
-        root,
-        ("ADEChallengeData2016", "ade/ADEChallengeData2016"),
-        ((images,), (masks,)),
-        "the ADE20K challenge",
-    )
-    table = LabelTable.of({0: IGNORE, **{i + 1: i for i in range(len(classes))}})
-    return _dataset(name, folder / images, folder / masks, ".png", table)
+    table = LabelTable.of({0: IGNORE, **{i + 1: i for i in range(len(shipped_classes(name)))}})
+    release = _Release("ADEChallengeData2016", "", ".png", "the ADE20K challenge")
+    return _dataset(name, root, split, release, table)
 
 
 def ade847(name: str, root: Path, split: str) -> Dataset:
@@ -46,22 +51,23 @@ def ade847(name: str, root: Path, split: str) -> Dataset:
 
     Arguments and errors are those of `ade150`; root is ADE20K_2021_17_01 or the folder above.
     """
-    part = _FOLDERS[choose_split(split, tuple(_FOLDERS), name)]
-    classes = shipped_classes(name)
-    images, masks = f"images_detectron2/{part}", f"annotations_detectron2/{part}"
-    folder = locate(
-        root,
-        ("ADE20K_2021_17_01", "ade/ADE20K_2021_17_01"),
-        ((images,), (masks,)),
+    table = LabelTable.of({**{i: i for i in range(len(shipped_classes(name)))}, 65535: IGNORE})
+    release = _Release(
+        "ADE20K_2021_17_01",
+        "_detectron2",
+        ".tif",
         "ADE20K of 2021 in MaskFormer's preparation",
     )
-    table = LabelTable.of({**{i: i for i in range(len(classes))}, 65535: IGNORE})
-    return _dataset(name, folder / images, folder / masks, ".tif", table)
+    return _dataset(name, root, split, release, table)
 
 
-def _dataset(name: str, images: Path, masks: Path, suffix: str, table: LabelTable) -> Dataset:
+def _dataset(name: str, root: Path, split: str, release: _Release, table: LabelTable) -> Dataset:
+    part = _FOLDERS[choose_split(split, tuple(_FOLDERS), name)]
+    images, masks = f"images{release.ending}/{part}", f"annotations{release.ending}/{part}"
+    known = (release.folder, f"ade/{release.folder}")
+    folder = locate(root, known, ((images,), (masks,)), release.called)
     items = []
-    for photo in pictures_in(images, (".jpg",)):
-        mask = masks / f"{photo.stem}{suffix}"
+    for photo in pictures_in(folder / images, (".jpg",)):
+        mask = folder / masks / f"{photo.stem}{release.suffix}"
         items.append(file_item(photo.stem, photo, partial(read_truth, mask, table), mask))
     return Dataset(name, shipped_classes(name), tuple(items))

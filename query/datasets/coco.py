@@ -17,6 +17,7 @@ from query.datasets.base import (
 from query.datasets.classes import BACKGROUND, shipped_classes
 from query.datasets.coco_instances import InstanceTruths
 from query.datasets.label_files import IGNORE, LabelTable, read_truth
+from query.evaluation import Item
 from schemas.errors import UsageError
 
 THINGS = 80
@@ -69,14 +70,11 @@ def coco_stuff(name: str, root: Path, split: str) -> Dataset:
         *(_Maps(folder, ".png", trained) for folder in _PREPARED),
     )
     folder, part, photos = _photos(name, root, split)
-    items = [
-        file_item(photo.stem, photo, partial(read_truth, mask, table), mask)
-        for photo, mask, table in _masks(folder, part, photos, maps)
-    ]
+    items = _mapped(folder, part, photos, maps)
     if not items:
         raise _no_truth(folder, part, maps, "")
     groups = ("thing",) * THINGS + ("stuff",) * (len(classes) - THINGS)
-    return Dataset(name, classes, tuple(items), groups)
+    return Dataset(name, classes, items, groups)
 
 
 def coco_object(name: str, root: Path, split: str) -> Dataset:
@@ -100,12 +98,9 @@ def coco_object(name: str, root: Path, split: str) -> Dataset:
         *_official_maps({**things, **stuff}),
     )
     folder, part, photos = _photos(name, root, split)
-    items = [
-        file_item(photo.stem, photo, partial(read_truth, mask, table), mask)
-        for photo, mask, table in _masks(folder, part, photos, maps)
-    ]
+    items = _mapped(folder, part, photos, maps)
     if items:
-        return Dataset(name, classes, tuple(items))
+        return Dataset(name, classes, items)
     annotations = f"annotations/instances_{part}.json"
     if not (folder / annotations).is_file():
         raise _no_truth(folder, part, maps, annotations)
@@ -132,16 +127,19 @@ def _photos(name: str, root: Path, split: str) -> tuple[Path, str, tuple[Path, .
     return folder, part, pictures_in(photos, (".jpg",))
 
 
-def _masks(
+def _mapped(
     folder: Path, part: str, photos: tuple[Path, ...], maps: tuple[_Maps, ...]
-) -> list[tuple[Path, Path, LabelTable]]:
-    """Photo, label map and table in the first form of which at least one label map is there."""
+) -> tuple[Item, ...]:
+    """The photos with the first form of label maps of which at least one is there; () for none."""
     for form in maps:
         place = folder / form.folder.format(part=part)
         masks = [place / f"{photo.stem}{form.suffix}" for photo in photos]
         if place.is_dir() and any(mask.is_file() for mask in masks):
-            return [(photo, mask, form.table) for photo, mask in zip(photos, masks, strict=True)]
-    return []
+            return tuple(
+                file_item(photo.stem, photo, partial(read_truth, mask, form.table), mask)
+                for photo, mask in zip(photos, masks, strict=True)
+            )
+    return ()
 
 
 def _no_truth(folder: Path, part: str, maps: tuple[_Maps, ...], further: str) -> UsageError:
