@@ -96,7 +96,7 @@ def _has_other_settings(folder: Path) -> bool:
         wanted = rim.api.choose_settings("miniature", IMAGES_PER_CATEGORY, STEPS, None, ())
         from foundation.stack import ModelStack
 
-        return bool(old.settings.differences(wanted)) or (
+        return old.settings != wanted or (
             old.manifest.models != ModelStack(wanted, "auto", True).fingerprints()
         )
     except RimError:
