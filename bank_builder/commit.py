@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bank_builder.judgement import judge
+from bank_builder.derived import write_derived
+from bank_builder.output_folder import Existing
 from bank_builder.stage_clock import StageClock
-from schemas.bank import index_folder
 from schemas.errors import ModelError
-from schemas.index import build_index
+from schemas.ids import unpack_image_id
 from schemas.manifest import Manifest, commit_manifest, next_version
 from schemas.progress_file import BuildPlan
-from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.records import FileRecord, ModelRecord, ShardRecord
 from schemas.sections import Reference
 from schemas.verdicts import Verdict, read_verdicts, verdicts_folder, write_verdicts
@@ -31,19 +30,29 @@ _LIBRARIES = (
     "pyarrow",
     "faiss-cpu",
 )
+"""What the bytes of a bank may depend on."""
+
+_DERIVING = ("numpy", "pyarrow", "faiss-cpu")
+"""What those of a version may depend on for which no shard was made."""
 
 
-def check_same_models(previous: Manifest | None, models: Mapping[str, ModelRecord]) -> None:
-    """ModelError if the weights at hand are not those that made the bank.
+def check_same_models(existing: Existing, models: Mapping[str, ModelRecord]) -> None:
+    """ModelError if the weights at hand are not those that made the bank, or began it.
 
     Only models that both the bank and the build have use of: photos need no text-to-image model.
     """
-    for role, record in previous.models.items() if previous else ():
+    begun = existing.unfinished.fingerprints if existing.unfinished else {}
+    made = (
+        {role: one.fingerprint for role, one in existing.manifest.models.items()}
+        if (existing.manifest)
+        else {}
+    )
+    for role, fingerprint in (begun | made).items():
         found = models.get(role)
-        if found is not None and found.fingerprint != record.fingerprint:
+        if found is not None and found.fingerprint != fingerprint:
             raise ModelError(
-                f"models.{role}: expected the weights that made the bank ({record.name}, "
-                f"fingerprint {record.fingerprint[:12]}), found {found.fingerprint[:12]}; fetch "
+                f"models.{role}: expected the weights that made the bank ({found.name}, "
+                f"fingerprint {fingerprint[:12]}), found {found.fingerprint[:12]}; fetch "
                 "the bank's weights, or build into another folder"
             )
 
@@ -55,40 +64,40 @@ def commit_version(
     made: Sequence[ShardRecord],
     models: Mapping[str, ModelRecord],
     reference: Reference,
+    person: Sequence[Verdict] | None = None,
 ) -> Manifest:
     """Judges all images, writes index and prototypes, publishes the next version of the bank.
 
-    Shards of the previous version that the plan says nothing about (of removed categories, of other
-    sources) are carried over, and so are a person's verdicts.
+    Shards of the previous version that the plan says nothing about (of other sources, of categories
+    that it adds to) are carried over, and so are a person's verdicts; but nothing of a category
+    that was removed. Its files stay where they are, for older versions.
 
     Args:
-        made: the plan's shards, all on the disk.
+        made: the plan's shards, all on the disk; there is a previous version if there are none.
         reference: how images are compared with each other.
+        person: a person's verdicts, by default those of the previous version.
     """
     number = next_version(out)
     clock = StageClock()
-    shards = sorted((*_carried(previous, made), *made), key=lambda shard: shard.name)
-    removed = {record.category_id for record in plan.vocabulary if record.removed}
+    active = {record.category_id for record in plan.vocabulary if not record.removed}
+    shards = sorted((*_carried(previous, made, active), *made), key=lambda shard: shard.name)
+    dimension = made[0].dimension if previous is None else previous.dimension
+    if person is None:
+        person = person_verdicts(out, previous)
     with clock.stage("index"):
-        judgement = judge(
+        derived = write_derived(
             out,
-            [shard for shard in shards if shard.category_id not in removed],
+            number,
+            shards,
             {record.category_id: record.name for record in plan.vocabulary},
-            _person_verdicts(out, previous),
+            [one for one in person if unpack_image_id(one.image_id).category_id in active],
             reference,
-            made[0].dimension,
-        )
-        index = build_index(
-            index_folder(out) / f"{number:06d}.faiss", judgement.embeddings, judgement.feature_id
-        )
-        prototypes = write_prototypes(
-            index_folder(out) / f"{number:06d}.prototypes.parquet",
-            derive_prototypes(judgement.embeddings, judgement.feature_id),
+            dimension,
         )
     verdicts: FileRecord | None = None
-    if judgement.verdicts:
+    if derived.verdicts:
         path = verdicts_folder(out) / f"{number:06d}.parquet"
-        verdicts = write_verdicts(path, judgement.verdicts)
+        verdicts = write_verdicts(path, derived.verdicts)
     return commit_manifest(
         out,
         Manifest(
@@ -99,34 +108,46 @@ def commit_version(
             vocabulary=plan.vocabulary,
             background=plan.background,
             next_category_id=plan.next_category_id,
-            dimension=made[0].dimension,
+            dimension=dimension,
             images_per_category=plan.images_per_category,
             shards=tuple(shards),
-            index=index,
-            prototypes=prototypes,
+            index=derived.index,
+            prototypes=derived.prototypes,
+            feature_rows=derived.feature_rows,
             verdicts=verdicts,
             models={**(previous.models if previous else {}), **models},
-            libraries=_library_versions(),
+            libraries=_libraries(previous, made),
             seconds=_seconds(previous, made, clock),
         ),
     )
 
 
-def _carried(previous: Manifest | None, made: Sequence[ShardRecord]) -> list[ShardRecord]:
-    """The previous version's shards whose images are not in the ones made."""
+def _carried(
+    previous: Manifest | None, made: Sequence[ShardRecord], active: Container[int]
+) -> list[ShardRecord]:
+    """The previous version's shards, of active categories, whose images are not in those made."""
     replaced = {(shard.category_id, shard.source) for shard in made}
     return [
         shard
         for shard in (previous.shards if previous else ())
-        if (shard.category_id, shard.source) not in replaced
+        if shard.category_id in active and (shard.category_id, shard.source) not in replaced
     ]
 
 
-def _person_verdicts(out: Path, previous: Manifest | None) -> list[Verdict]:
+def person_verdicts(out: Path, previous: Manifest | None) -> list[Verdict]:
+    """A person's verdicts in a version; BankDamaged if they cannot be read."""
     if previous is None or previous.verdicts is None:
         return []
     path = verdicts_folder(out) / previous.verdicts.name
     return [one for one in read_verdicts(path, previous.verdicts) if one.by == "person"]
+
+
+def _is_of(verdict: Verdict, active: Container[int]) -> bool:
+    """Whether a verdict is about an image of an active category."""
+    try:
+        return unpack_image_id(verdict.image_id).category_id in active
+    except ValueError:  # an id that no image can have
+        return False
 
 
 def _seconds(
@@ -141,10 +162,13 @@ def _seconds(
     return seconds | clock.seconds
 
 
-def _library_versions() -> dict[str, str]:
-    """The versions of the libraries that the bank's bytes may depend on, of those installed."""
-    versions = {}
-    for name in _LIBRARIES:
+def _libraries(previous: Manifest | None, made: Sequence[ShardRecord]) -> dict[str, str]:
+    """The versions of the libraries that the bank's bytes may depend on, of those installed.
+
+    Where no shard was made, the previous version's still tell what made the shards.
+    """
+    versions = {} if previous is None or made else dict(previous.libraries)
+    for name in _LIBRARIES if made else _DERIVING:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:  # such as faiss from another distribution

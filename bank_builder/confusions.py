@@ -55,8 +55,8 @@ def find_confusions(
     are furthest on the other side first, and at least MIN_IMAGES stay. A category with fewer is not
     judged, but others are compared with it.
 
-    Time is that of a few products (n, d) x (d, C). Memory beyond the features is the means, the
-    references of one category, and a block of cosines.
+    Time is that of a few products (n, d) x (d, C). Memory beyond the features, which may be mapped
+    from a file, is the means, the references of one category, and a block of cosines.
 
     Args:
         features: (n, d), L2-normalised, of all accepted images of a bank.
@@ -68,10 +68,10 @@ def find_confusions(
         By ascending position.
     """
     ids, code = np.unique(category_id, return_inverse=True)
-    rows = [np.flatnonzero(code == column) for column in range(len(ids))]
-    kept = np.ones(len(features), bool)
     if len(ids) < 2:
         return []
+    rows = _rows_of(code)
+    kept = np.ones(len(features), bool)
     for _ in range(_ROUNDS):
         near = nearness(features, code, kept)
         confused = _worst_first(near.other - near.own, rows, margin)
@@ -94,10 +94,10 @@ def nearness(
         code: (n,) the categories as 0..C - 1.
         kept: (n,) the references that count in the means; every category has one.
     """
-    categories = int(code.max()) + 1
-    sums = np.empty((categories, features.shape[1]), np.float32)
-    for column in range(categories):
-        sums[column] = features[(code == column) & kept].sum(axis=0, dtype=np.float64)
+    rows = _rows_of(code)
+    sums = np.empty((len(rows), features.shape[1]), np.float32)
+    for column, own in enumerate(rows):
+        sums[column] = features[own[kept[own]]].sum(axis=0, dtype=np.float64)
     lengths = np.linalg.norm(sums, axis=1)
     count = len(features)
     found = Nearness(
@@ -113,6 +113,12 @@ def nearness(
         found.other_code[block] = products.argmax(axis=1)
         found.other[block] = products.max(axis=1)
     return found
+
+
+def _rows_of(code: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """The rows of each code 0..C - 1, ascending."""
+    order = np.argsort(code, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(code))[:-1])
 
 
 def _without_itself(

@@ -1,69 +1,62 @@
-"""Verdicts across all images of a bank, and the features that are left for its index."""
+"""Verdicts across all images of a bank, and which features are left for its index."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.confusions import find_confusions
 from bank_builder.outliers import find_outliers
-from schemas.ids import FOREGROUND, SOURCES, unpack_feature_ids, unpack_image_ids
-from schemas.parquet import read_table
+from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
 from schemas.sections import Reference
-from schemas.shards import ShardFeatures, ShardRecord, read_features, shard_folder
-from schemas.verdicts import Verdict, effective_verdicts
+from schemas.verdicts import Verdict
 
 
 @dataclass(frozen=True)
 class Judgement:
     """What a version of a bank says about its images.
 
-    verdicts: the person's and the automatic ones. embeddings: float32 (n, d), the features of the
-    accepted images of both roles. feature_id: int64 (n,), ascending.
+    verdicts: the person's and the automatic ones. kept: bool (n,), which of the features that were
+    judged are those of accepted images, of both roles.
     """
 
     verdicts: tuple[Verdict, ...]
-    embeddings: NDArray[np.float32]
-    feature_id: NDArray[np.int64]
+    kept: NDArray[np.bool_]
 
 
 def judge(
-    bank: Path,
-    shards: Iterable[ShardRecord],
+    embeddings: NDArray[np.float32],
+    feature_id: NDArray[np.int64],
     names: Mapping[int, str],
     person: Sequence[Verdict],
     settings: Reference,
-    dimension: int,
 ) -> Judgement:
-    """Find the references that are wrong, and collect the features of all accepted images.
+    """Find the references that are wrong; see `find_wrong`.
 
-    Compared are the images that the shards accept, less those that a person rejected, plus those
-    that a person accepted; see `find_wrong`.
+    Memory beyond the embeddings, which may be mapped from a file, is some numbers an image, a
+    vector a category, the references of one category, and a block of cosines.
 
     Args:
-        shards: of the categories that were not removed.
+        embeddings: (n, d) float32, L2-normalised, of the images that the shards accept, less those
+            that a person rejected, plus those that a person accepted.
+        feature_id: (n,) of each, in `schemas.index.index_order`.
         names: of the categories, by category_id.
         person: a person's verdicts; they stay, and stand above the automatic ones.
         settings: `confusion_margin` and `outlier_mads`.
-        dimension: d.
-
-    Raises:
-        BankDamaged: a shard's file is not what was written.
     """
-    found = _accepted_features(bank, shards, person, dimension)
-    rows = np.flatnonzero(found.role == FOREGROUND)
-    reasons = find_wrong(found.embeddings[rows], found.image_id[rows], names, settings)
+    image_id, role = unpack_feature_ids(feature_id)
+    foregrounds = slice(0, int(np.count_nonzero(role == FOREGROUND)))
+    reasons = find_wrong(embeddings[foregrounds], image_id[foregrounds], names, settings)
     verdicts = [
         *person,
         *(Verdict(one, "rejected", reason, "automatic") for one, reason in reasons.items()),
     ]
     accepted_by_person = {one.image_id for one in person if one.status == "accepted"}
-    dropped = np.isin(found.image_id, list(reasons.keys() - accepted_by_person))
-    return Judgement(tuple(verdicts), found.embeddings[~dropped], found.feature_id[~dropped])
+    kept = ~np.isin(image_id, list(reasons.keys() - accepted_by_person))
+    return Judgement(tuple(verdicts), kept)
 
 
 def find_wrong(
@@ -97,59 +90,25 @@ def find_wrong(
         )
         for one in find_confusions(features, unpack_image_ids(image_id).category_id, margin)
     }
-    rest = ~np.isin(image_id, list(reasons))
-    return reasons | _outlying(features[rest], image_id[rest], settings.outlier_mads)
-
-
-def _accepted_features(
-    bank: Path, shards: Iterable[ShardRecord], person: Sequence[Verdict], dimension: int
-) -> ShardFeatures:
-    """The features of the images that shards or a person accept, ascending by feature_id."""
-    ordered = sorted(
-        shards, key=lambda shard: (shard.category_id, SOURCES.index(shard.source), shard.start)
-    )
-    embeddings = np.empty((sum(shard.features.rows for shard in ordered), dimension), np.float32)
-    feature_ids: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    count = 0
-    for shard in ordered:
-        part = read_features(bank, shard)
-        kept = np.isin(part.image_id, _accepted(_statuses(bank, shard), person))
-        stop = count + int(kept.sum())
-        embeddings[count:stop] = part.embeddings[kept]
-        feature_ids.append(part.feature_id[kept])
-        count = stop
-    feature_id = np.concatenate(feature_ids)
-    image_id, role = unpack_feature_ids(feature_id)
-    return ShardFeatures(embeddings[:count], feature_id, image_id, role)
+    rest = np.flatnonzero(~np.isin(image_id, list(reasons)))
+    return reasons | _outlying(features, image_id, rest, settings.outlier_mads)
 
 
 def _outlying(
-    features: NDArray[np.float32], image_id: NDArray[np.int64], mads: float
+    features: NDArray[np.float32],
+    image_id: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    mads: float,
 ) -> dict[int, str]:
-    """Why, by image_id, for the outliers of each category and source."""
-    keys = unpack_image_ids(image_id)
-    groups = np.stack([keys.category_id, keys.source_code], axis=1)
+    """Why, by image_id, for the outliers among these rows of each category and source."""
+    keys = unpack_image_ids(image_id[rows])
+    order = np.lexsort((keys.source_code, keys.category_id))
+    groups = np.stack([keys.category_id[order], keys.source_code[order]])
+    ends = np.flatnonzero((groups[:, 1:] != groups[:, :-1]).any(axis=0)) + 1
     reasons: dict[int, str] = {}
-    for group in np.unique(groups, axis=0):
-        rows = np.flatnonzero((groups == group).all(axis=1))
+    for own in np.split(rows[order], ends):
         reasons |= {
-            int(image_id[rows[one.position]]): one.reason
-            for one in find_outliers(features[rows], mads)
+            int(image_id[own[one.position]]): one.reason
+            for one in find_outliers(features[own], mads)
         }
     return reasons
-
-
-def _accepted(statuses: dict[int, str], verdicts: Sequence[Verdict]) -> list[int]:
-    """The images that are accepted once the verdicts are applied; a failed image never is."""
-    counting = effective_verdicts(verdicts)
-    return [
-        image_id
-        for image_id, status in statuses.items()
-        if status != "failed"
-        and (counting[image_id].status if image_id in counting else status) == "accepted"
-    ]
-
-
-def _statuses(bank: Path, shard: ShardRecord) -> dict[int, str]:
-    table = read_table(shard_folder(bank, shard) / shard.images.name, ["image_id", "status"])
-    return dict(zip(table["image_id"].to_pylist(), table["status"].to_pylist(), strict=True))

@@ -33,7 +33,7 @@ def read_existing(out: Path) -> Existing:
         BankError: a bank of a newer format.
     """
     if list_versions(out):
-        return Existing(read_manifest(out), read_plan(out))
+        return Existing(read_manifest(out, to_write=True), read_plan(out))
     finished = shards_folder(out).glob("[!.]*")
     return Existing(None, read_plan(out) if any(finished) else None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,14 @@ from schemas.manifest import Manifest
 from schemas.parquet import read_table
 from schemas.progress_file import BuildPlan
 from schemas.records import CategoryRecord
-from schemas.shards import ShardRecord, ShardSpec, find_shard, shard_folder, shards_folder
-
-_NAME = re.compile(r"c(\d+)-([a-z]+)-n(\d+)-(\d+)-([0-9a-f]{8})(-r\d+)?")
+from schemas.shards import (
+    SHARD_NAME,
+    ShardRecord,
+    ShardSpec,
+    find_shard,
+    finished_folders,
+    shard_folder,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +73,7 @@ def list_work(
             for shard in (manifest.shards if manifest else ())
             if (shard.category_id, shard.source) == (category.category_id, pictures.source)
         ]
-        committed = [_spec(shard) for shard in sorted(own, key=lambda shard: shard.start)]
+        committed = [ShardSpec.of(shard) for shard in sorted(own, key=lambda shard: shard.start)]
         position = max((spec.stop for spec in committed), default=0)
         found = [(spec, find_shard(out, spec, verify=False)) for spec in committed]
         rest = _rest(out, category, position, pictures, shard_images, left)
@@ -128,8 +132,8 @@ def _on_disk(out: Path, source: str) -> dict[tuple[int, int], set[tuple[int, str
     by the names of their folders.
     """
     ends: dict[tuple[int, int], set[tuple[int, str]]] = {}
-    for folder in shards_folder(out).glob("c*"):
-        match = _NAME.fullmatch(folder.name)
+    for folder in finished_folders(out):
+        match = SHARD_NAME.fullmatch(folder.name)
         if match and match[2] == source:
             ends.setdefault((int(match[1]), int(match[3])), set()).add((int(match[4]), match[5]))
     return ends
@@ -156,15 +160,3 @@ def _lost(spec: ShardSpec, statuses: list[str], pictures: Pictures) -> list[str]
 def _current(spec: ShardSpec, pictures: Pictures) -> ShardSpec:
     """The shard made of what there is now: a photo whose image failed may have been mended."""
     return replace(spec, build_hash=pictures.build_hash(spec.category_id, spec.start, spec.stop))
-
-
-def _spec(record: ShardRecord) -> ShardSpec:
-    return ShardSpec(
-        category_id=record.category_id,
-        category=record.category,
-        source=record.source,
-        start=record.start,
-        stop=record.stop,
-        build_hash=record.build_hash,
-        attempt=record.attempt,
-    )

@@ -3,15 +3,13 @@
     python -m benchmarks.matchers [--categories 847] [--references 50] [--regions 100] [--json FILE]
 
 Features are random directions, one bunch a category; regions are references with noise. "first" is
-the first call, which makes the means (or reads nothing, for knn: its index is there already); all
-ways are then timed in turns.
+the first call, which makes the means (for knn: nothing); all ways are then timed in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +27,6 @@ from query.matchers.prototype import PrototypeMatcher
 from query.matchers.ranking import RankingMatcher
 from schemas.bank import BankFeatures
 from schemas.ids import pack_feature_id, pack_image_id
-from schemas.index import FeatureIndex, build_index
 from schemas.prototypes import SUBCATEGORIES, derive_prototypes
 
 _SPREAD = 1.0  # noise of a reference around its category, as a fraction of the direction's length
@@ -74,9 +71,6 @@ def make_matchers(features: BankFeatures) -> dict[str, Callable[[], Matcher]]:
     """Each matcher by its name, to be made when it is asked for the first time."""
     references = References.of(features)
     stored = derive_prototypes(features.embeddings, features.feature_id)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index.faiss"
-        index = FeatureIndex.load(path, build_index(path, features.embeddings, features.feature_id))
     return {
         "prototype": lambda: PrototypeMatcher(references),
         "prototype, stored means": lambda: PrototypeMatcher(references, stored=stored),
@@ -86,7 +80,7 @@ def make_matchers(features: BankFeatures) -> dict[str, Callable[[], Matcher]]:
         f"prototype, {SUBCATEGORIES} stored": lambda: PrototypeMatcher(
             references, SUBCATEGORIES, stored=stored
         ),
-        "knn": lambda: KnnMatcher(references, index),
+        "knn": lambda: KnnMatcher(references),
         "ranking, 5 agents": lambda: RankingMatcher(references, stored=stored),
         "ranking, 6 agents": lambda: RankingMatcher(references, agents=6, stored=stored),
     }

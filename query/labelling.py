@@ -16,6 +16,8 @@ from query.text_evidence import TextEvidence, cut_out
 from schemas.ids import UNLABELLED
 from schemas.settings import Matching
 
+_PATCHES_AT_ONCE = 1024  # named together: some arrays of 3.5 MB for 847 categories
+
 
 class PhotoLabeller:
     """Names a photo's regions and settles every pixel.
@@ -90,9 +92,12 @@ class PhotoLabeller:
         grid = (tokens.shape[0], tokens.shape[1])
         needed = patches_needed(uncovered, grid)
         smooth = smoothed_tokens(tokens, self._settings.patch_smoothing)
-        named = self.namer.name(smooth[needed], categories).ballots()
-        ballots = np.zeros((*grid, named.shape[1]), np.float32)
-        ballots[needed] = named
+        candidates = len(self.namer.candidates(categories))
+        ballots = np.zeros((*grid, candidates + 1), np.float32)
+        rows, columns = np.nonzero(needed)
+        for start in range(0, len(rows), _PATCHES_AT_ONCE):
+            at = (rows[start : start + _PATCHES_AT_ONCE], columns[start : start + _PATCHES_AT_ONCE])
+            ballots[at] = self.namer.name(smooth[at], categories).ballots()
         return ballots
 
     def _embedded(self, photo: SegmentedPhoto) -> NDArray[np.float32] | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from query.matchers import Index, References, make_matcher
+from query.matchers import References, make_matcher
+from query.matchers.base import VALUES_AT_ONCE
 from schemas.ids import BACKGROUND, UNLABELLED
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ STRANGERS_REFUSED = 0.8
 """It need not refuse more than this share of strangers."""
 
 _STRANGERS = 1000
+_STRANGERS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,6 @@ class Namer:
         features: BankFeatures,
         settings: Matching,
         *,
-        index: Index | None = None,
         prototypes: Prototypes | None = None,
     ) -> None:
         """Sorts a bank's features by what they are for.
@@ -103,7 +104,6 @@ class Namer:
         Args:
             features: of accepted images, both roles.
             settings: the section `matching`.
-            index: over the same features, for `knn`; None searches them directly.
             prototypes: the bank's own, for `prototype` and `ranking`; None derives them.
 
         Raises BankError if there is no reference.
@@ -112,7 +112,7 @@ class Namer:
         self._settings = settings
         self._references = References.of(features, weights)
         self._negatives = References.of(features, weights, role=BACKGROUND)
-        self._matcher = make_matcher(self._references, settings, index, prototypes)
+        self._matcher = make_matcher(self._references, settings, prototypes)
 
     @cached_property
     def threshold(self) -> float | None:
@@ -184,24 +184,42 @@ def calibrated_threshold(references: References) -> float | None:
 
     Returns None if no category has two references.
     """
-    own, strange = [], []
-    every = max(1, len(references.feature_id) // _STRANGERS)
-    for column in range(len(references.category_ids)):
-        rows = references.rows_of(column)
-        embeddings = references.embeddings[rows]
-        if len(embeddings) > 1:
-            cosine = embeddings @ embeddings.T
-            np.fill_diagonal(cosine, -np.inf)
-            own.append(cosine.max(axis=1))
-        others = np.delete(references.category_ids, column)
-        if len(others):
-            first = -rows.start % every
-            best = references.best_similarity(embeddings[first::every], others)
-            strange.append(best.max(axis=1))
+    own = [
+        _nearest_other(references.embeddings[rows])
+        for rows in map(references.rows_of, range(len(references.category_ids)))
+        if rows.stop - rows.start > 1
+    ]
     if not own:
         return None
     threshold = float(np.quantile(np.concatenate(own), OWN_REFUSED))
-    if strange:
-        refused = float(np.quantile(np.concatenate(strange), STRANGERS_REFUSED))
+    if len(references.category_ids) > 1:
+        refused = float(np.quantile(_nearest_strangers(references), STRANGERS_REFUSED))
         threshold = min(threshold, refused)
     return threshold
+
+
+def _nearest_strangers(references: References) -> NDArray[np.float32]:
+    """(s,) cosine of some references to the most similar one of another category; two or more."""
+    rows = references.rows[:: max(1, len(references.rows) // _STRANGERS)]
+    columns = np.searchsorted(references.starts, rows, side="right") - 1
+    nearest = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _STRANGERS_AT_ONCE):
+        block = slice(start, start + _STRANGERS_AT_ONCE)
+        best = references.best_similarity(
+            references.embeddings[rows[block]], references.category_ids
+        )
+        best[np.arange(len(best)), columns[block]] = -np.inf
+        nearest[block] = best.max(axis=1)
+    return nearest
+
+
+def _nearest_other(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) cosine of each of the embeddings (n, d), n > 1, to the most similar other one."""
+    nearest = np.empty(len(embeddings), np.float32)
+    at_once = max(1, VALUES_AT_ONCE // len(embeddings))
+    for start in range(0, len(embeddings), at_once):
+        cosine = embeddings[start : start + at_once] @ embeddings.T
+        own = np.arange(len(cosine))
+        cosine[own, start + own] = -np.inf
+        nearest[start : start + at_once] = cosine.max(axis=1)
+    return nearest

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from foundation.images import IMAGE_SUFFIXES, encode_png
 from schemas.errors import OutputError, UsageError
 from schemas.files import write_atomic
+from schemas.printable import printable
 
 if TYPE_CHECKING:
     from query.result import Region, Segmentation
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 DEFAULT_FORMATS = ("labels", "overlay", "json")
 JSON_VERSION = 1
 _LARGEST_LABEL = 65535
+_LONGEST_NAME = (
+    200  # of the 255 bytes that file systems take, with an ending and while it is written
+)
 
 
 @dataclass(frozen=True)
@@ -38,23 +44,32 @@ def collect_inputs(paths: Iterable[str | Path]) -> tuple[InputImage, ...]:
     that an earlier query wrote there. A photo that is named twice is taken once.
 
     Raises UsageError, before any work, for a path that does not exist, a folder without a
-    picture, no path at all, and two photos whose outputs would have the same NAME (compared
-    without case, since some file systems do not tell case apart).
+    picture, no path at all, a NAME too long to get an ending, and two photos whose outputs would
+    have the same NAME (compared without case and composed, since some file systems tell neither
+    apart).
     """
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
-        for picture in _pictures_in(path) if path.is_dir() else [_existing_file(path)]:
+        for picture in _pictures_in(path) if os.path.isdir(path) else [_existing_file(path)]:
             found.setdefault(picture.resolve(), picture)
     inputs = tuple(InputImage(path, path.stem) for path in found.values())
     if not inputs:
         raise UsageError("expected at least one picture file or folder, found none")
     taken: dict[str, Path] = {}
     for image in inputs:
-        other = taken.setdefault(image.name.casefold(), image.path)
+        if len(os.fsencode(image.name)) > _LONGEST_NAME:
+            raise UsageError(
+                f"{printable(image.path)}: expected a name of at most {_LONGEST_NAME} bytes, from"
+                f" which those of the results are made, found {len(os.fsencode(image.name))};"
+                " rename the photo"
+            )
+        key = unicodedata.normalize("NFC", image.name).casefold()
+        other = taken.setdefault(key, image.path)
         if other != image.path:
             raise UsageError(
-                f"expected photos with different names, found {other} and {image.path}, whose"
-                f" results would both be {image.name}.*; rename one or query them apart"
+                f"expected photos with different names, found {printable(other)} and"
+                f" {printable(image.path)}, whose results would both be {printable(image.name)}.*;"
+                " rename one or query them apart"
             )
     return inputs
 
@@ -109,7 +124,7 @@ def save(
     cannot be written or a category_id does not fit into 16 bits.
     """
     check_formats(formats)
-    if not name or name != Path(name).name:
+    if not name or {"/", "\0", os.sep, os.altsep} & {*name}:
         raise UsageError(f"expected a file name without folders, found {name!r}")
     written = []
     for kind in formats:
@@ -211,8 +226,12 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def _existing_file(path: Path) -> Path:
-    if not path.exists():
-        raise UsageError(f"{path}: expected a picture file or a folder of pictures, found nothing")
+    if not os.path.exists(
+        path
+    ):  # unlike Path.exists, it also answers for a name too long to be one
+        raise UsageError(
+            f"{printable(path)}: expected a picture file or a folder of pictures, found nothing"
+        )
     return path
 
 

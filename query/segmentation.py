@@ -66,7 +66,6 @@ class QueryEngine:
         namer = Namer(
             bank.features(),
             matching,
-            index=bank.index() if matching.matcher == "knn" else None,
             prototypes=None if matching.matcher == "knn" else bank.prototypes(),
         )
         text = None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from query.segmentation import Region, Segmentation
     from rim.api import build, open, query
     from rim.bank import Bank
+    from rim.changes import accept, add, reject, remove
     from rim.evaluation import evaluate
     from rim.label_sets import compare_labels
 
@@ -32,11 +33,15 @@ __all__ = [
     "Scores",
     "Segmentation",
     "__version__",
+    "accept",
+    "add",
     "build",
     "compare_labels",
     "evaluate",
     "open",
     "query",
+    "reject",
+    "remove",
 ]
 
 _HOME = {
@@ -44,11 +49,15 @@ _HOME = {
     "Region": "query.segmentation",
     "Scores": "query.scores",
     "Segmentation": "query.segmentation",
+    "accept": "rim.changes",
+    "add": "rim.changes",
     "build": "rim.api",
     "compare_labels": "rim.label_sets",
     "evaluate": "rim.evaluation",
     "open": "rim.api",
     "query": "rim.api",
+    "reject": "rim.changes",
+    "remove": "rim.changes",
 }
 
 

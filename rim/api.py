@@ -1,4 +1,4 @@
-"""The functions of `import rim`: build, open, query (and evaluate in `rim.evaluation`)."""
+"""The functions of `import rim` that build, open and query banks (changes: `rim.changes`)."""
 
 from __future__ import annotations
 

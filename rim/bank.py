@@ -52,17 +52,27 @@ class Bank(schemas.bank.Bank):
 
         Raises SettingsError for a bad override, ModelError if models are missing or not the bank's.
         """
-        from foundation.stack import ModelStack
         from query.segmentation import QueryEngine
 
         settings = self.query_settings(preset, overrides)
         key = (settings.model_dump_json(), device, offline)
         if key not in self._engines:
-            place = (settings.models.model_dump_json(), device, offline)
-            if place not in self._stacks:
-                self._stacks[place] = ModelStack(settings, device, offline)
-            self._engines[key] = QueryEngine(self, self._stacks[place], settings)
+            stack = self.model_stack(settings, device, offline)
+            self._engines[key] = QueryEngine(self, stack, settings)
         return self._engines[key]
+
+    def model_stack(self, settings: Settings, device: str, offline: bool) -> ModelStack:
+        """The bank's models, from where `query_settings` says; kept, and loaded when first used."""
+        from foundation.stack import ModelStack
+
+        place = (settings.models.model_dump_json(), device, offline)
+        if place not in self._stacks:
+            self._stacks[place] = ModelStack(settings, device, offline)
+        return self._stacks[place]
+
+    def share_models(self, other: Bank) -> None:
+        """Has the models in common with another version of the same bank."""
+        self._stacks = other._stacks
 
     def query_settings(self, preset: str | None, overrides: tuple[str, ...]) -> Settings:
         """The bank's settings with another place for the models and with overrides of the query's

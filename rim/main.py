@@ -15,9 +15,14 @@ import click
 
 import rim
 from schemas.errors import RimError
+from schemas.printable import printable_lines
 
 _COMMANDS = {
     "build": "Build or resume a bank for a vocabulary.",
+    "add": "Add categories to a bank.",
+    "remove": "Take categories out of a bank.",
+    "reject": "Reject reference images by hand.",
+    "accept": "Accept reference images by hand.",
     "query": "Label photos with the categories of a bank.",
     "sql": "Ask a bank questions in SQL.",
     "info": "Say what a bank holds and how it was made.",
@@ -117,4 +122,4 @@ def _one_line(error: BaseException) -> str:
 
 
 def _complain(message: str) -> None:
-    click.echo(f"rim: {message}", err=True)
+    click.echo(f"rim: {printable_lines(message)}", err=True)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from schemas.printable import is_unicode, printable_lines
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -50,9 +52,13 @@ def parse_background(text: str | None) -> float | str | None:
 
 def say(message: str) -> None:
     """A line for the person at the keyboard, on standard error."""
-    click.echo(message, err=True)
+    click.echo(printable_lines(message), err=True)
 
 
 def print_json(result: Any) -> None:
-    """The result for a program, on standard output."""
-    click.echo(json.dumps(result, ensure_ascii=False))
+    """The result for a program, on standard output.
+
+    Names that are not in UTF-8 are written with escapes, by which a program finds their files.
+    """
+    text = json.dumps(result, ensure_ascii=False)
+    click.echo(text if is_unicode(text) else json.dumps(result))

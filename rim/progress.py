@@ -122,7 +122,7 @@ def _display(what: str) -> Iterator[Callable[[_Status], None]]:
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),  # names may look like marks
     )
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from schemas.errors import BankDamaged, BankError, SettingsError
+from schemas.feature_rows import FeatureRows
 from schemas.ids import pack_image_id, unpack_feature_ids, unpack_image_id, unpack_image_ids
 from schemas.index import FeatureIndex
-from schemas.manifest import CategoryRecord, Manifest, ShardRecord, read_manifest
+from schemas.manifest import CategoryRecord, FileRecord, Manifest, ShardRecord, read_manifest
 from schemas.overrides import validate
 from schemas.parquet import read_table
 from schemas.prototypes import Prototypes, prototypes_dataset, read_prototypes
 from schemas.settings import Settings
-from schemas.shard_reader import Part, dataset, read_features, shard_folder
+from schemas.shard_reader import Part, dataset, shard_folder
 from schemas.tables import IMAGES
 from schemas.verdicts import (
     Verdict,
@@ -32,12 +34,14 @@ from schemas.verdicts import (
     verdicts_table,
 )
 
+_MEND: Final = "run: rim verify --repair"
+
 
 @dataclass(frozen=True)
 class BankFeatures:
-    """The features of a bank's accepted images, ascending by feature_id.
+    """The features of a bank's accepted images: foregrounds, then backgrounds, each ascending.
 
-    embeddings: float32 (n, d), L2-normalised. feature_id, image_id: int64 (n,).
+    embeddings: float32 (n, d), L2-normalised, read-only. feature_id, image_id: int64 (n,).
     category_id: int32 (n,). role: int8 (n,), foreground 0, background 1.
     """
 
@@ -72,20 +76,37 @@ def index_folder(bank: Path) -> Path:
 class Bank:
     """One version of a bank, by default the latest. Categories that were removed do not show.
 
-    Opening reads the manifest alone; everything else is read when asked for, and features and
-    index are then kept. Methods raise BankDamaged, naming the file, where bytes are not the ones
-    that were written.
+    Opening reads the manifest and looks at the sizes of the files that it names. Everything else is
+    read when asked for; a file's SHA-256 is compared when it is first used, so questions about
+    facts never read pixels. A version stays as it is while a writer commits the next one. Methods
+    raise BankDamaged, naming the file, where bytes are not the ones that were written.
     """
 
-    def __init__(self, path: Path | str, version: int | None = None) -> None:
-        """Raises BankError if the folder is no bank, BankDamaged if its manifest is damaged."""
+    def __init__(
+        self, path: Path | str, version: int | None = None, *, check_sizes: bool = True
+    ) -> None:
+        """Opens the latest version, or another one.
+
+        check_sizes: False only for who mends a damaged bank.
+
+        Raises BankError if the folder is no bank, BankDamaged if its manifest is damaged, or if
+        files are missing or of another size.
+        """
         self.path = Path(path)
         self.manifest: Manifest = read_manifest(self.path, version)
+        self._checked: set[Path] = set()
+        if check_sizes:
+            self._check_sizes()
 
     @classmethod
     def open(cls, path: Path | str, version: int | None = None) -> Bank:
         """The same as Bank(path, version)."""
         return cls(path, version)
+
+    @property
+    def version(self) -> int:
+        """Which of the bank's versions this is."""
+        return self.manifest.version
 
     @cached_property
     def settings(self) -> Settings:
@@ -118,6 +139,25 @@ class Bank:
             return ()
         return tuple(read_verdicts(verdicts_folder(self.path) / record.name, record))
 
+    def check_file(self, folder: Path, record: FileRecord) -> Path:
+        """The path of a file of this version, whose SHA-256 is compared once; BankDamaged."""
+        path = folder / record.name
+        if path not in self._checked:
+            try:
+                record.verify(folder)
+            except BankDamaged as error:
+                raise BankDamaged(f"{error}; {_MEND}") from error
+            self._checked.add(path)
+        return path
+
+    def check_part(self, part: Literal["images", "features", "prototypes"]) -> None:
+        """Compares the SHA-256 of all files of a kind, each once; BankDamaged names the first."""
+        if part != "prototypes":
+            for shard in self.shards:
+                self._part(shard, part)
+        elif self.manifest.prototypes is not None:
+            self.check_file(index_folder(self.path), self.manifest.prototypes)
+
     def images_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The facts of all images by ascending image_id, with verdicts applied.
 
@@ -132,14 +172,25 @@ class Bank:
         return _apply_verdicts(table, effective_verdicts(self.verdicts)).select(wanted)
 
     def features(self) -> BankFeatures:
-        """The features of all accepted images; read once and kept."""
+        """The features of all accepted images; opened once and kept.
+
+        They are mapped from the index, so they take no memory of their own. Of a bank without an
+        index, or one whose manifest does not say which features it holds, they are read out of the
+        shards. Raises BankDamaged as `index` does.
+        """
         return self._features
 
-    def index(self) -> FeatureIndex:
-        """The FAISS index over `features()`; read once and kept.
+    def feature_rows(self) -> FeatureRows:
+        """Which features `features()` has, out of the shards, which are the truth; not kept."""
+        self.check_part("images")
+        self.check_part("features")
+        verdicts = effective_verdicts(self.verdicts)
+        return FeatureRows.accepted(self.path, self.shards, verdicts, self.manifest.dimension)
 
-        Raises BankDamaged if it is missing or not the one that was written: `features()` can be
-        used in its stead, and it can be made anew.
+    def index(self) -> FeatureIndex:
+        """The FAISS index over `features()`; opened once and kept.
+
+        Raises BankDamaged if it is missing or not the one that was written; it can be made anew.
         """
         return self._index
 
@@ -181,38 +232,30 @@ class Bank:
 
     @cached_property
     def _features(self) -> BankFeatures:
-        facts = self.images_table(["image_id", "status"])
-        accepted = facts.filter(pc.field("status") == "accepted")["image_id"].to_numpy()
-        size = sum(shard.features.rows for shard in self.shards)
-        embeddings = np.empty((size, self.manifest.dimension), np.float32)
-        feature_ids, count = [np.empty(0, np.int64)], 0
-        for shard in self.shards:
-            part = read_features(self.path, shard)
-            if part.embeddings.shape[1] != self.manifest.dimension:
-                raise BankDamaged(
-                    f"{self._part(shard, 'features')}: expected embeddings of length "
-                    f"{self.manifest.dimension}, found {part.embeddings.shape[1]}"
-                )
-            kept = np.flatnonzero(np.isin(part.image_id, accepted))
-            embeddings[count : count + len(kept)] = part.embeddings[kept]
-            feature_ids.append(part.feature_id[kept])
-            count += len(kept)
-        feature_id = np.concatenate(feature_ids)
-        image_id, role = unpack_feature_ids(feature_id)
-        return BankFeatures(
-            embeddings=embeddings[:count],
-            feature_id=feature_id,
-            image_id=image_id,
-            category_id=unpack_image_ids(image_id).category_id,
-            role=role,
-        )
+        if self.manifest.index is not None and self.manifest.feature_rows is not None:
+            embeddings, feature_id = self._index.embeddings, self._index.feature_ids
+        else:
+            rows = self.feature_rows()
+            none = np.empty((0, self.manifest.dimension), np.float32)
+            embeddings, feature_id = np.concatenate([none, *rows.blocks()]), rows.feature_id
+        try:
+            image_id, role = unpack_feature_ids(feature_id)
+            category_id = unpack_image_ids(image_id).category_id
+        except ValueError as error:
+            raise BankDamaged(f"{self.path}: its features have impossible ids: {error}") from error
+        return BankFeatures(embeddings, feature_id, image_id, category_id, role)
 
     @cached_property
     def _index(self) -> FeatureIndex:
         record = self.manifest.index
         if record is None:
             raise BankDamaged(f"{self.path} has no index; make it: rim verify --repair")
-        return FeatureIndex.load(index_folder(self.path) / record.name, record)
+        return FeatureIndex.load(
+            index_folder(self.path) / record.name,
+            record,
+            dimension=self.manifest.dimension,
+            feature_rows=self.manifest.feature_rows,
+        )
 
     @cached_property
     def _prototypes(self) -> Prototypes | None:
@@ -221,8 +264,33 @@ class Bank:
             return None
         return read_prototypes(index_folder(self.path) / record.name, record)
 
+    def _check_sizes(self) -> None:
+        """BankDamaged if a file of this version is missing or of another size."""
+        faults = []
+        for folder, record in self.files():
+            try:
+                record.verify(folder, content=False)
+            except BankDamaged as error:
+                faults.append(str(error))
+        if faults:
+            more = f" (and {len(faults) - 1} more files)" if len(faults) > 1 else ""
+            raise BankDamaged(f"{faults[0]}{more}; {_MEND}")
+
+    def files(self) -> Iterator[tuple[Path, FileRecord]]:
+        """The folder and record of every file of this version."""
+        for shard in self.shards:
+            for record in shard.files:
+                yield shard_folder(self.path, shard), record
+        if self.manifest.verdicts is not None:
+            yield verdicts_folder(self.path), self.manifest.verdicts
+        for derived in (self.manifest.index, self.manifest.prototypes):
+            if derived is not None:
+                yield index_folder(self.path), derived
+
     def _part(self, shard: ShardRecord, part: Part) -> Path:
-        return shard_folder(self.path, shard) / f"{part}.parquet"
+        """A file of a shard, whose SHA-256 is compared at its first use."""
+        (record,) = (one for one in shard.files if one.name == f"{part}.parquet")
+        return self.check_file(shard_folder(self.path, shard), record)
 
     def _pixels(self, image_ids: Iterable[int], column: str) -> dict[int, bytes]:
         wanted: defaultdict[Path, list[int]] = defaultdict(list)

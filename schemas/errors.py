@@ -36,6 +36,12 @@ class OutputError(UsageError):
     """A place that cannot be written to, or that holds something else already."""
 
 
+class WriteFailed(RimError):
+    """A disk that did not take what was written to it; what was finished before is kept."""
+
+    exit_status: ClassVar[int] = 1
+
+
 class BankError(RimError):
     """A folder that is no bank, or a bank that differs from what was asked for."""
 

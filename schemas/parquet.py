@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -14,9 +15,12 @@ import pyarrow.parquet as pq
 from schemas.errors import BankDamaged
 
 
-def open_writer(path: Path, schema: pa.Schema, compression: str = "zstd") -> pq.ParquetWriter:
-    """A writer whose pages carry checksums; the same tables give the same bytes."""
-    return pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True)
+def open_writer(file: BinaryIO, schema: pa.Schema, compression: str = "zstd") -> pq.ParquetWriter:
+    """A writer whose pages carry checksums; the same tables give the same bytes.
+
+    It writes into an open file, which stays open, and passes on what that raises.
+    """
+    return pq.ParquetWriter(file, schema, compression=compression, write_page_checksum=True)
 
 
 def read_table(

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from schemas.errors import BankDamaged, UsageError
-from schemas.files import sha256_bytes, write_atomic
+from schemas.files import atomic_writer, make_folder, sha256_bytes
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
-from schemas.parquet import open_dataset_lazily, parquet_bytes, read_table
+from schemas.parquet import open_dataset_lazily, open_writer, read_table
 from schemas.records import FileRecord
 
 Float32Array = npt.NDArray[np.float32]
@@ -102,8 +102,11 @@ def references_digest(feature_ids: npt.NDArray[np.int64]) -> str:
 def derive_prototypes(embeddings: Float32Array, feature_ids: npt.NDArray[np.int64]) -> Prototypes:
     """The prototypes of a bank's features; backgrounds are passed over.
 
-    embeddings: float32 (n, d), L2-normalised. feature_ids: int64 (n,) ascending, which says
-    category and role. Raises UsageError if the shapes do not fit together.
+    Beside the prototypes it takes the memory of the references of one category.
+
+    embeddings: float32 (n, d), L2-normalised; may be mapped from a file. feature_ids: int64 (n,),
+    which say category and role; those of foregrounds ascending. Raises UsageError if the shapes do
+    not fit together.
     """
     if embeddings.ndim != 2 or feature_ids.shape != embeddings.shape[:1]:
         raise UsageError(
@@ -117,22 +120,23 @@ def derive_prototypes(embeddings: Float32Array, feature_ids: npt.NDArray[np.int6
     kinds: list[str] = []
     numbers: list[int] = []
     sizes: list[int] = []
-    vectors = [np.empty((0, embeddings.shape[1]), np.float32)]
+    most = len(np.unique(category_id[rows])) * (1 + SUBCATEGORIES)
+    vectors = np.empty((most, embeddings.shape[1]), np.float32)
     for own_id, own in _by_category(category_id, rows):
         for kind, count in ((MEAN, 1), (SUBCATEGORY, SUBCATEGORIES)):
             clusters = cluster(embeddings[own], count)
             found = len(clusters.sizes)
+            vectors[len(ids) : len(ids) + found] = clusters.centres
             ids.extend([own_id] * found)
             kinds.extend([kind] * found)
             numbers.extend(range(found))
             sizes.extend(clusters.sizes.tolist())
-            vectors.append(clusters.centres)
     return Prototypes(
         category_id=np.array(ids, np.int32),
         kind=np.array(kinds, np.str_),
         number=np.array(numbers, np.int32),
         references=np.array(sizes, np.int32),
-        embeddings=np.concatenate(vectors),
+        embeddings=vectors[: len(ids)],
         digest=references_digest(feature_ids[rows]),
     )
 
@@ -176,12 +180,11 @@ def cluster(embeddings: Float32Array, count: int, weights: Float32Array | None =
 
 def write_prototypes(path: Path, prototypes: Prototypes) -> FileRecord:
     """Writes the file in a single step."""
-    data = parquet_bytes(_table(prototypes))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, data)
-    return FileRecord(
-        name=path.name, sha256=sha256_bytes(data), size=len(data), rows=len(prototypes.kind)
-    )
+    table = _table(prototypes)
+    make_folder(path.parent)
+    with atomic_writer(path) as file, open_writer(file, table.schema) as writer:
+        writer.write_table(table)
+    return FileRecord.of(path, len(prototypes.kind))
 
 
 def read_prototypes(path: Path, record: FileRecord) -> Prototypes:

@@ -5,23 +5,60 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from schemas.errors import BankDamaged
 from schemas.files import sha256_file
+from schemas.ids import MAX_CATEGORY_ID, MAX_NUMBER, SOURCES
+from schemas.lfs import LFS_HINT, is_lfs_pointer
+from schemas.vocabulary import name_fault
 
 SHARD_FORMAT_VERSION: Final = 1
 
 # A name inside one folder: a bank that somebody else made cannot point outside itself.
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+CategoryId = Annotated[int, Field(ge=0, le=MAX_CATEGORY_ID)]
+Number = Annotated[int, Field(ge=0, le=MAX_NUMBER + 1)]
+Dimension = Annotated[int, Field(ge=1, le=1 << 16)]
+
+
+def _check_name(name: str) -> str:
+    fault = name_fault(name)
+    if fault is not None:
+        raise ValueError(f"expected a category's name, found {fault}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+"""A category's name: a bank that somebody else made can hold no other than a vocabulary can."""
+
+
+def _check_source(source: str) -> str:
+    if source not in SOURCES:
+        raise ValueError(f"expected a source out of {', '.join(SOURCES)}")
+    return source
+
+
+Source = Annotated[str, AfterValidator(_check_source)]
 
 
 class Record(BaseModel):
-    """Base of everything that is written as JSON: frozen, no unknown keys, no silent casts."""
+    """Base of everything that is written as JSON: frozen, no silent casts.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    Keys that this version does not know are kept: a newer rim may say more, and what an older one
+    must not overlook it says by a flag of the manifest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
 
 class FileRecord(Record):
@@ -46,7 +83,8 @@ class FileRecord(Record):
         try:
             size = path.stat().st_size
             if size != self.size:
-                raise BankDamaged(f"{path}: expected {self.size} bytes, found {size}")
+                found = LFS_HINT if is_lfs_pointer(path) else str(size)
+                raise BankDamaged(f"{path}: expected {self.size} bytes, found {found}")
             if content and sha256_file(path) != self.sha256:
                 raise BankDamaged(f"{path}: its content is not what was written (SHA-256 differs)")
         except OSError as error:
@@ -69,7 +107,7 @@ class PhotoRecord(Record):
 class CategoryPhotos(Record):
     """The photos of one category by the numbers of their images, from 0."""
 
-    category_id: Count
+    category_id: CategoryId
     photos: tuple[PhotoRecord, ...]
 
 
@@ -84,20 +122,29 @@ class ShardRecord(Record):
     format_version: Literal[1] = SHARD_FORMAT_VERSION
     name: FileName
     build_hash: Sha256
-    category_id: Count
-    category: str
-    source: str
-    start: Count
-    stop: Count
+    category_id: CategoryId
+    category: Name
+    source: Source
+    start: Number
+    stop: Number
     attempt: Count
     batch_size: Annotated[int, Field(ge=1)]
     device: str
-    dimension: Annotated[int, Field(ge=1)]
+    dimension: Dimension
     seconds: dict[str, float]
     photos: tuple[PhotoRecord, ...] = ()
     images: FileRecord
     pixels: FileRecord
     features: FileRecord
+
+    @model_validator(mode="after")
+    def _own_files(self) -> ShardRecord:
+        for part in ("images", "pixels", "features"):
+            if getattr(self, part).name != f"{part}.parquet":
+                raise ValueError(f"expected the file {part}.parquet")
+        if self.stop <= self.start:
+            raise ValueError(f"expected images, found {self.start} to {self.stop}")
+        return self
 
     @property
     def files(self) -> tuple[FileRecord, FileRecord, FileRecord]:
@@ -108,9 +155,9 @@ class ShardRecord(Record):
 class CategoryRecord(Record):
     """One category of a bank. Its id is never given to another one, also after it is removed."""
 
-    category_id: Count
-    name: str
-    synonyms: tuple[str, ...] = ()
+    category_id: CategoryId
+    name: Name
+    synonyms: tuple[Name, ...] = ()
     removed: bool = False
 
 

@@ -5,7 +5,9 @@ A folder with a shard's name is a finished shard, and is never changed afterward
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,13 +21,16 @@ import pyarrow.dataset as ds
 from pydantic import ValidationError
 
 from schemas.errors import BankDamaged
-from schemas.files import TEMPORARY_PREFIX
+from schemas.files import TEMPORARY_PREFIX, write_atomic
 from schemas.ids import unpack_feature_ids
 from schemas.parquet import open_dataset, read_table
 from schemas.records import ShardRecord
+from schemas.sealed import read_sealed, seal
 from schemas.tables import IMAGES, PIXELS, features_schema
 
 SIDECAR = "shard.json"
+SHARD_NAME = re.compile(r"c(\d+)-([a-z]+)-n(\d+)-(\d+)-([0-9a-f]{8})(-r\d+)?")
+"""category_id, source, start, stop, the beginning of the build hash, attempt."""
 
 Part = Literal["images", "pixels", "features"]
 logger = logging.getLogger(__name__)
@@ -45,6 +50,11 @@ class ShardSpec:
     stop: int
     build_hash: str
     attempt: int = 0
+
+    @classmethod
+    def of(cls, record: ShardRecord) -> ShardSpec:
+        """The spec that a finished shard was made by."""
+        return cls(**{name: getattr(record, name) for name in cls.__dataclass_fields__})
 
     @property
     def name(self) -> str:
@@ -79,13 +89,29 @@ def shard_folder(bank: Path, record: ShardRecord) -> Path:
     return shards_folder(bank) / record.name
 
 
+def sidecar_path(folder: Path) -> Path:
+    """The file in a shard's folder that says what it holds."""
+    return folder / SIDECAR
+
+
+def finished_folders(bank: Path) -> list[Path]:
+    """The folders of all finished shards on disk, by name, whether a version names them or not."""
+    folders = shards_folder(bank).glob("c*")
+    return sorted(folder for folder in folders if SHARD_NAME.fullmatch(folder.name))
+
+
+def write_sidecar(folder: Path, record: ShardRecord) -> None:
+    """Says in a shard's folder what it holds, in a single step; OSError if the disk is full."""
+    write_atomic(folder / SIDECAR, seal(record.model_dump(mode="json")))
+
+
 def read_sidecar(folder: Path) -> ShardRecord:
     """What a shard's folder says of itself; BankDamaged if it has no readable shard.json."""
     path = folder / SIDECAR
+    content = read_sealed(path)
+    del content["digest"]
     try:
-        return ShardRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BankDamaged(f"{path}: cannot be read ({error.strerror})") from error
+        return ShardRecord.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise BankDamaged(
             f"{path}: expected a shard's record, found {error.error_count()} mistakes in it, "
@@ -180,15 +206,7 @@ def _read_finished(bank: Path, spec: ShardSpec, verify: bool) -> ShardRecord | N
         return None
     try:
         record = read_sidecar(folder)
-        found = ShardSpec(
-            category_id=record.category_id,
-            category=record.category,
-            source=record.source,
-            start=record.start,
-            stop=record.stop,
-            build_hash=record.build_hash,
-            attempt=record.attempt,
-        )
+        found = ShardSpec.of(record)
         if found != spec:
             raise BankDamaged(f"{folder}: expected {spec}, found {found}")
         for file in record.files:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import pyarrow as pa
 
-from schemas.errors import OutputError
-from schemas.files import canonical_json, fsync_file, fsync_folder, temporary_path, write_atomic
+from schemas.errors import WriteFailed
+from schemas.files import create_file, fsync_folder, fsync_open, make_folder, temporary_path
 from schemas.parquet import open_writer
 from schemas.records import FileRecord, PhotoRecord, ShardRecord
-from schemas.shard_reader import SIDECAR, ShardSpec, find_shard, shard_folder, shards_folder
+from schemas.shard_reader import (
+    ShardSpec,
+    find_shard,
+    shard_folder,
+    shards_folder,
+    write_sidecar,
+)
 from schemas.tables import PIXELS, ReferenceRow, features_table, images_table, pixels_table
 
 # Pixels are flushed, and can be looked up, in groups of so many images.
@@ -34,7 +41,7 @@ class ShardWriter:
     """
 
     def __init__(self, bank: Path, spec: ShardSpec, *, dimension: int) -> None:
-        """Opens a temporary folder in the bank (both are made); OutputError if that fails."""
+        """Opens a temporary folder in the bank (both are made); WriteFailed if that fails."""
         self._bank = bank
         self._spec = spec
         self._dimension = dimension
@@ -44,12 +51,11 @@ class ShardWriter:
         self._count = 0
         shards = shards_folder(bank)
         self._folder = temporary_path(shards, spec.name)
-        try:
-            shards.mkdir(parents=True, exist_ok=True)
+        with self._failing("begin"):
+            make_folder(shards)
             self._folder.mkdir()
-            self._pixels = open_writer(self._folder / "pixels.parquet", PIXELS, "none")
-        except OSError as error:
-            raise OutputError(f"cannot write into {shards}: {error.strerror or error}") from error
+            self._pixels_file = create_file(self._folder / "pixels.parquet")
+            self._pixels = open_writer(self._pixels_file, PIXELS, "none")
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -60,8 +66,10 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._pixels.close()
+        # Closing an unfinished file writes its footer, which a full disk does not take either.
+        for open_one in (self._pixels, self._pixels_file):
+            with contextlib.suppress(OSError):
+                open_one.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, row: ReferenceRow) -> None:
@@ -74,7 +82,8 @@ class ShardWriter:
         self._count += 1
         self._pending.append(row)
         if len(self._pending) == PIXELS_GROUP:
-            self._flush()
+            with self._failing("write"):
+                self._flush()
 
     def finish(
         self,
@@ -89,16 +98,17 @@ class ShardWriter:
         photos: what the images were made from, one an image; none if they were generated.
 
         If somebody else has published the same shard meanwhile, theirs is kept and returned.
-        Raises OutputError if the disk does not take it.
+        Raises WriteFailed if the disk does not take it.
         """
         spec = self._spec
         if self._count != spec.stop - spec.start:
             raise ValueError(
                 f"shard {spec.name}: expected {spec.stop - spec.start} images, found {self._count}"
             )
-        try:
+        with self._failing("write"):
             self._flush()
             self._pixels.close()
+            self._seal(self._pixels_file)
             images = pa.concat_tables(self._facts)
             features = pa.concat_tables(self._features)
             record = ShardRecord(
@@ -116,14 +126,22 @@ class ShardWriter:
                 seconds=dict(seconds or {}),
                 photos=tuple(photos),
                 images=self._write("images.parquet", images, "zstd"),
-                pixels=self._seal("pixels.parquet", self._count),
+                pixels=FileRecord.of(self._folder / "pixels.parquet", self._count),
                 features=self._write("features.parquet", features, "none"),
             )
-            write_atomic(self._folder / SIDECAR, canonical_json(record.model_dump(mode="json")))
+            write_sidecar(self._folder, record)
             return self._publish(record)
+
+    @contextlib.contextmanager
+    def _failing(self, doing: str) -> Iterator[None]:
+        """Says which shard it was that the disk did not take."""
+        try:
+            yield
         except OSError as error:
-            raise OutputError(
-                f"cannot write the shard {spec.name} into {self._bank}: {error.strerror or error}"
+            raise WriteFailed(
+                f"cannot {doing} the shard {self._spec.name} in {self._bank}: "
+                f"{error.strerror or error}; what was finished is kept: mend it and run the same "
+                "command again"
             ) from error
 
     def _flush(self) -> None:
@@ -135,13 +153,17 @@ class ShardWriter:
             self._pending.clear()
 
     def _write(self, name: str, table: pa.Table, compression: str) -> FileRecord:
-        with open_writer(self._folder / name, table.schema, compression) as writer:
-            writer.write_table(table)
-        return self._seal(name, table.num_rows)
+        path = self._folder / name
+        with create_file(path) as file:
+            with open_writer(file, table.schema, compression) as writer:
+                writer.write_table(table)
+            self._seal(file)
+        return FileRecord.of(path, table.num_rows)
 
-    def _seal(self, name: str, rows: int) -> FileRecord:
-        fsync_file(self._folder / name)
-        return FileRecord.of(self._folder / name, rows)
+    @staticmethod
+    def _seal(file: BinaryIO) -> None:
+        fsync_open(file)
+        file.close()
 
     def _publish(self, record: ShardRecord) -> ShardRecord:
         target = shard_folder(self._bank, record)

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 from schemas.records import ShardRecord
 from schemas.shard_reader import (
+    SHARD_NAME,
     ShardFeatures,
     ShardSpec,
     dataset,
     find_shard,
+    finished_folders,
     read_features,
     read_sidecar,
     remove_unfinished,
     shard_folder,
     shards_folder,
+    sidecar_path,
     verify_shard,
+    verify_sidecar,
+    write_sidecar,
 )
 from schemas.shard_writer import ShardWriter, write_shard
 
 __all__ = [
+    "SHARD_NAME",
     "ShardFeatures",
     "ShardRecord",
     "ShardSpec",
     "ShardWriter",
     "dataset",
     "find_shard",
+    "finished_folders",
     "read_features",
     "read_sidecar",
     "remove_unfinished",
     "shard_folder",
     "shards_folder",
+    "sidecar_path",
     "verify_shard",
+    "verify_sidecar",
     "write_shard",
+    "write_sidecar",
 ]

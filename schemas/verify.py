@@ -1,126 +1,134 @@
-"""Checking every byte of a bank against its manifest, and making derived files anew."""
+"""Checking every byte of a bank, all its versions and an unfinished build included."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.bank import Bank, index_folder
-from schemas.errors import BankDamaged
-from schemas.index import build_index
-from schemas.prototypes import derive_prototypes, write_prototypes
-from schemas.records import FileRecord
-from schemas.shard_reader import SIDECAR, verify_sidecar
-from schemas.shards import shard_folder
-from schemas.verdicts import verdicts_folder
+from schemas.bank import Bank
+from schemas.errors import BankDamaged, BankError
+from schemas.manifest import list_versions, manifest_path, no_bank
+from schemas.progress_file import FILE_NAME, read_plan
+from schemas.records import FileRecord, ShardRecord
+from schemas.shards import (
+    finished_folders,
+    read_sidecar,
+    shard_folder,
+    shards_folder,
+    sidecar_path,
+    verify_sidecar,
+)
 
 
 @dataclass(frozen=True)
 class Damage:
-    """One file that is not the one that was written: its path and what is wrong with it."""
+    """One file that is not the one that was written.
+
+    reason: what is wrong with it, the path included. versions: those that need it, ascending; none
+    if it is part of an unfinished build.
+    """
 
     path: Path
     reason: str
+    versions: tuple[int, ...] = ()
 
 
-def bank_files(bank: Bank) -> Iterator[tuple[Path, FileRecord]]:
-    """The folder and record of every file that the manifest names."""
-    for shard in bank.manifest.shards:
-        for record in shard.files:
-            yield shard_folder(bank.path, shard), record
-    if bank.manifest.verdicts is not None:
-        yield verdicts_folder(bank.path), bank.manifest.verdicts
-    if bank.manifest.index is not None:
-        yield index_folder(bank.path), bank.manifest.index
-    if bank.manifest.prototypes is not None:
-        yield index_folder(bank.path), bank.manifest.prototypes
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a bank's folder.
+
+    banks: the versions whose manifest can be read, ascending. files: how many were read.
+    """
+
+    banks: tuple[Bank, ...]
+    files: int
+    damages: tuple[Damage, ...]
 
 
-def find_damage(bank: Bank) -> list[Damage]:
-    """Every file whose size or SHA-256 is not the recorded one; reads everything."""
-    damages = []
-    for shard in bank.manifest.shards:
-        folder = shard_folder(bank.path, shard)
+@dataclass
+class _Needed:
+    """A file as some versions have it; several records if they do not agree."""
+
+    folder: Path
+    record: FileRecord | ShardRecord
+    versions: list[int]
+
+    @property
+    def path(self) -> Path:
+        if isinstance(self.record, ShardRecord):
+            return sidecar_path(self.folder)
+        return self.folder / self.record.name
+
+    def fault(self) -> str | None:
+        """What is wrong with it; reads it whole."""
         try:
-            verify_sidecar(folder, shard)
+            if isinstance(self.record, ShardRecord):
+                verify_sidecar(self.folder, self.record)
+            else:
+                self.record.verify(self.folder)
         except BankDamaged as error:
-            damages.append(Damage(folder / SIDECAR, str(error)))
-    for folder, record in bank_files(bank):
+            return str(error)
+        return None
+
+
+def inspect_bank(path: Path) -> Inspection:
+    """Reads every file of every version, and of an unfinished build, and names what is damaged.
+
+    Raises BankError if the folder holds no bank and no unfinished build, or one of a newer rim.
+    """
+    versions = list_versions(path)
+    banks, damages = [], []
+    for version in versions:
         try:
-            record.verify(folder)
+            banks.append(Bank(path, version, check_sizes=False))
+        except BankDamaged:
+            reason = f"{manifest_path(path, version)}: its content is not what was written"
+            damages.append(Damage(manifest_path(path, version), reason, (version,)))
+    if (path / FILE_NAME).exists():
+        try:
+            read_plan(path)
         except BankDamaged as error:
-            damages.append(Damage(folder / record.name, str(error)))
-    return damages
+            damages.append(Damage(path / FILE_NAME, str(error)))
+    elif not versions:
+        raise BankError(no_bank(path))
+    needed = [*_of_versions(banks), *_of_an_unfinished_build(path, banks, damages)]
+    for one in needed:
+        fault = one.fault()
+        if fault is not None:
+            damages.append(Damage(one.path, fault, tuple(sorted(one.versions))))
+    manifests = len(versions) + (path / FILE_NAME).exists()
+    files = len({one.path for one in needed}) + manifests
+    return Inspection(tuple(banks), files, tuple(damages))
 
 
-def repair(bank: Bank, damages: Sequence[Damage]) -> list[Damage]:
-    """Makes those of the damaged files anew that are derived from the shards, and returns them.
-
-    Raises BankDamaged as `rebuild_index` and `rebuild_prototypes` do.
-    """
-    manifest = bank.manifest
-    repaired = []
-    for record, rebuild in (
-        (manifest.index, rebuild_index),
-        (manifest.prototypes, rebuild_prototypes),
-    ):
-        path = None if record is None else index_folder(bank.path) / record.name
-        damaged = [damage for damage in damages if damage.path == path]
-        if damaged:
-            rebuild(bank)
-            repaired.extend(damaged)
-    return repaired
+def _of_versions(banks: list[Bank]) -> Iterator[_Needed]:
+    """The files that manifests name, each once in every form that it is named in."""
+    found: dict[tuple[Path, str], _Needed] = {}
+    for bank in banks:
+        for folder, record in bank.files():
+            key = (folder / record.name, record.model_dump_json())
+            found.setdefault(key, _Needed(folder, record, [])).versions.append(bank.version)
+        for shard in bank.manifest.shards:
+            folder = shard_folder(bank.path, shard)
+            key = (folder, shard.model_dump_json())
+            found.setdefault(key, _Needed(folder, shard, [])).versions.append(bank.version)
+    yield from found.values()
 
 
-def rebuild_index(bank: Bank) -> None:
-    """Write the index anew from the bank's features, which are the truth.
-
-    Raises BankDamaged if the features are damaged, or if they give another index than the one in
-    the manifest (FAISS may have changed its format): then nothing is replaced.
-    """
-    expected = bank.manifest.index
-    if expected is None:
-        raise BankDamaged(f"{bank.path}: the manifest names no index; build the bank again")
-    features = bank.features()
-    _replace(
-        index_folder(bank.path),
-        expected,
-        lambda trial: build_index(trial, features.embeddings, features.feature_id),
-        "the features give another index than the manifest has; was it written by another FAISS?",
-    )
-
-
-def rebuild_prototypes(bank: Bank) -> None:
-    """Write the prototypes anew from the bank's features, as `rebuild_index` does the index.
-
-    Raises BankDamaged if the features are damaged, or if they give other bytes than those in the
-    manifest (Parquet names its writer): then nothing is replaced.
-    """
-    expected = bank.manifest.prototypes
-    if expected is None:
-        raise BankDamaged(f"{bank.path}: the manifest names no prototypes; build the bank again")
-    features = bank.features()
-    prototypes = derive_prototypes(features.embeddings, features.feature_id)
-    _replace(
-        index_folder(bank.path),
-        expected,
-        lambda trial: write_prototypes(trial, prototypes),
-        "the features give other prototypes than the manifest has; were they written by another "
-        "pyarrow?",
-    )
-
-
-def _replace(
-    folder: Path, expected: FileRecord, write: Callable[[Path], FileRecord], otherwise: str
-) -> None:
-    """Puts what `write` writes in the place of the expected file, if it has the same bytes."""
-    target = folder / expected.name
-    trial = folder / f"trial-{expected.name}"
-    try:
-        made = write(trial)
-        if (made.sha256, made.size) != (expected.sha256, expected.size):
-            raise BankDamaged(f"{target}: {otherwise} Build the bank again")
-        trial.replace(target)
-    finally:
-        trial.unlink(missing_ok=True)
+def _of_an_unfinished_build(
+    path: Path, banks: list[Bank], damages: list[Damage]
+) -> Iterator[_Needed]:
+    """The files of finished shards that no manifest names; adds those without a sidecar."""
+    named = {shard.name for bank in banks for shard in bank.manifest.shards}
+    for folder in finished_folders(path):
+        if folder.name in named:
+            continue
+        try:
+            record = read_sidecar(folder)
+        except BankDamaged as error:
+            damages.append(Damage(sidecar_path(folder), str(error)))
+            continue
+        yield _Needed(folder, record, [])
+        for file in record.files:
+            yield _Needed(shards_folder(path) / folder.name, file, [])

@@ -15,12 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import VocabularyError
+from schemas.lfs import LFS_HINT, looks_like_lfs_pointer
+from schemas.printable import hidden_character
 from schemas.resources import vocabulary_names, vocabulary_path
 
 BACKGROUND_NAME = "background"
 MAX_BYTES = 16 * 1024 * 1024
+MAX_NAME = 200
+"""Characters of one name: far more than any benchmark's, and it still fits into a message."""
+
 _BYTE_ORDER_MARK = "\ufeff"
-_JOINERS = "\u200c\u200d"  # invisible, but Persian and Indic scripts and emoji need them
+_MAX_MARKS = 8  # in a row; no script piles up more, but a tower of them buries the lines around it
+_SHOWN = 60
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # called letters or signs, but not seen
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,37 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
 
 
+def name_fault(name: str) -> str | None:
+    """What keeps a text from being a category's name, for "found ..."; None if nothing does.
+
+    A name has something to see, at most MAX_NAME characters, no line break or other hidden
+    character (`schemas.printable.hidden_character`), and no towers of combining marks. Everything
+    else is allowed, also what looks like a path, a tag or SQL: a name is never made into one.
+    """
+    if not any(map(_is_seen, name)):
+        return "no name" if not name.strip() else "a name without anything to see"
+    if len(name) > MAX_NAME:
+        return f"a name of {len(name):,} characters, more than {MAX_NAME}"
+    hidden = hidden_character(name)
+    if hidden is not None:
+        return f"the control character U+{ord(hidden):04X}"
+    marks = 0
+    for character in unicodedata.normalize("NFC", name):
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        if marks > _MAX_MARKS:
+            return f"more than {_MAX_MARKS} combining marks on one letter"
+    return None
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK_LETTERS
+
+
 def parse_vocabulary(text: str, where: str) -> Vocabulary:
     """Reads a vocabulary's text; `where` names it in messages.
 
-    Raises VocabularyError, with line numbers, for a name that stands twice, an empty name, a
-    control character, or a text without any category.
+    Raises VocabularyError, with line numbers, for a name that stands twice, a name with a fault
+    (see `name_fault`), or a text without any category.
     """
     entries = []
     for number, line in enumerate(text.removeprefix(_BYTE_ORDER_MARK).split("\n"), start=1):
@@ -85,16 +118,17 @@ def vocabulary_from_names(names: Iterable[str]) -> Vocabulary:
     where = "the list of categories"
     if isinstance(names, str):
         raise VocabularyError(
-            f"expected a list of category names, found the single text {names!r}; write [{names!r}]"
+            f"expected a list of category names, found the single text "
+            f"{_quoted(names)}; write [{_quoted(names)}]"
         )
     entries = []
     for number, name in enumerate(names, start=1):
         place = f"entry {number}"
         if not isinstance(name, str):
-            raise VocabularyError(f"{where}, {place}: expected a name, found {name!r}")
+            raise VocabularyError(f"{where}, {place}: expected a name, found {_quoted(name)}")
         if "#" in name:
             raise VocabularyError(
-                f"{where}, {place}: {name!r} contains '#', which starts a comment in a "
+                f"{where}, {place}: {_quoted(name)} contains '#', which starts a comment in a "
                 "vocabulary; spell the name without it"
             )
         entries.append(_Entry(place, _split_names(name, f"{where}, {place}")))
@@ -128,10 +162,11 @@ def _shipped_path(name: str) -> Path:
     shipped = vocabulary_names()
     if name in shipped:
         return vocabulary_path(name)
-    close = difflib.get_close_matches(name, shipped, n=1)
+    close = difflib.get_close_matches(name[:MAX_NAME], shipped, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
     raise VocabularyError(
-        f"expected a vocabulary file, '-' or a shipped name, found {name!r}{guess}; "
+        f"expected a vocabulary file, '-' or a shipped name, found "
+        f"{_quoted(name)}{guess}; "
         f"shipped: {', '.join(shipped)}"
     )
 
@@ -142,6 +177,8 @@ def _decode(content: bytes, where: str) -> str:
             f"{where}: expected a list of names, found more than {MAX_BYTES >> 20} MiB; "
             "is this the right file?"
         )
+    if looks_like_lfs_pointer(content):
+        raise VocabularyError(f"{where}: expected a list of names, found {LFS_HINT}")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -154,17 +191,29 @@ def _decode(content: bytes, where: str) -> str:
 
 def _split_names(line: str, place: str) -> tuple[str, ...]:
     """The line's names, stripped; the first one is the category's and is not empty."""
-    for character in line:
-        kind = unicodedata.category(character)
-        invisible = kind == "Cf" and character not in _JOINERS
-        if (kind in ("Cc", "Cs", "Zl", "Zp") or invisible) and character != "\t":
-            raise VocabularyError(
-                f"{place}: found the control character U+{ord(character):04X}; remove it"
-            )
-    name, *synonyms = (" ".join(part.split()) for part in line.split(","))
-    if not name:
-        raise VocabularyError(f"{place}: expected 'name, synonym, ...', found no name: {line!r}")
-    return (name, *(synonym for synonym in synonyms if synonym))
+    # Before it is split: several control characters count as white space there.
+    hidden = hidden_character(line.replace("\t", " "))
+    if hidden is not None:
+        raise VocabularyError(
+            f"{place}: found the control character U+{ord(hidden):04X}; remove it"
+        )
+    names = tuple(" ".join(part.split()) for part in line.split(","))
+    if not names[0]:
+        raise VocabularyError(
+            f"{place}: expected 'name, synonym, ...', found no name: {_quoted(line)}"
+        )
+    for name in filter(None, names):
+        fault = name_fault(name)
+        if fault is not None:
+            raise VocabularyError(f"{place}: found {fault}; correct it: {_quoted(name)}")
+    return tuple(filter(None, names))
+
+
+def _quoted(value: object) -> str:
+    """A value in a message: quoted, hidden characters escaped, not longer than a line."""
+    if isinstance(value, str) and len(value) > _SHOWN:
+        value = value[:_SHOWN] + "..."
+    return repr(value)[: 4 * _SHOWN]
 
 
 def _vocabulary(entries: list[_Entry], where: str) -> Vocabulary:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bank_builder.isolation import together_or_alone
+from bank_builder.leftovers import left_photos
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
 from bank_builder.picture import Origin, Picture
@@ -60,7 +61,8 @@ class FolderSource:
     ) -> tuple[CategoryPhotos, ...]:
         """Every category's photos by number, those that the bank has included.
 
-        A category of which the bank has images needs no photos in DIR, a new one does.
+        A category of which the bank has images needs no photos in DIR, a new one does. Behind the
+        bank's own come those that an interrupted build has numbered, in its plan or in shards.
 
         Raises:
             UsageError: as of `list_photos`, or more photos than there are numbers.
@@ -73,7 +75,8 @@ class FolderSource:
         if self._found is None:
             ids = {shard.category_id for shard in shards}
             in_bank = [record.name for record in active if record.category_id in ids]
-            self._found = list_photos(self.folder, active, in_bank)
+            others = [record.name for record in _others(active, existing)]
+            self._found = list_photos(self.folder, active, in_bank, others)
         numbered: list[CategoryPhotos] = []
         changed: list[str] = []
         for record in active:
@@ -84,7 +87,8 @@ class FolderSource:
                 changed += _changed(out, shard, found)
             if first_look:
                 self._tell_gone(record, photos, found)
-            order = (*_planned(record, existing.unfinished), *found)
+            left = left_photos(out, record.category_id, FOLDER, len(photos))
+            order = (*_planned(record, existing.unfinished), *left, *found)
             photos |= {file: found[file] for file in order if file in found and file not in photos}
             if len(photos) > MAX_NUMBER + 1:
                 raise UsageError(
@@ -204,6 +208,13 @@ class FolderPictures:
         if file not in self.found:
             raise ImageError(f"{file}: no longer in the folder of photos")
         return read_photo(self.found[file])
+
+
+def _others(records: Sequence[CategoryRecord], existing: Existing) -> list[CategoryRecord]:
+    """The bank's categories that are not among the records."""
+    listed = {record.category_id for record in records}
+    own = existing.manifest.vocabulary if existing.manifest else ()
+    return [one for one in own if not one.removed and one.category_id not in listed]
 
 
 def _shards_of(record: CategoryRecord, shards: Sequence[ShardRecord]) -> list[ShardRecord]:

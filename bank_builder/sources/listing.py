@@ -10,6 +10,7 @@ from pathlib import Path
 from foundation.images import IMAGE_SUFFIXES
 from schemas.errors import UsageError
 from schemas.files import sha256_file
+from schemas.printable import hidden_character, printable
 from schemas.records import CategoryRecord, PhotoRecord
 from schemas.vocabulary import name_key
 
@@ -29,20 +30,26 @@ class FoundPhoto:
 
 
 def list_photos(
-    folder: Path, records: Sequence[CategoryRecord], may_lack: Collection[str]
+    folder: Path,
+    records: Sequence[CategoryRecord],
+    may_lack: Collection[str],
+    others: Collection[str] = (),
 ) -> dict[str, list[FoundPhoto]]:
     """The photos of every category by its name, sorted by file; read once for their checksums.
 
     A category's folder has its name, or one of its synonyms, in any spelling that the vocabulary
     takes for the same; several folders of one category are put together. A file is a photo by its
     ending (`foundation.images.IMAGE_SUFFIXES`). Hidden files, other files and deeper folders are
-    no photos. What may be a mistake is logged: folders that are no category's, masks without a
-    photo, photos outside of any category's folder.
+    no photos. A link is followed where it stays within DIR; one that leads out of it is not used,
+    so that nobody's files get into a bank by a link in somebody's folder. Nor is a name with
+    control characters. What may be a mistake is logged: those two, folders that are no category's,
+    masks without a photo, photos outside of any category's folder.
 
     Args:
         folder: DIR.
         records: the categories.
         may_lack: names of categories that need no photos.
+        others: names of further categories; their folders are not looked into.
 
     Raises:
         UsageError: there is no such folder, a folder belongs to two categories, a category has no
@@ -52,7 +59,7 @@ def list_photos(
         found = "a file" if folder.exists() else "nothing"
         raise UsageError(f"--source: expected a folder of photos, found {found}: {folder}")
     try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        entries = _entries(folder, folder)
         folders = _owners([path.name for path in entries if path.is_dir()], records)
         photos: dict[str, list[FoundPhoto]] = {record.name: [] for record in records}
         for name, record in folders.items():
@@ -69,7 +76,10 @@ def list_photos(
             f"{folder}: expected photos in a folder of the category's name, found none of {names}; "
             f"folders there: {there}. Add photos, or leave the category out of the vocabulary"
         )
-    nobodys = [name for name, record in folders.items() if record is None]
+    known = {name_key(name) for name in others}
+    nobodys = [
+        name for name, record in folders.items() if record is None and name_key(name) not in known
+    ]
     _warn(f"{folder}: no category is called", nobodys)
     outside = [path.name for path in entries if _is_photo(path)]
     _warn(f"{folder}: photos outside of a category's folder", outside)
@@ -105,7 +115,7 @@ def _photos_in(folder: Path, category: Path) -> list[FoundPhoto]:
     """The photos of one category's folder, sorted by name."""
     masks: dict[str, Path] = {}
     files: list[Path] = []
-    for path in sorted(category.iterdir()):
+    for path in _entries(folder, category):
         if _is_mask(path):
             masks[path.name[: -len(MASK_ENDING)]] = path
         elif _is_photo(path):
@@ -114,6 +124,27 @@ def _photos_in(folder: Path, category: Path) -> list[FoundPhoto]:
     unused = [str(path.relative_to(folder)) for stem, path in masks.items() if stem not in stems]
     _warn(f"{folder}: masks without a photo", unused)
     return [_found(folder, path, masks.get(path.stem)) for path in files]
+
+
+def _entries(folder: Path, within: Path) -> list[Path]:
+    """What lies in DIR or a folder of it and may be used, sorted by name; the rest is logged."""
+    entries = sorted(path for path in within.iterdir() if not path.name.startswith("."))
+    relevant = [path for path in entries if path.is_dir() or _is_photo(path) or _is_mask(path)]
+    odd = {path for path in relevant if hidden_character(path.name) is not None}
+    astray = {path for path in relevant if path.is_symlink() and not _stays(folder, path)} - odd
+    shown = [str(path.relative_to(folder)) for path in relevant if path in odd]
+    _warn(f"{folder}: names with control characters, or not in UTF-8", shown)
+    shown = [str(path.relative_to(folder)) for path in relevant if path in astray]
+    _warn(f"{folder}: links that lead out of this folder (put the photos themselves there)", shown)
+    return [path for path in relevant if path not in odd | astray]
+
+
+def _stays(folder: Path, path: Path) -> bool:
+    """Whether a link ends within DIR."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a link to itself
+        return False
 
 
 def _found(folder: Path, path: Path, mask: Path | None) -> FoundPhoto:
@@ -126,9 +157,9 @@ def _found(folder: Path, path: Path, mask: Path | None) -> FoundPhoto:
 
 
 def checksum(path: Path) -> str | None:
-    """The SHA-256 of a file, None if it cannot be read."""
+    """The SHA-256 of a file, None if it cannot be read, or is a pipe or device without an end."""
     try:
-        return sha256_file(path)
+        return sha256_file(path) if path.is_file() else None
     except OSError:
         return None
 
@@ -149,4 +180,4 @@ def _warn(what: str, names: Sequence[str]) -> None:
 
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(printable, names[:_SHOWN])) + more

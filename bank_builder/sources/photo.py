@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 from bank_builder.picture import Picture
 from bank_builder.sources.listing import FoundPhoto, checksum
 from foundation.images import read_image
+from foundation.picture_file import open_picture
 from schemas.errors import ImageError
 
 LONG_SIDE = 1024
@@ -32,10 +32,7 @@ def read_photo(photo: FoundPhoto) -> Picture:
     """
     named = photo.record.file
     _check_unchanged(photo.path, photo.record.sha256, named)
-    try:
-        image = read_image(photo.path)
-    except ImageError as error:
-        raise ImageError(str(error).replace(str(photo.path), named)) from error
+    image = read_image(photo.path, named)
     mask = None
     if photo.mask is not None:
         _check_unchanged(photo.mask, photo.record.mask_sha256, f"the mask of {named}")
@@ -55,15 +52,10 @@ def read_mask(path: Path, size: tuple[int, int], named: str) -> NDArray[np.bool_
         ImageError: it is no PNG, damaged, or of another size.
     """
     height, width = size
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            with Image.open(path, formats=("PNG",)) as picture:
-                if picture.size == (width, height):
-                    return _not_black(picture)
-                found = f"{picture.size[0]} x {picture.size[1]}"
-        except Exception as error:  # decoders raise nearly anything on hostile bytes
-            raise ImageError(f"{named}: expected a PNG, found one that cannot be read") from error
+    with open_picture(path, formats=("PNG",), what="mask", named=named) as picture:
+        if picture.size == (width, height):
+            return _not_black(picture)
+        found = f"{picture.size[0]} x {picture.size[1]}"
     raise ImageError(
         f"{named}: expected the photo's size, {width} x {height} pixels, found {found}"
     )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from foundation.images import MAX_PIXELS
+from foundation.picture_file import open_picture
 from schemas.errors import ImageError
+from schemas.printable import printable
 
 IGNORE = -1
 """What a pixel that is not scored becomes in every truth."""
@@ -32,36 +31,17 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
         (H, W) integers of the file's own type.
 
     Raises:
-        ImageError: no such file, damaged, colours instead of numbers, or more than
-            `foundation.images.MAX_PIXELS` pixels. The message names the file.
+        ImageError: see `foundation.picture_file.open_picture`, or colours instead of numbers. The
+            message names the file.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise ImageError(f"{path}: expected a label map, found {found}")
-    with warnings.catch_warnings():
-        # The size is checked here, below the limit from which Pillow itself refuses.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            with Image.open(path, formats=_FORMATS) as image:
-                mode, (width, height) = image.mode, image.size
-                numbers = mode in _MODES or mode.startswith("I;16")
-                if numbers and width * height <= MAX_PIXELS:
-                    labels = np.asarray(image)
-        except UnidentifiedImageError as error:
+    with open_picture(path, formats=_FORMATS, what="label map") as image:
+        mode = image.mode
+        if mode not in _MODES and not mode.startswith("I;16"):
             raise ImageError(
-                f"{path}: expected a label map ({', '.join(_FORMATS)}), found something else"
-            ) from error
-        except Exception as error:  # decoders raise nearly anything on hostile bytes
-            raise ImageError(f"{path}: the label map cannot be decoded ({error})") from error
-    if not numbers:
-        raise ImageError(
-            f"{path}: expected a label map with a number a pixel (palette or grey), found colours "
-            f"(mode {mode}); convert it"
-        )
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{path}: expected at most {MAX_PIXELS:,} pixels, found {width} x {height}"
-        )
+                f"{printable(path)}: expected a label map with a number a pixel (palette or grey), "
+                f"found colours (mode {mode}); convert it"
+            )
+        labels = np.array(image)
     return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from query.matchers.base import Matcher, Matches, References
-from query.matchers.knn import Index, KnnMatcher
+from query.matchers.knn import KnnMatcher
 from query.matchers.prototype import PrototypeMatcher
 from query.matchers.ranking import RankingMatcher
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from schemas.settings import Matching
 
 __all__ = [
-    "Index",
     "KnnMatcher",
     "Matcher",
     "Matches",
@@ -28,7 +27,6 @@ __all__ = [
 def make_matcher(
     references: References,
     settings: Matching,
-    index: Index | None = None,
     prototypes: Prototypes | None = None,
 ) -> Matcher:
     """The matcher that the settings name.
@@ -36,7 +34,6 @@ def make_matcher(
     Args:
         references: the features that vote.
         settings: the section `matching`.
-        index: over the same features, for `knn`; None searches them directly.
         prototypes: the bank's own; derived from the references where there are none.
     """
     if settings.matcher == "prototype":
@@ -52,4 +49,4 @@ def make_matcher(
             neighbours=settings.neighbours,
             stored=prototypes,
         )
-    return KnnMatcher(references, index, settings.neighbours)
+    return KnnMatcher(references, settings.neighbours)

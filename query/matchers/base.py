@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 NO_FEATURE = -1
 """Stands in `Matches.neighbour_id` where a region has fewer references to show than asked for."""
+
+VALUES_AT_ONCE = 1 << 22
+"""Cosines of regions with references that are in memory together: 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +58,28 @@ class Matcher(Protocol):
 
 @dataclass(frozen=True)
 class References:
-    """The bank's features that may vote: foreground only, sorted by feature_id.
+    """The bank's features that may vote, by category: rows of the features that the bank has.
 
     The backgrounds of the pictures are in the bank too, as negatives, and have no vote. Since a
-    feature_id begins with its category_id, the features of one category stand together.
+    feature_id begins with its category_id, the features of one category stand together, and within
+    it those of one source. So references of one role, of some sources and of some categories are
+    runs of rows of the bank's own features, of which no copy is made.
 
     Attributes:
-        embeddings: (n, d) float32, L2-normalised.
+        embeddings: (n, d) float32, L2-normalised, mapped from the bank's index.
         feature_id: (n,) int64 ascending.
-        category_id: (n,) int32 ascending.
-        weight: (n,) float32 above 0, how much a reference counts beside others, by its source.
-        category_ids: (C,) int32 ascending, the categories with at least one feature.
-        starts: (C + 1,) the rows of category_ids[c] are starts[c]:starts[c + 1].
+        weight: (n,) float32, how much a reference counts beside others, by its source; above 0
+            where it votes.
+        category_ids: (C,) int32 ascending, the categories with at least one feature that votes.
+        starts, stops: (C,) the rows that vote for category_ids[c] are starts[c]:stops[c].
     """
 
     embeddings: NDArray[np.float32]
     feature_id: NDArray[np.int64]
-    category_id: NDArray[np.int32]
     weight: NDArray[np.float32]
     category_ids: NDArray[np.int32]
     starts: NDArray[np.intp]
+    stops: NDArray[np.intp]
 
     @classmethod
     def of(
@@ -86,7 +92,7 @@ class References:
         """The features of one role in a bank, those of sources with the weight 0 left out.
 
         Args:
-            features: of the bank.
+            features: of the bank; copied if they are in another order than a bank's.
             source_weights: by the name of a source (`schemas.ids.SOURCES`), 1 where it is missing.
             role: FOREGROUND for what regions are named by, BACKGROUND for negatives.
 
@@ -95,42 +101,59 @@ class References:
         by_source = np.array([source_weights.get(name, 1.0) for name in SOURCES], np.float32)
         weight = by_source[unpack_image_ids(features.image_id).source_code]
         rows = np.flatnonzero((features.role == role) & (weight > 0))
-        rows = rows[np.argsort(features.feature_id[rows])]
+        rows = rows[np.argsort(features.feature_id[rows], kind="stable")]
         if rows.size == 0 and role == FOREGROUND:
             raise BankError(
                 "expected at least one accepted reference image with a foreground feature, found"
                 " none in the bank; see why images were rejected: SELECT reason, count(*) FROM"
                 " images GROUP BY 1"
             )
-        return cls._of_rows(
-            features.embeddings[rows],
-            features.feature_id[rows],
-            features.category_id[rows],
-            weight[rows],
+        category_ids, first = np.unique(features.category_id[rows], return_index=True)
+        last = np.append(first[1:], len(rows))[: len(first)]
+        steps = np.diff(rows)
+        within = np.ones(len(steps), bool)
+        within[first[1:] - 1] = False
+        base: slice | NDArray[np.intp] = rows
+        if (steps > 0).all() and (steps[within] == 1).all():
+            base = slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
+            first, last = rows[first] - base.start, rows[last - 1] + 1 - base.start
+        return cls(
+            features.embeddings[base],
+            features.feature_id[base],
+            weight[base],
+            category_ids,
+            first,
+            last,
         )
+
+    @cached_property
+    def rows(self) -> NDArray[np.intp]:
+        """(v,) the rows that vote, ascending."""
+        runs = [np.arange(*run) for run in zip(self.starts, self.stops, strict=True)]
+        return np.concatenate([np.empty(0, np.intp), *runs])
 
     def restricted_to(self, categories: Collection[int] | None) -> References:
         """Only these categories' references (all for None); BankError if none is left."""
         if categories is None:
             return self
-        rows = np.flatnonzero(np.isin(self.category_id, list(categories)))
-        if rows.size == 0:
+        kept = np.isin(self.category_ids, list(categories))
+        if not kept.any():
             raise BankError(
                 f"expected a reference for at least one of {len(categories)} categories, found"
                 " none; leave the choice of categories away, or build more images of them"
             )
-        if rows.size == len(self.category_id):
+        if kept.all():
             return self
-        return self._of_rows(
-            self.embeddings[rows],
-            self.feature_id[rows],
-            self.category_id[rows],
-            self.weight[rows],
+        return replace(
+            self,
+            category_ids=self.category_ids[kept],
+            starts=self.starts[kept],
+            stops=self.stops[kept],
         )
 
     def rows_of(self, column: int) -> slice:
         """The rows of category_ids[column]."""
-        return slice(int(self.starts[column]), int(self.starts[column + 1]))
+        return slice(int(self.starts[column]), int(self.stops[column]))
 
     def best_similarity(
         self, features: NDArray[np.float32], category_ids: NDArray[np.int32]
@@ -143,23 +166,13 @@ class References:
         if columns.size == 0 or len(features) == 0:
             return best
         held = np.searchsorted(self.category_ids, category_ids[columns])
-        per_category = [
-            (features @ self.embeddings[self.rows_of(int(column))].T).max(axis=1) for column in held
-        ]
-        best[:, columns] = np.stack(per_category, axis=1)
+        at_once = max(1, VALUES_AT_ONCE // len(features))
+        for column, own in zip(columns, held, strict=True):
+            rows = self.rows_of(int(own))
+            for start in range(rows.start, rows.stop, at_once):
+                block = self.embeddings[start : min(start + at_once, rows.stop)]
+                np.maximum(best[:, column], (features @ block.T).max(axis=1), out=best[:, column])
         return best
-
-    @classmethod
-    def _of_rows(
-        cls,
-        embeddings: NDArray[np.float32],
-        feature_id: NDArray[np.int64],
-        category_id: NDArray[np.int32],
-        weight: NDArray[np.float32],
-    ) -> References:
-        category_ids, starts = np.unique(category_id, return_index=True)
-        starts = np.append(starts, len(category_id))
-        return cls(embeddings, feature_id, category_id, weight, category_ids, starts)
 
 
 def unit_interval(cosine: NDArray[np.float32]) -> NDArray[np.float32]:

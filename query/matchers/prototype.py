@@ -9,7 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from query.matchers.base import NO_FEATURE, Matches, References, unit_interval
+from query.matchers.base import (
+    NO_FEATURE,
+    VALUES_AT_ONCE,
+    Matches,
+    References,
+    unit_interval,
+)
 from schemas.prototypes import Prototypes, cluster, references_digest
 
 
@@ -67,9 +73,10 @@ def prototypes_of(
     Those that the bank stores are taken if they are of the same references, all of the same
     weight, and of the number asked for; otherwise they are derived from the references.
     """
-    weight = references.weight
-    alike = bool((weight == weight[0]).all())
-    if stored is not None and alike and stored.digest == references_digest(references.feature_id):
+    weight, voting = references.weight, references.rows
+    alike = bool((weight[voting] == weight[voting[0]]).all())
+    ids = references.feature_id[voting]
+    if stored is not None and alike and stored.digest == references_digest(ids):
         centres = stored.centres(per_category)
         if centres is not None:
             return centres
@@ -110,9 +117,13 @@ def nearest_of(
     ids = np.full(shape, NO_FEATURE, dtype=np.int64)
     similarity = np.full(shape, np.nan, dtype=np.float32)
     for column in np.unique(winner):
-        regions, rows = np.flatnonzero(winner == column), references.rows_of(int(column))
-        cosine = features[regions] @ references.embeddings[rows].T
-        order = np.argsort(-cosine, axis=1, kind="stable")[:, :neighbours]
-        ids[regions, : order.shape[1]] = references.feature_id[rows][order]
-        similarity[regions, : order.shape[1]] = np.take_along_axis(cosine, order, axis=1)
+        rows = references.rows_of(int(column))
+        at_once = max(1, VALUES_AT_ONCE // (rows.stop - rows.start))
+        own = np.flatnonzero(winner == column)
+        for start in range(0, len(own), at_once):
+            regions = own[start : start + at_once]
+            cosine = features[regions] @ references.embeddings[rows].T
+            order = np.argsort(-cosine, axis=1, kind="stable")[:, :neighbours]
+            ids[regions, : order.shape[1]] = references.feature_id[rows][order]
+            similarity[regions, : order.shape[1]] = np.take_along_axis(cosine, order, axis=1)
     return ids, similarity

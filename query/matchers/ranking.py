@@ -80,7 +80,7 @@ class RankingMatcher:
         m = min(self.agents, len(columns))
         agents = np.argsort(-cosine, axis=1, kind="stable")[:, :m]
         scores = np.zeros_like(cosine)
-        most = int(np.diff(self.references.starts).max())
+        most = int((self.references.stops - self.references.starts).max())
         at_once = max(1, _VALUES_AT_ONCE // (most * _orders(m).shape[1]))
         for start in range(0, len(features), at_once):
             part = slice(start, start + at_once)

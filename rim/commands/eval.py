@@ -163,6 +163,7 @@ def command(
 
 def _print_table(scores: Scores) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
@@ -172,7 +173,7 @@ def _print_table(scores: Scores) -> None:
     for one in scores.classes:
         counts = (f"{one.truth_pixels:,}", f"{one.predicted_pixels:,}")
         name = f"{one.name} (missing)" if one.missing else one.name
-        table.add_row(name, _fraction(one.iou), _fraction(one.accuracy), *counts)
+        table.add_row(escape(name), _fraction(one.iou), _fraction(one.accuracy), *counts)
     console.print(table)
     left_out = f", {len(scores.failed)} left out" if scores.failed else ""
     console.print(

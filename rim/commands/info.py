@@ -22,15 +22,22 @@ def command(bank: Path, as_json: bool) -> int:
         return 0
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+
+    from schemas.printable import printable
+
+    def shown(text: str) -> str:
+        # Somebody else's bank: its texts are neither marks nor codes for the terminal.
+        return escape(printable(text, most=10_000))
 
     console = Console(highlight=False)
     console.print(
-        f"[bold]{facts['path']}[/] version {facts['version']}, {facts['created']}, "
-        f"preset {facts['preset']}",
+        f"[bold]{shown(facts['path'])}[/] version {facts['version']}, {shown(facts['created'])}, "
+        f"preset {shown(facts['preset'])}",
         soft_wrap=True,
     )
-    sources = ", ".join(f"{count} {source}" for source, count in facts["sources"].items())
+    sources = ", ".join(f"{count} {shown(source)}" for source, count in facts["sources"].items())
     console.print(
         f"{facts['images']} images ({sources}): {facts['accepted']} accepted, "
         f"{facts['rejected']} rejected, {facts['failed']} failed; "
@@ -38,22 +45,21 @@ def command(bank: Path, as_json: bool) -> int:
         f"{facts['bytes'] / 1e6:.1f} MB"
     )
     for reason, count in facts["reasons"].items():
-        console.print(f"  {count} x {reason}", markup=False)
+        console.print(f"  {count} x {shown(reason)}")
     table = Table("id", "category", "synonyms", "images", "accepted", box=None)
     for category in facts["categories"]:
         table.add_row(
             str(category["category_id"]),
-            category["name"],
-            ", ".join(category["synonyms"]),
+            shown(category["name"]),
+            shown(", ".join(category["synonyms"])),
             str(category["images"]),
             str(category["accepted"]),
         )
     console.print(table)
     for role, model in facts["models"].items():
         console.print(
-            f"{role}: {model['name']} ({model['licence']}) {model['fingerprint'][:12]}",
-            markup=False,
+            shown(f"{role}: {model['name']} ({model['licence']}) {model['fingerprint'][:12]}")
         )
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in facts["seconds"].items())
-    console.print(f"seconds: {seconds}", markup=False)
+    console.print(shown(f"seconds: {seconds}"))
     return 0

@@ -16,6 +16,8 @@ from bank_builder.report import BuildReport
 from bank_builder.sources.folder import FolderSource
 from schemas.bank import Bank
 from schemas.errors import BankError, ModelError, UsageError
+from schemas.manifest import commit_manifest
+from schemas.records import FileRecord
 from schemas.settings import Settings
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import fill, photo, save
@@ -294,6 +296,14 @@ def test_shards_from_before_photos_can_be_read(place: Place) -> None:
     (path, *_) = sorted((place.bank / "shards").glob("*/images.parquet"))
     older = pq.read_table(path).drop_columns(["file"])
     pq.write_table(older, path, write_page_checksum=True)
+    manifest = Bank(place.bank, check_sizes=False).manifest
+    shards = [
+        shard.model_copy(update={"images": FileRecord.of(path, shard.images.rows)})
+        if shard.name == path.parent.name
+        else shard
+        for shard in manifest.shards
+    ]
+    commit_manifest(place.bank, manifest.model_copy(update={"version": 2, "shards": shards}))
 
     bank = Bank(place.bank)
 

@@ -115,7 +115,7 @@ def test_a_mask_is_whatever_is_not_black(tmp_path: Path, image: Image.Image) -> 
 
 def test_a_mask_that_is_no_png(tmp_path: Path) -> None:
     grey([0, 1, 255, 0]).save(tmp_path / "a.mask.png", format="JPEG")
-    with pytest.raises(ImageError, match="the mask of a: expected a PNG"):
+    with pytest.raises(ImageError, match=r"the mask of a: expected a mask \(PNG\), found JPEG"):
         read_mask(tmp_path / "a.mask.png", (1, 4), "the mask of a")
 
 

@@ -12,9 +12,10 @@ from bank_builder.build import build_bank
 from bank_builder.judgement import find_wrong, judge
 from bank_builder.seeds import image_seed
 from schemas.bank import Bank
+from schemas.feature_rows import FeatureRows
 from schemas.ids import pack_image_id
 from schemas.sections import Reference
-from schemas.verdicts import Verdict
+from schemas.verdicts import Verdict, effective_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInPainter, StandInStack, colour_of, settings
 from tests.bank_builder.test_confusions import clusters
@@ -119,17 +120,15 @@ def test_a_persons_verdict_stands_above(
     reason = None if word == "accepted" else "no ant"
     person = [Verdict(image_id, word, reason, "person")]  # type: ignore[arg-type]
 
-    judged = judge(
-        bank.path,
-        bank.shards,
-        {record.category_id: record.name for record in bank.categories},
-        person,
-        bank.settings.reference,
-        bank.manifest.dimension,
+    names = {record.category_id: record.name for record in bank.categories}
+    rows = FeatureRows.accepted(
+        bank.path, bank.shards, effective_verdicts(person), bank.manifest.dimension
     )
+    embeddings = np.concatenate(list(rows.blocks()))
+    judged = judge(embeddings, rows.feature_id, names, person, bank.settings.reference)
 
-    assert len(judged.feature_id) == len(judged.embeddings) == features
+    assert len(judged.kept) == (36 if word == "accepted" else 34)
+    assert int(judged.kept.sum()) == features
     assert person[0] in judged.verdicts
     # What a person rejected is not looked at any more.
     assert len(judged.verdicts) == (2 if word == "accepted" else 1)
-    assert (np.diff(judged.feature_id) > 0).all()

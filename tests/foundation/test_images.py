@@ -157,7 +157,7 @@ def whole_png() -> bytes:
         ("text.png", b"this is no picture\n" * 10, "expected a picture"),
         ("cut.png", whole_png()[:3000], "damaged"),
         ("flipped.png", whole_png()[:200] + b"\xff" * 9 + whole_png()[209:], "damaged"),
-        ("huge.png", png_header(60_000, 60_000), "exceeds limit of"),
+        ("huge.png", png_header(60_000, 60_000), "found many more"),
         ("large.png", png_header(10_001, 10_000), "found 10001 x 10000"),
         ("hollow.png", png_header(10_000, 10_000), "damaged"),
     ],

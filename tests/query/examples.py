@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from foundation.images import encode_png
 from schemas.bank import Bank, index_folder
-from schemas.index import build_index
+from schemas.index import build_index, feature_rows_digest
 from schemas.manifest import CategoryRecord, Manifest, ModelRecord, commit_manifest
 from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.rle import Rle
@@ -80,10 +80,9 @@ def write_bank(
     models: Mapping[str, ModelRecord] | None = None,
     synonyms: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Bank:
-    """A finished bank of one version, one shard a category.
+    """A finished bank of three versions, one shard a category; the first two have no index.
 
-    rows: by category, whose ids are those of their rows, and given before `verdicts`: the index
-    also holds what a verdict rejects, the prototypes do not.
+    rows: by category, whose ids are those of their rows.
     """
     settings = load_settings("paper") if settings is None else settings
     dimension = next(
@@ -115,18 +114,18 @@ def write_bank(
         seconds={"generate": 1.5},
     )
     commit_manifest(path, manifest)
-    features = Bank(path).features()
-    index = build_index(
-        index_folder(path) / "000002.faiss", features.embeddings, features.feature_id
-    )
     record = write_verdicts(verdicts_folder(path) / "000002.parquet", verdicts)
-    changes = {"version": 2, "index": index, "verdicts": record}
-    commit_manifest(path, manifest.model_copy(update=changes))
-    judged = Bank(path).features()
-    prototypes = write_prototypes(
-        index_folder(path) / "000003.prototypes.parquet",
-        derive_prototypes(judged.embeddings, judged.feature_id),
-    )
-    changes |= {"version": 3, "prototypes": prototypes}
-    commit_manifest(path, manifest.model_copy(update=changes))
+    manifest = manifest.model_copy(update={"version": 2, "verdicts": record})
+    commit_manifest(path, manifest)
+    features = Bank(path).features()
+    ids = features.feature_id
+    derived = {
+        "index": build_index(index_folder(path) / "000003.faiss", features.embeddings, ids),
+        "prototypes": write_prototypes(
+            index_folder(path) / "000003.prototypes.parquet",
+            derive_prototypes(features.embeddings, ids),
+        ),
+        "feature_rows": feature_rows_digest(ids),
+    }
+    commit_manifest(path, manifest.model_copy(update={"version": 3, **derived}))
     return Bank(path)

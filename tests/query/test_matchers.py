@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,9 +14,19 @@ from numpy.typing import NDArray
 
 from query.matchers import KnnMatcher, Matcher, Matches, PrototypeMatcher, References
 from query.matchers.base import NO_FEATURE
+from query.matchers.prototype import nearest_of
 from schemas.bank import BankFeatures
 from schemas.errors import BankError
-from schemas.ids import BACKGROUND, FOREGROUND, pack_feature_id, pack_image_id
+from schemas.ids import (
+    BACKGROUND,
+    FOREGROUND,
+    SOURCES,
+    pack_feature_id,
+    pack_image_id,
+    unpack_feature_ids,
+    unpack_image_ids,
+)
+from schemas.index import index_order
 
 Floats = NDArray[np.float32]
 
@@ -45,21 +55,16 @@ def bank_features(rows: Sequence[tuple[int, int, tuple[float, ...]]]) -> BankFea
     )
 
 
-@dataclass(frozen=True)
-class FlatIndex:
-    """A stand-in for the bank's index, over all features that it ever had."""
-
-    features: BankFeatures
-
-    def search(self, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
-        index = faiss.IndexFlatIP(self.features.embeddings.shape[1])
-        index.add(self.features.embeddings)
-        similarity, rows = index.search(queries, min(k, index.ntotal))
-        return similarity, self.features.feature_id[rows]
+def knn(features: BankFeatures, k: int) -> KnnMatcher:
+    return KnnMatcher(References.of(features), k)
 
 
-def knn(features: BankFeatures, k: int, indexed: BankFeatures | None = None) -> KnnMatcher:
-    return KnnMatcher(References.of(features), FlatIndex(indexed or features), k)
+def in_bank_order(features: BankFeatures) -> BankFeatures:
+    """The same rows as a bank has them: foregrounds first, then by feature_id."""
+    order = index_order(features.feature_id)
+    return BankFeatures(
+        *(getattr(features, field.name)[order] for field in dataclasses.fields(features))
+    )
 
 
 COMPASS = bank_features(
@@ -196,9 +201,10 @@ def test_the_weight_of_a_source_counts_in_the_vote() -> None:
     )
     for weight, winner in ((1.0, 1), (5.0, 2), (0.0, 1)):
         references = References.of(photo, {"folder": weight})
-        assert best(KnnMatcher(references, FlatIndex(photo), 2).match(query(4))) == [winner]
+        assert best(KnnMatcher(references, 2).match(query(4))) == [winner]
     without = References.of(photo, {"folder": 0.0})
-    assert without.feature_id.tolist() == sorted(generated.feature_id[[0, 1, 3]].tolist())
+    voters = without.feature_id[without.rows]
+    assert voters.tolist() == sorted(generated.feature_id[[0, 1, 3]].tolist())
     with pytest.raises(BankError, match="found none"):
         References.of(photo, {"folder": 0.0, "diffusion": 0.0})
 
@@ -210,13 +216,96 @@ def test_best_similarity_is_that_of_the_nearest_reference() -> None:
     )
 
 
-def test_references_that_left_the_bank_are_skipped_in_its_index() -> None:
-    """The index is made once; images rejected later are still in it."""
-    crowd = [(5, FOREGROUND, towards(d / 10)) for d in range(40)]
-    indexed = bank_features([*crowd, (6, FOREGROUND, towards(50)), (7, FOREGROUND, towards(90))])
-    now = bank_features([(6, FOREGROUND, towards(50)), (7, FOREGROUND, towards(90))])
-    matches = knn(now, 2, indexed).match(query(1, 80))
-    assert best(matches) == [6, 7]
+def mixed_bank(categories: int = 9, seed: int = 0, dimension: int = 8) -> BankFeatures:
+    """Pictures and photos of many categories, both roles, in a bank's order."""
+    rng = np.random.default_rng(seed)
+    ids = [
+        pack_feature_id(pack_image_id(3 * category, source, number), role)
+        for category in range(categories)
+        for source in SOURCES
+        for number in range(int(rng.integers(1, 6)))
+        for role in (FOREGROUND, BACKGROUND)
+    ]
+    feature_id = np.array(ids)
+    image_id, role = unpack_feature_ids(feature_id)
+    embeddings = rng.normal(size=(len(ids), dimension)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    category_id = unpack_image_ids(image_id).category_id
+    return in_bank_order(BankFeatures(embeddings, feature_id, image_id, category_id, role))
+
+
+@pytest.mark.parametrize("role", [FOREGROUND, BACKGROUND])
+@pytest.mark.parametrize("photos", [0.0, 0.5, 1.0])
+def test_no_copy_is_made_of_a_banks_vectors(role: int, photos: float) -> None:
+    """Neither of one role, nor without a source, nor of a choice of categories."""
+    features = mixed_bank()
+    references = References.of(features, {"folder": photos}, role=role)
+    for some in (references, references.restricted_to([3, 9, 12])):
+        assert np.shares_memory(some.embeddings, features.embeddings)
+        source = unpack_image_ids(features.image_id).source_code
+        votes = (features.role == role) & ((source == SOURCES.index("diffusion")) | (photos > 0))
+        votes &= np.isin(features.category_id, some.category_ids)
+        voters = some.feature_id[some.rows]
+        np.testing.assert_array_equal(voters, features.feature_id[votes])
+        np.testing.assert_array_equal(some.embeddings[some.rows], features.embeddings[votes])
+        assert set(some.weight[some.rows]) <= {np.float32(1.0), np.float32(photos)}
+
+
+def test_features_in_another_order_give_the_same_references() -> None:
+    """Those that a program makes itself; they are copied."""
+    features = mixed_bank()
+    order = np.random.default_rng(1).permutation(len(features.feature_id))
+    shuffled = BankFeatures(
+        *(getattr(features, field.name)[order] for field in dataclasses.fields(features))
+    )
+    one, other = References.of(features), References.of(shuffled)
+    np.testing.assert_array_equal(one.feature_id[one.rows], other.feature_id[other.rows])
+    np.testing.assert_array_equal(one.embeddings[one.rows], other.embeddings[other.rows])
+
+
+@pytest.mark.parametrize("weights", [{}, {"folder": 0.0}, {"diffusion": 0.0}, {"folder": 2.0}])
+@pytest.mark.parametrize("categories", [None, [0, 6, 9, 21]])
+@pytest.mark.parametrize("at_once", [4096, 5])
+def test_knn_votes_as_a_matrix_product_says(
+    weights: dict[str, float],
+    categories: list[int] | None,
+    at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("query.matchers.knn._ROWS_AT_ONCE", at_once)
+    features, k = mixed_bank(), 4
+    regions = mixed_bank(seed=1).embeddings[:13]
+    matches = KnnMatcher(References.of(features, weights), k).match(regions, categories)
+
+    source = np.array(SOURCES)[unpack_image_ids(features.image_id).source_code]
+    weight = np.array([weights.get(name, 1.0) for name in source.tolist()])
+    chosen = np.isin(features.category_id, categories if categories else features.category_id)
+    votes = np.flatnonzero((features.role == FOREGROUND) & (weight > 0) & chosen)
+    cosine = regions @ features.embeddings[votes].T
+    nearest = np.argsort(-cosine, axis=1)[:, :k]
+    np.testing.assert_array_equal(matches.neighbour_id, features.feature_id[votes][nearest])
+    for region, scores in enumerate(matches.scores):
+        voters = votes[nearest[region]]
+        strength = weight[voters] * (1 + cosine[region, nearest[region]]) / 2
+        expected = [
+            strength[features.category_id[voters] == category].sum() / weight[voters].sum()
+            for category in matches.category_ids
+        ]
+        np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_blocks_of_references_give_the_same_similarities(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = mixed_bank()
+    references, regions = References.of(features), mixed_bank(seed=1).embeddings[:7]
+    whole = references.best_similarity(regions, references.category_ids)
+    winner = np.arange(7) % 2
+    shown = nearest_of(references, regions, winner, 3)
+    monkeypatch.setattr("query.matchers.base.VALUES_AT_ONCE", 15)
+    monkeypatch.setattr("query.matchers.prototype.VALUES_AT_ONCE", 15)
+    np.testing.assert_allclose(
+        references.best_similarity(regions, references.category_ids), whole, atol=1e-6
+    )
+    np.testing.assert_array_equal(nearest_of(references, regions, winner, 3)[0], shown[0])
 
 
 unit_vectors = st.integers(0, 359).map(towards)
@@ -225,17 +314,17 @@ feature_rows = st.tuples(st.integers(0, 4), st.sampled_from([FOREGROUND, BACKGRO
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(feature_rows, min_size=1, max_size=25), st.integers(1, 6), st.integers(0, 359))
-def test_knn_is_the_same_through_the_index_and_directly(
+def test_knn_of_a_choice_is_knn_of_a_bank_of_those(
     rows: list[tuple[int, int, tuple[float, ...]]], k: int, degrees: int
 ) -> None:
     features = bank_features([*rows, (2, FOREGROUND, EAST), (5, FOREGROUND, WEST)])
-    direct = bank_features([*rows, (2, FOREGROUND, EAST)])
+    alone = bank_features([*rows, (2, FOREGROUND, EAST)])
     region = query(degrees + 0.3)
-    through = knn(direct, k).match(region)
-    straight = knn(features, k).match(region, categories=[0, 1, 2, 3, 4])
+    of_those = knn(alone, k).match(region)
+    chosen = knn(in_bank_order(features), k).match(region, categories=[0, 1, 2, 3, 4])
     np.testing.assert_allclose(
-        through.neighbour_similarity, straight.neighbour_similarity, atol=1e-6
+        of_those.neighbour_similarity, chosen.neighbour_similarity, atol=1e-6
     )
-    assert through.category_ids.tolist() == straight.category_ids.tolist()
-    assert (through.scores >= 0).all()
-    assert (through.scores <= 1).all()
+    assert of_those.category_ids.tolist() == chosen.category_ids.tolist()
+    assert (of_those.scores >= 0).all()
+    assert (of_those.scores <= 1).all()

@@ -150,8 +150,8 @@ def test_the_views_agree_with_the_bank(bank: Bank, connection: BankConnection) -
         .to_pylist()
         == table.to_pylist()
     )
-    rows = ask(connection, "SELECT feature_id, embedding FROM features ORDER BY feature_id")
-    features = bank.features()
+    question = "SELECT feature_id, embedding FROM features ORDER BY role DESC, feature_id"
+    rows, features = ask(connection, question), bank.features()
     assert [row[0] for row in rows] == features.feature_id.tolist()
     np.testing.assert_array_equal(np.array([row[1] for row in rows]), features.embeddings)
 

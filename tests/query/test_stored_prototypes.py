@@ -93,8 +93,8 @@ def test_stale_ones_are_derived_anew(bank: Bank) -> None:
     """A later version rejects a fish, and its manifest still names the older prototypes."""
     odd = Verdict(pack_image_id(5, "diffusion", 2), "rejected", "no fish", "person")
     record = write_verdicts(verdicts_folder(bank.path) / "000004.parquet", [odd])
-    last = read_manifest(bank.path)
-    commit_manifest(bank.path, last.model_copy(update={"version": 4, "verdicts": record}))
+    changes = {"version": 4, "verdicts": record, "index": None, "feature_rows": None}
+    commit_manifest(bank.path, read_manifest(bank.path).model_copy(update=changes))
     later = Bank(bank.path)
     _, fish, _ = prototypes_of(References.of(later.features()), 1, later.prototypes())
     np.testing.assert_allclose(fish, [towards(95)], atol=1e-6)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.bank import Bank, index_folder
-from schemas.index import build_index
+from schemas.index import build_index, feature_rows_digest
 from schemas.manifest import commit_manifest
 from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.settings import Settings, load_settings
@@ -52,7 +52,12 @@ def bank_path(tmp_path: Path, settings: Settings) -> Path:
     commit_manifest(
         path,
         make_manifest(
-            settings, version=2, shards=(fish, house), index=index, prototypes=prototypes
+            settings,
+            version=2,
+            shards=(fish, house),
+            index=index,
+            prototypes=prototypes,
+            feature_rows=feature_rows_digest(features.feature_id),
         ),
     )
     return path

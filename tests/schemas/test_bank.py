@@ -19,13 +19,15 @@ from tests.schemas.examples import make_manifest, unit_vector
 
 HOUSE = [pack_image_id(0, "diffusion", number) for number in range(3)]
 FISH = [pack_image_id(1, "diffusion", number) for number in range(3)]
+NOT_DERIVED = {"index": None, "prototypes": None, "feature_rows": None}
 
 
 def give_verdicts(path: Path, verdicts: list[Verdict]) -> Bank:
     """The bank in a new version with these verdicts."""
     last = read_manifest(path)
     record = write_verdicts(verdicts_folder(path) / "000003.parquet", verdicts)
-    commit_manifest(path, last.model_copy(update={"version": last.version + 1, "verdicts": record}))
+    changes = {"version": last.version + 1, "verdicts": record}
+    commit_manifest(path, last.model_copy(update=changes | NOT_DERIVED))
     return Bank(path)
 
 
@@ -62,13 +64,13 @@ def test_features_are_those_of_accepted_images(bank_path: Path) -> None:
     features = bank.features()
     accepted = [HOUSE[0], *FISH]
     assert features.feature_id.tolist() == [
-        pack_feature_id(image_id, role) for image_id in accepted for role in (0, 1)
+        pack_feature_id(image_id, role) for role in (0, 1) for image_id in accepted
     ]
-    assert features.image_id.tolist() == [i for i in accepted for _ in (0, 1)]
-    assert features.category_id.tolist() == [0, 0, 1, 1, 1, 1, 1, 1]
-    assert features.role.tolist() == [0, 1] * 4
+    assert features.image_id.tolist() == accepted * 2
+    assert features.category_id.tolist() == [0, 1, 1, 1] * 2
+    assert features.role.tolist() == [0] * 4 + [1] * 4
     assert features.embeddings.dtype == np.float32
-    np.testing.assert_array_equal(features.embeddings[4], unit_vector(101))
+    np.testing.assert_array_equal(features.embeddings[2], unit_vector(101))
     assert bank.features() is features
 
 
@@ -113,7 +115,8 @@ def test_removed_categories_do_not_show(bank_path: Path) -> None:
         last.vocabulary[1],
         CategoryRecord(category_id=2, name="house"),
     )
-    commit_manifest(bank_path, last.model_copy(update={"version": 3, "vocabulary": vocabulary}))
+    changes = {"version": 3, "vocabulary": vocabulary, **NOT_DERIVED}
+    commit_manifest(bank_path, last.model_copy(update=changes))
     bank = Bank(bank_path)
     assert [category.category_id for category in bank.categories] == [1, 2]
     assert bank.images_table()["image_id"].to_pylist() == FISH
@@ -170,11 +173,59 @@ def test_damage_names_the_file(bank_path: Path) -> None:
     with pytest.raises(BankDamaged, match=r"000002\.faiss: expected the index"):
         bank.index()
     (shard_folder(bank_path, bank.shards[0]) / "images.parquet").write_bytes(b"PAR1")
-    with pytest.raises(BankDamaged, match=r"images\.parquet: expected the Parquet file"):
+    with pytest.raises(BankDamaged, match=r"images\.parquet: expected \d+ bytes, found 4"):
         bank.images_table()
     (shard_folder(bank_path, bank.shards[1]) / "pixels.parquet").unlink()
-    with pytest.raises(BankDamaged, match=r"pixels\.parquet: expected the Parquet file"):
+    with pytest.raises(BankDamaged, match=r"pixels\.parquet: cannot be read"):
         bank.png([FISH[0]])
+
+
+def test_sizes_are_checked_at_opening(bank_path: Path) -> None:
+    bank = Bank(bank_path)
+    for folder, record in bank.files():
+        path = folder / record.name
+        good = path.read_bytes()
+        path.write_bytes(good[:-1])
+        with pytest.raises(BankDamaged, match=rf"{path.name}: .*rim verify --repair"):
+            Bank(bank_path)
+        path.write_bytes(good)
+    Bank(bank_path)
+
+
+def flip(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 4
+    path.write_bytes(data)
+
+
+def test_content_is_checked_at_first_use_and_once(bank_path: Path) -> None:
+    bank = Bank(bank_path)
+    bank.images_table()
+    images = shard_folder(bank_path, bank.shards[0]) / "images.parquet"
+    # Pages have checksums of their own; the footer has none, and the name of the writer is in it.
+    position = images.read_bytes().rindex(b"parquet-cpp")
+    flip(images, position)
+    bank.check_part("images")
+    with pytest.raises(BankDamaged, match=r"images\.parquet: its content is not what was written"):
+        Bank(bank_path).images_table()
+    flip(images, position)
+    pixels = shard_folder(bank_path, bank.shards[1]) / "pixels.parquet"
+    flip(pixels, pixels.read_bytes().rindex(b"parquet-cpp"))
+    fresh = Bank(bank_path)
+    assert fresh.images_table().num_rows == 6
+    with pytest.raises(BankDamaged, match=r"pixels\.parquet: its content is not what was written"):
+        fresh.png([FISH[0]])
+
+
+def test_a_reader_keeps_its_version_while_the_next_is_committed(bank_path: Path) -> None:
+    reader = Bank(bank_path)
+    last = reader.manifest
+    fish_only = last.vocabulary[0].model_copy(update={"removed": True}), last.vocabulary[1]
+    commit_manifest(bank_path, last.model_copy(update={"version": 3, "vocabulary": fish_only}))
+    assert [record.name for record in reader.categories] == ["house", "fish"]
+    assert reader.images_table().num_rows == 6
+    assert reader.index().count == len(reader.features().feature_id)
+    assert [record.name for record in Bank(bank_path).categories] == ["fish"]
 
 
 def test_settings_of_another_rim(tmp_path: Path, settings: Settings) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import BankDamaged, BankError, OutputError
-from schemas.files import canonical_json, sha256_bytes
 from schemas.manifest import (
     commit_manifest,
     list_versions,
@@ -16,6 +16,7 @@ from schemas.manifest import (
     next_version,
     read_manifest,
 )
+from schemas.sealed import seal, unseal
 from schemas.settings import Settings
 from tests.schemas.examples import make_manifest
 
@@ -28,10 +29,7 @@ def commit(bank: Path, settings: Settings, versions: int) -> None:
 
 def rewrite(path: Path, **changes: object) -> None:
     """Changes a manifest and gives it the digest that fits."""
-    content = json.loads(path.read_bytes()) | changes
-    del content["digest"]
-    content["digest"] = sha256_bytes(canonical_json(content))
-    path.write_text(json.dumps(content), encoding="utf-8")
+    path.write_bytes(seal(json.loads(path.read_bytes()) | changes))
 
 
 def test_committed_and_read(tmp_path: Path, settings: Settings) -> None:
@@ -44,13 +42,14 @@ def test_committed_and_read(tmp_path: Path, settings: Settings) -> None:
     assert manifest_path(tmp_path, 1).name == "000001.json"
 
 
-def test_the_digest_is_of_the_canonical_json_of_the_rest(
+def test_the_digest_is_of_the_file_with_zeros_in_its_place(
     tmp_path: Path, settings: Settings
 ) -> None:
     commit(tmp_path, settings, 1)
-    content = json.loads(manifest_path(tmp_path, 1).read_bytes())
-    digest = content.pop("digest")
-    assert digest == sha256_bytes(canonical_json(content))
+    data = manifest_path(tmp_path, 1).read_bytes()
+    content = json.loads(data)
+    zeros = data.replace(content["digest"].encode(), b"0" * 64)
+    assert hashlib.sha256(zeros).hexdigest() == content["digest"]
     assert (content["format"], content["format_version"]) == ("rim-bank", 1)
 
 
@@ -78,18 +77,19 @@ def test_other_files_in_the_folder_are_no_versions(tmp_path: Path, settings: Set
     assert list_versions(tmp_path) == [1]
 
 
-def test_every_flipped_byte_is_found(tmp_path: Path, settings: Settings) -> None:
+def test_every_flipped_and_every_missing_byte_is_found(tmp_path: Path, settings: Settings) -> None:
     commit(tmp_path, settings, 2)
     path = manifest_path(tmp_path, 2)
     good = path.read_bytes()
-    for position in range(0, len(good), 7):
-        if good[position : position + 1].isspace():
-            continue  # spaces between values carry nothing
-        damaged = bytearray(good)
-        damaged[position] ^= 0x01
-        path.write_bytes(damaged)
-        with pytest.raises(BankDamaged, match=r"the last good one is version 1: rim.open\("):
-            read_manifest(tmp_path)
+    for position in range(len(good)):
+        flipped = bytearray(good)
+        flipped[position] ^= 1 << position % 8
+        for damaged in (bytes(flipped), good[:position] + good[position + 1 :]):
+            with pytest.raises(BankDamaged):
+                unseal(damaged, path)
+    path.write_bytes(good[:-1])
+    with pytest.raises(BankDamaged, match=r"the last good one is version 1: rim.open\("):
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,48 @@ def test_a_manifest_under_another_number(tmp_path: Path, settings: Settings) -> 
         read_manifest(tmp_path)
 
 
-def test_a_newer_format_is_not_called_damage(tmp_path: Path, settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("changes", "unknown"),
+    [
+        ({"format_version": 2, "novelty": "x"}, "format version 2"),
+        ({"reader_flags": ["sparse-masks"]}, "sparse-masks"),
+    ],
+)
+def test_a_newer_format_is_not_called_damage(
+    tmp_path: Path, settings: Settings, changes: dict[str, object], unknown: str
+) -> None:
     commit(tmp_path, settings, 1)
-    rewrite(manifest_path(tmp_path, 1), format_version=2, novelty="x")
-    with pytest.raises(BankError, match="expected format version 1, found 2; it needs a newer rim"):
+    rewrite(manifest_path(tmp_path, 1), **changes)
+    with pytest.raises(BankError, match=rf"made by a newer rim .*{unknown}.*install a newer rim"):
         read_manifest(tmp_path)
+
+
+def test_a_writer_flag_lets_it_be_read_but_not_added_to(tmp_path: Path, settings: Settings) -> None:
+    commit(tmp_path, settings, 1)
+    rewrite(manifest_path(tmp_path, 1), writer_flags=["sorted-ids"])
+    assert read_manifest(tmp_path).version == 1
+    with pytest.raises(BankError, match=r"made by a newer rim.*not add to it.*sorted-ids"):
+        read_manifest(tmp_path, to_write=True)
+
+
+def test_keys_of_a_newer_rim_are_kept(tmp_path: Path, settings: Settings) -> None:
+    commit(tmp_path, settings, 1)
+    model = {"name": "dino", "licence": "MIT", "fingerprint": "f" * 64, "novelty": [1]}
+    rewrite(manifest_path(tmp_path, 1), novelty=1, models={"features": model})
+    read = read_manifest(tmp_path)
+    assert read.models["features"].model_dump() == model
+    assert read.model_dump()["novelty"] == 1
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"dimension": 0}, "dimension: "),
-        ({"surprise": 1}, "surprise: Extra inputs"),
+        ({"dimension": 1 << 40}, "dimension: "),
+        (
+            {"vocabulary": [{"category_id": 0, "name": "a\x1b[2J"}]},
+            r"vocabulary.0.name: .*control character U\+001B",
+        ),
         ({"index": {"name": "../x", "sha256": "0" * 64, "size": 1, "rows": 1}}, "index.name: "),
     ],
 )

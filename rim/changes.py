@@ -1,0 +1,167 @@
+"""The functions of `import rim` that make a new version of a bank: add, remove, reject, accept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rim.api import choose_source
+from rim.bank import Bank
+
+if TYPE_CHECKING:
+    from bank_builder.progress import BuildProgress
+    from bank_builder.report import BuildReport
+    from bank_builder.sources.base import Source
+
+
+def add(
+    bank: Bank | str | Path,
+    names: Iterable[str],
+    *,
+    source: str = "diffusion",
+    preset: str | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    progress: Callable[[BuildProgress], None] | None = None,
+) -> Bank:
+    """Add categories to a finished bank by its own settings, and open its new version.
+
+    All that is there stays as it is; the result equals a bank that was built with all the
+    categories at once. An addition that was interrupted goes on from its finished shards.
+
+    Args:
+        bank: an open bank or its folder; the latest version in the folder is added to.
+        names: "name, synonym, synonym" each.
+        source: "diffusion", generated images, or "folder:DIR", your own photos of the new
+            categories: DIR/CATEGORY/NAME.jpg and perhaps DIR/CATEGORY/NAME.mask.png.
+        preset: where to find the bank's models, by default where its settings say.
+        device: "auto", "cpu", "cuda", ...
+        offline: use only weights that are on this machine.
+        progress: called with what is done so far of the new categories.
+
+    Raises VocabularyError for a name that the bank has or that is none, UsageError for a category
+    of which the source has no images, BankError, BankDamaged, ModelError or OutputError, all before
+    anything is changed, and BuildFailed if the work cannot go on.
+    """
+    opened = _latest(bank)
+    run_add(
+        opened,
+        names if isinstance(names, str) else tuple(names),
+        choose_source(source),
+        preset=preset,
+        device=device,
+        offline=offline,
+        progress=progress,
+    )
+    return _latest(opened)
+
+
+def remove(bank: Bank | str | Path, names: Iterable[str]) -> Bank:
+    """Take categories out of a bank, and open its new version; needs no models.
+
+    Their ids are not given to other categories, and older versions still have them. The result
+    equals a bank that was built without them, but for the ids.
+
+    Args:
+        bank: an open bank or its folder; the latest version in the folder is changed.
+        names: of categories.
+
+    Raises UsageError for a name that the bank does not have, a synonym, and all the bank has;
+    BankError, BankDamaged or OutputError.
+    """
+    from bank_builder.change import remove_categories
+
+    opened = _latest(bank)
+    remove_categories(opened.path, names)
+    return _latest(opened)
+
+
+def reject(
+    bank: Bank | str | Path,
+    image_ids: Iterable[int],
+    *,
+    reason: str | None = None,
+    undo: bool = False,
+) -> Bank:
+    """Reject reference images by hand, and open the bank's new version; needs no models.
+
+    A person's verdict stands above the automatic one and outlives later builds. If the bank says
+    the same already there is no new version.
+
+    Args:
+        bank: an open bank or its folder; the latest version in the folder is changed.
+        image_ids: as `SELECT image_id FROM images` gives them.
+        reason: one line of text; by default "rejected by a person".
+        undo: take such verdicts back: the automatic ones count again.
+
+    Raises UsageError, with nothing changed, for an image that is not in the bank or that failed,
+    for a reason that is no line of text, and, with `undo`, for an image that a person accepted;
+    BankError, BankDamaged or OutputError.
+    """
+    from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
+    from schemas.errors import UsageError
+
+    if undo and reason is not None:
+        raise UsageError("taking a verdict back needs no reason; leave it out")
+    opened = _latest(bank)
+    if undo:
+        take_back_verdicts(opened.path, image_ids, "rejected")
+    else:
+        give_verdicts(opened.path, image_ids, "rejected", reason)
+    return _latest(opened)
+
+
+def accept(bank: Bank | str | Path, image_ids: Iterable[int], *, undo: bool = False) -> Bank:
+    """Accept reference images by hand, and open the bank's new version; needs no models.
+
+    Args:
+        bank, image_ids, undo: as of `reject`.
+
+    Raises as `reject` does, and UsageError for an image without a feature of its category, such as
+    one without a mask.
+    """
+    from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
+
+    opened = _latest(bank)
+    if undo:
+        take_back_verdicts(opened.path, image_ids, "accepted")
+    else:
+        give_verdicts(opened.path, image_ids, "accepted")
+    return _latest(opened)
+
+
+def run_add(
+    bank: Bank,
+    names: Sequence[str],
+    source: Source,
+    *,
+    preset: str | None,
+    device: str,
+    offline: bool,
+    progress: Callable[[BuildProgress], None] | None,
+    warn: Callable[[str], None] | None = None,
+) -> BuildReport:
+    """Load the models and add; the part that the command and the function share.
+
+    warn: called with what is dropped from the vocabulary, before any work.
+    """
+    from bank_builder.build import add_categories, check_addition
+
+    # Before the model libraries, which take seconds to import.
+    vocabulary = check_addition(names, bank.path, source)
+    settings = bank.query_settings(preset, ())
+    if warn is not None:
+        for warning in vocabulary.warnings:
+            warn(warning)
+    models = bank.model_stack(settings, device, offline)
+    return add_categories(names, bank.path, models, source=source, progress=progress)
+
+
+def _latest(bank: Bank | str | Path) -> Bank:
+    """The latest version of a bank, with the models that were loaded for an open one."""
+    if not isinstance(bank, Bank):
+        return Bank(bank)
+    latest = Bank(bank.path)
+    latest.share_models(bank)
+    return latest

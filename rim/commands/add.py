@@ -1,0 +1,76 @@
+"""`rim add`: more categories in a bank."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from rim.options import device_option, json_option, offline_option, print_json, say
+
+
+@click.command(
+    "add", epilog='Example: rim add bank boat "mushroom, toadstool"; photos: --source folder:DIR'
+)
+@click.argument("bank", type=click.Path(path_type=Path))
+@click.argument("names", nargs=-1, required=True, metavar='"NAME, SYNONYM"...')
+@click.option(
+    "--source",
+    default="diffusion",
+    show_default=True,
+    metavar="diffusion|folder:DIR",
+    help="Generated images, or your own photos of the new categories, as in rim build.",
+)
+@click.option("--preset", help="Where to find the bank's models, if not where it was built.")
+@device_option
+@offline_option
+@json_option
+def command(
+    bank: Path,
+    names: tuple[str, ...],
+    source: str,
+    preset: str | None,
+    device: str,
+    offline: bool,
+    as_json: bool,
+) -> int:
+    """Add categories to BANK, by the settings that it was built with.
+
+    What the bank has stays as it is, byte for byte; the result is that of building it with all the
+    categories at once. If it is interrupted, the same command again goes on. Put -- in front of a
+    name that begins with a dash.
+    """
+    from rim.api import choose_source
+    from rim.bank import Bank
+    from rim.changes import run_add
+    from rim.progress import build_progress
+
+    pictures = choose_source(source)
+    opened = Bank(bank)
+    with build_progress() as progress:
+        report = run_add(
+            opened,
+            names,
+            pictures,
+            preset=preset,
+            device=device,
+            offline=offline,
+            progress=progress,
+            warn=lambda warning: say(f"warning: {warning}"),
+        )
+    if as_json:
+        print_json(asdict(report))
+    else:
+        say(
+            f"{bank}: version {report.version}, {len(names)} categories added; {report.images} "
+            f"images, {report.accepted} accepted, {report.rejected} rejected, {report.failed} "
+            f"failed, {report.features} features"
+        )
+    if report.failed:
+        why = f"rim sql {bank} \"SELECT image_id, reason FROM images WHERE status = 'failed'\""
+        say(f"{report.failed} images failed; why: {why}; to try again: rim build --retry-failed")
+    empty = report.categories_without_feature
+    if empty:
+        say(f"no usable reference image of: {', '.join(empty)}")
+    return 3 if report.failed or empty else 0

@@ -1,0 +1,38 @@
+"""`rim remove`: fewer categories in a bank."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from rim.options import json_option, print_json, say
+
+
+@click.command("remove", epilog="Example: rim remove bank water boat")
+@click.argument("bank", type=click.Path(path_type=Path))
+@click.argument("categories", nargs=-1, required=True)
+@json_option
+def command(bank: Path, categories: tuple[str, ...], as_json: bool) -> int:
+    """Take CATEGORIES out of BANK.
+
+    The new version is that of a bank built without them, but for the ids: those of the others stay,
+    and a removed one is never given to another category, so saved label maps keep their meaning.
+    Older versions still have them (rim.open(BANK, version=N)); to free the disk: rim verify
+    --prune. Put -- in front of a name that begins with a dash.
+    """
+    from bank_builder.change import remove_categories
+
+    removal = remove_categories(bank, categories)
+    report = removal.bank
+    if as_json:
+        print_json({"removed": removal.removed, "emptied": removal.emptied, **asdict(report)})
+    else:
+        say(
+            f"{bank}: version {report.version} without {', '.join(removal.removed)}; "
+            f"{report.images} images, {report.accepted} accepted, {report.features} features"
+        )
+    if removal.emptied:
+        say(f"no usable reference image left of: {', '.join(removal.emptied)}")
+    return 3 if removal.emptied else 0
