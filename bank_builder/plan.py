@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from bank_builder.leftovers import left_categories
+from bank_builder.leftovers import Leftovers
 from bank_builder.output_folder import Existing
 from bank_builder.sources.base import Source
 from schemas.errors import BankError, SettingsError, UsageError, VocabularyError
@@ -140,7 +140,7 @@ def _assigned(
     manifest, unfinished = existing.manifest, existing.unfinished
     own = manifest.vocabulary if manifest else ()
     known = {record.category_id for record in own}
-    on_disk = left_categories(out, known)
+    on_disk = Leftovers.find(out).categories(known)
     reserved = _reserved(unfinished, known, on_disk)
     plans = [plan for plan in (manifest, unfinished) if plan is not None]
     next_id = max([0, *(plan.next_category_id for plan in plans), *(one + 1 for one in on_disk)])

@@ -89,7 +89,8 @@ def repair_bank(out: Path, load: Callable[[Settings], BuildModels]) -> Repair:
     with build_lock(out):
         found = inspect_bank(out)
         mended = list(_mend(out, found, load)) if found.damages else []
-        return Repair(tuple(mended), inspect_bank(out) if _is_left(out) else found)
+        after = inspect_bank(out) if _is_left(out) else Inspection((), 0, ())
+        return Repair(tuple(mended), after)
 
 
 def _is_left(out: Path) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
@@ -51,6 +52,16 @@ CREATE VIEW builds AS
 SELECT version, time, settings::JSON AS settings, models, libraries, seconds
 FROM _builds ORDER BY version;
 """
+
+# The views, and the parts of the bank that reading one reads; pictures are read as they are asked
+# for. `pictures` and manifests are checked by whoever reads them.
+VIEW_PARTS: Mapping[str, tuple[Literal["images", "features", "prototypes"], ...]] = {
+    "categories": ("images", "features"),
+    "images": ("images",),
+    "features": ("images", "features"),
+    "prototypes": ("prototypes",),
+    "builds": (),
+}
 
 _CATEGORIES = pa.schema(
     [

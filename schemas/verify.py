@@ -82,8 +82,8 @@ def inspect_bank(path: Path) -> Inspection:
     for version in versions:
         try:
             banks.append(Bank(path, version, check_sizes=False))
-        except BankDamaged:
-            reason = f"{manifest_path(path, version)}: its content is not what was written"
+        except BankDamaged as error:  # its cause does not speak of other versions
+            reason = str(error.__cause__ or error)
             damages.append(Damage(manifest_path(path, version), reason, (version,)))
     if (path / FILE_NAME).exists():
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bank_builder.isolation import together_or_alone
-from bank_builder.leftovers import left_photos
+from bank_builder.leftovers import Leftovers
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
 from bank_builder.picture import Origin, Picture
@@ -77,6 +77,7 @@ class FolderSource:
             in_bank = [record.name for record in active if record.category_id in ids]
             others = [record.name for record in _others(active, existing)]
             self._found = list_photos(self.folder, active, in_bank, others)
+        leftovers = Leftovers.find(out)
         numbered: list[CategoryPhotos] = []
         changed: list[str] = []
         for record in active:
@@ -87,7 +88,7 @@ class FolderSource:
                 changed += _changed(out, shard, found)
             if first_look:
                 self._tell_gone(record, photos, found)
-            left = left_photos(out, record.category_id, FOLDER, len(photos))
+            left = leftovers.photos(record.category_id, FOLDER, len(photos))
             order = (*_planned(record, existing.unfinished), *left, *found)
             photos |= {file: found[file] for file in order if file in found and file not in photos}
             if len(photos) > MAX_NUMBER + 1:

@@ -12,10 +12,10 @@ from rim.options import json_option, print_json, say
 
 @click.command("remove", epilog="Example: rim remove bank water boat")
 @click.argument("bank", type=click.Path(path_type=Path))
-@click.argument("categories", nargs=-1, required=True)
+@click.argument("categories", nargs=-1, required=True, metavar="CATEGORY...")
 @json_option
 def command(bank: Path, categories: tuple[str, ...], as_json: bool) -> int:
-    """Take CATEGORIES out of BANK.
+    """Take categories out of BANK.
 
     The new version is that of a bank built without them, but for the ids: those of the others stay,
     and a removed one is never given to another category, so saved label maps keep their meaning.

@@ -297,12 +297,12 @@ def test_shards_from_before_photos_can_be_read(place: Place) -> None:
     older = pq.read_table(path).drop_columns(["file"])
     pq.write_table(older, path, write_page_checksum=True)
     manifest = Bank(place.bank, check_sizes=False).manifest
-    shards = [
+    shards = tuple(
         shard.model_copy(update={"images": FileRecord.of(path, shard.images.rows)})
         if shard.name == path.parent.name
         else shard
         for shard in manifest.shards
-    ]
+    )
     commit_manifest(place.bank, manifest.model_copy(update={"version": 2, "shards": shards}))
 
     bank = Bank(place.bank)

@@ -1,4 +1,4 @@
-"""`rim verify`: damage anywhere in a bank is found and named; caches are made anew."""
+"""`rim verify`: damage anywhere in a bank is found, named and mended; old versions are let go."""
 
 from __future__ import annotations
 
@@ -38,8 +38,70 @@ def test_damaged_caches_are_made_anew(run: Run, bank_copy: Path, pattern: str) -
     assert run("verify", bank_copy).status == 3
     outcome = run("verify", bank_copy, "--repair", "--json")
     assert outcome.status == 0, outcome.err
-    assert sorted(outcome.json()["repaired"]) == [str(cache) for cache in caches]
+    assert sorted(one["path"] for one in outcome.json()["repaired"]) == [*map(str, caches)]
     assert files_of(bank_copy) == before
+
+
+def test_a_damaged_shard_is_made_anew_with_the_same_bytes(run: Run, bank_copy: Path) -> None:
+    before = files_of(bank_copy)
+    target = sorted(bank_copy.rglob("pixels.parquet"))[0]
+    target.write_bytes(target.read_bytes()[:-1])
+    opening = run("info", bank_copy)
+    assert (opening.status, opening.out) == (3, "")
+    assert f"{target}: expected" in opening.err
+    assert "rim verify --repair" in opening.err
+    outcome = run("verify", bank_copy, "--repair")
+    assert outcome.status == 0, outcome.err
+    assert f"made anew: {target.parent}" in outcome.err
+    assert files_of(bank_copy) == before
+
+
+def test_a_shard_that_cannot_be_made_is_given_up_by_name(
+    run: Run, bank_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from foundation import stack
+    from schemas.errors import ModelError
+
+    def missing(self: object, roles: object) -> None:
+        raise ModelError("models.features: not on this machine")
+
+    monkeypatch.setattr(stack.ModelStack, "fingerprints", missing)
+    (victim, *_) = sorted(bank_copy.rglob("features.parquet"))
+    victim.unlink()
+    outcome = run("verify", bank_copy, "--repair")
+    assert outcome.status == 3
+    assert f"given up: {victim.parent}" in outcome.err
+    assert "version 2 is whole; the damage is in older versions alone" in outcome.err
+    assert "rim verify" in outcome.err
+    assert run("info", bank_copy, "--json").json()["failed"] == 4
+    pruned = run("verify", bank_copy, "--prune", "--keep", 1, "--json")
+    assert pruned.status == 0, pruned.err
+    assert pruned.json()["pruned"]["versions"] == [1]
+    assert str(victim.parent) in pruned.json()["pruned"]["paths"]
+    assert pruned.json()["damaged"] == []
+
+
+def test_keep_wants_prune(run: Run, built: Path) -> None:
+    outcome = run("verify", built, "--keep", 1)
+    assert (outcome.status, "--keep wants --prune" in outcome.err) == (2, True)
+
+
+def test_the_only_manifest_is_set_aside_and_the_next_step_is_named(
+    run: Run, bank_copy: Path, tmp_path: Path
+) -> None:
+    manifest = bank_copy / "manifests" / "000001.json"
+    manifest.write_bytes(manifest.read_bytes()[:-10])
+    outcome = run("verify", bank_copy, "--repair")
+    assert outcome.status == 3
+    assert "no version is left; run the same rim build again" in outcome.err
+    again = run("info", bank_copy)
+    assert "holds finished shards and no version" in again.err
+    words = tmp_path / "words.txt"
+    words.write_text("house\nfish\ngrass\nsky\n")
+    settings = ("-k", 4, "--steps", 8, "--seed", 1)
+    built_again = run("build", words, "--out", bank_copy, *settings)
+    assert built_again.status == 0, built_again.err
+    assert run("verify", bank_copy).status == 0
 
 
 def test_a_damaged_manifest_is_named(run: Run, bank_copy: Path) -> None:

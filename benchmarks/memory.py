@@ -1,0 +1,239 @@
+"""Memory of building and of querying, over few and many categories and photos.
+
+    python -m benchmarks.memory [--categories 10 200] [--photos 10 500] [--work DIR] [--json FILE]
+
+Builds a bank of each number of categories, and labels each number of photos with it, in processes
+of their own (see `benchmarks.memory_work`) whose memory is read 200 times a second (Linux alone).
+
+- "anonymous" is what a process must have: nothing can take it back while it runs. Its growth with
+  categories and photos is what counts.
+- "mapped" are pages of files. The system drops them when it needs the memory, and reads them again:
+  a bank's vectors may be there whole and still keep nobody out. (Code of libraries is mapped, too.)
+
+Anonymous memory is the peak less what a process had when its imports were done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+_KIB = 1024
+_MIB = 1024 * 1024
+_EVERY = 0.005
+_FLOAT = 4
+_ROLES = 2
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of one process at one moment, in bytes."""
+
+    anonymous: int
+    mapped: int
+
+    def most(self, other: Memory) -> Memory:
+        """The larger one of each."""
+        return Memory(max(self.anonymous, other.anonymous), max(self.mapped, other.mapped))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process: what it did, its peaks in bytes, and how long it took.
+
+    anonymous: above what it had when its imports were done.
+    """
+
+    doing: str
+    categories: int
+    photos: int
+    anonymous: int
+    mapped: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Anonymous bytes for one more of something, and what one is on the disk."""
+
+    doing: str
+    per: str
+    bytes: float
+    vectors: int
+
+
+class ProcessFailed(RuntimeError):
+    """A process that was watched ended with another status than 0."""
+
+
+def memory_of(pid: int) -> Memory | None:
+    """What a process has now; None once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in lines)
+    if "RssAnon" not in fields:  # ended, and not yet waited for
+        return None
+    anonymous, file, shared = (
+        int(fields[name].split()[0]) * _KIB for name in ("RssAnon", "RssFile", "RssShmem")
+    )
+    return Memory(anonymous, file + shared)
+
+
+def watched(arguments: Sequence[str], log: Path) -> tuple[Memory, float]:
+    """Runs a module in a process of its own; its peaks and seconds.
+
+    Raises ProcessFailed with the end of what it said.
+    """
+    root = str(Path(__file__).resolve().parents[1])
+    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    started, peak = time.monotonic(), Memory(0, 0)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        while process.poll() is None:
+            now = memory_of(process.pid)
+            peak = peak if now is None else peak.most(now)
+            time.sleep(_EVERY)
+    if process.returncode != 0:
+        said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise ProcessFailed(f"{' '.join(arguments)}: exit status {process.returncode}\n{said}")
+    return peak, time.monotonic() - started
+
+
+def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
+    """All runs; one bank is on the disk at a time."""
+    from benchmarks.memory_work import START, Sizes
+
+    photos = {count: _photos(work / f"photos-{count}", count, arguments.pixels)
+              for count in arguments.photos}  # fmt: skip
+    runs = []
+    for categories in arguments.categories:
+        sizes = Sizes(
+            categories, arguments.images, arguments.dimension, arguments.pixels, arguments.grid
+        )
+        (work / "sizes.json").write_text(json.dumps(asdict(sizes)), encoding="utf-8")
+        given = (str(work), str(work / "sizes.json"))
+        todo: list[tuple[str, int, tuple[str, ...]]] = [("build", 0, given)]
+        todo += [("query", count, (*given, str(folder))) for count, folder in photos.items()]
+        for doing, count, words in todo:
+            peak, seconds = watched(("benchmarks.memory_work", doing, *words), work / "log.txt")
+            start = Memory(**json.loads((work / START).read_text(encoding="utf-8")))
+            above = peak.anonymous - start.anonymous
+            runs.append(Run(doing, categories, count, above, peak.mapped, seconds))
+            shutil.rmtree(work / "labels", ignore_errors=True)
+        shutil.rmtree(work / "bank")
+    return runs
+
+
+def growth(runs: Sequence[Run], images: int, dimension: int) -> list[Growth]:
+    """From the smallest to the largest bank, and from the fewest to the most photos."""
+    vectors = images * _ROLES * dimension * _FLOAT
+    found = []
+    for doing in ("build", "query"):
+        own = [run for run in runs if run.doing == doing]
+        count = min(run.photos for run in own)
+        few, *_, many = sorted(
+            (run for run in own if run.photos == count), key=lambda run: run.categories
+        )
+        more = many.categories - few.categories
+        found.append(Growth(doing, "category", (many.anonymous - few.anonymous) / more, vectors))
+    largest = max(run.categories for run in runs)
+    few, *_, many = sorted(
+        (run for run in runs if run.doing == "query" and run.categories == largest),
+        key=lambda run: run.photos,
+    )
+    each = (many.anonymous - few.anonymous) / (many.photos - few.photos)
+    found.append(Growth("query", "photo", each, 0))
+    return found
+
+
+def show(runs: Sequence[Run], growths: Sequence[Growth], console: Console) -> None:
+    """Two tables."""
+    table = Table()
+    for name in ("", "categories", "photos", "anonymous, MiB", "mapped, MiB", "seconds"):
+        table.add_column(name, justify="right" if name else "left")
+    for run in runs:
+        table.add_row(
+            run.doing,
+            str(run.categories),
+            str(run.photos or ""),
+            f"{run.anonymous / _MIB:.0f}",
+            f"{run.mapped / _MIB:.0f}",
+            f"{run.seconds:.0f}",
+        )
+    console.print(table)
+    table = Table()
+    for name in ("growth", "anonymous, KiB", "vectors on the disk, KiB"):
+        table.add_column(name, justify="left" if name == "growth" else "right")
+    for one in growths:
+        table.add_row(
+            f"{one.doing}, each {one.per}",
+            f"{one.bytes / _KIB:.1f}",
+            f"{one.vectors / _KIB:.0f}" if one.vectors else "",
+        )
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--categories", type=int, nargs="+", default=[10, 200])
+    parser.add_argument("--photos", type=int, nargs="+", default=[10, 500])
+    parser.add_argument("--images", type=int, default=50, help="of each category")
+    parser.add_argument("--dimension", type=int, default=1024, help="of a feature")
+    parser.add_argument("--pixels", type=int, default=512, help="a side, of pictures and photos")
+    parser.add_argument("--grid", type=int, default=8, help="prompt points a side of a photo")
+    parser.add_argument(
+        "--work", type=Path, help="a folder on a disk with room for the largest bank"
+    )
+    parser.add_argument("--json", type=Path, help="write runs and growths to this file")
+    arguments = parser.parse_args()
+    if min(len(set(arguments.categories)), len(set(arguments.photos))) < 2:
+        parser.error("expected two numbers of categories and of photos at least, to see growth")
+    if arguments.work is not None:
+        arguments.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
+        runs = measure(arguments, Path(folder))
+    growths = growth(runs, arguments.images, arguments.dimension)
+    show(runs, growths, Console())
+    if arguments.json is not None:
+        rows = {"runs": [asdict(run) for run in runs], "growth": [asdict(one) for one in growths]}
+        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def _photos(folder: Path, count: int, side: int) -> Path:
+    """So many photos of noise; only a few are different files."""
+    from benchmarks.memory_work import POOL, noise
+    from foundation.images import encode_png
+
+    folder.mkdir()
+    for number in range(count):
+        path = folder / f"{number:05d}.png"
+        if number < POOL:
+            path.write_bytes(encode_png(noise(1000 + number, side)))
+        else:
+            os.link(folder / f"{number % POOL:05d}.png", path)
+    return folder
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""What the processes that `benchmarks.memory` watches do: build a bank, label photos.
+
+    python -m benchmarks.memory_work build WORK SIZES.json
+    python -m benchmarks.memory_work query WORK SIZES.json PHOTOS
+
+Only the models are stand-ins, and the PNG files of the generated pictures are drawn from a few made
+beforehand; everything else is what `rim build` and `rim query` run, at the sizes of a real bank.
+When its imports are done a process writes the memory that it has by then into WORK/start.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bank_builder.build import build_bank
+from bank_builder.models import BuildModels
+from bank_builder.picture import Origin, Picture
+from bank_builder.sources.base import Made
+from bank_builder.sources.diffusion import DiffusionSource, GeneratedPictures
+from foundation.images import encode_png
+from foundation.model_files import fingerprint
+from foundation.segmenter import ImageEmbedding, MaskCandidates
+from rim.main import main as rim_main
+from schemas.progress_file import BuildPlan
+from schemas.records import ModelRecord
+from schemas.settings import Settings, load_settings
+from schemas.shards import ShardSpec
+from schemas.vocabulary import vocabulary_from_names
+
+Image = NDArray[np.uint8]
+
+PATCH = 14
+POOL = 16  # pictures; more than a group of a shard, so that no file gets smaller by repeats
+START = "start.json"
+_DIVISOR = 4  # of a photo's size, the size of the segmenter's logits
+_PARTS = (4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """One bank. images: of each category. dimension: of a feature. pixels: side of a picture.
+    grid: prompt points a side of a photo.
+    """
+
+    categories: int
+    images: int
+    dimension: int
+    pixels: int
+    grid: int
+
+    @property
+    def settings(self) -> Settings:
+        """The paper's, at these sizes."""
+        return load_settings(
+            "paper",
+            [
+                f"generation.images_per_category={self.images}",
+                f"generation.height={self.pixels}",
+                f"generation.width={self.pixels}",
+                f"proposals.grid={self.grid}",
+            ],
+        )
+
+
+def noise(seed: int, side: int) -> Image:
+    """A picture of pure noise: no PNG of that size is larger."""
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class NoiseFeatures:
+    """Patch tokens: a direction that the first pixel names, and noise that the second one turns."""
+
+    dimension: int
+    side: int
+
+    def extract(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
+        """(side, side, dimension) an image."""
+        noise = np.random.default_rng(0).standard_normal(
+            (self.side, self.side, self.dimension), np.float32
+        )
+        return [self._tokens(image, noise) for image in images]
+
+    def _tokens(self, image: Image, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        hub = np.random.default_rng(image[0, 0]).standard_normal(self.dimension, np.float32)
+        turned = np.roll(noise, int(image[0, 1, 0]), axis=0)
+        own = np.random.default_rng(image[0, 1]).standard_normal(self.dimension, np.float32)
+        return np.asarray(turned + 3 * hub + 2 * own, np.float32)
+
+
+class Rectangles:
+    """A segmenter that finds squares of three sizes around every point."""
+
+    def embed(self, image: Image) -> ImageEmbedding:
+        """Keeps the size alone."""
+        size = (image.shape[0], image.shape[1])
+        logits = (size[0] // _DIVISOR, size[1] // _DIVISOR)
+        return ImageEmbedding(torch.empty(0), size, size, logits)
+
+    def predict(self, embedding: ImageEmbedding, points: NDArray[np.number]) -> MaskCandidates:
+        """Logits of +8 and -8."""
+        height, width = embedding.logit_size
+        x, y = (points[:, 0] / _DIVISOR).T
+        masks = np.full((len(points), len(_PARTS), height, width), -8, np.float32)
+        for number, part in enumerate(_PARTS):
+            rows = np.abs(np.arange(height) - y[:, None]) <= height / part / 2
+            columns = np.abs(np.arange(width) - x[:, None]) <= width / part / 2
+            masks[:, number][rows[:, :, None] & columns[:, None, :]] = 8
+        quality = torch.full((len(points), len(_PARTS)), 0.95)
+        return MaskCandidates(torch.from_numpy(masks), quality)
+
+    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
+        """By the nearest logit."""
+        large = torch.nn.functional.interpolate(logits[None], embedding.original_size)[0]
+        return np.asarray(large.numpy() > 0)
+
+
+@dataclass
+class Models:
+    """All models, and the files that they pretend to be loaded from."""
+
+    sizes: Sizes
+    folder: Path
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    works_ahead: bool = False
+    text_to_image: object = None
+    segmenter: Rectangles = field(default_factory=Rectangles)
+    text_image: object = None
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the bank."""
+        return self.sizes.settings
+
+    @property
+    def features(self) -> NoiseFeatures:
+        """At DINOv2's patch size."""
+        return NoiseFeatures(self.sizes.dimension, max(2, self.sizes.pixels // PATCH))
+
+    def batch_that_fits(self, most: int) -> int:
+        """Whatever is asked for."""
+        return most
+
+    def activate(self, role: str) -> None:
+        """Nothing is moved."""
+
+    def path(self, role: str) -> Path:
+        """A file with the role's name in it."""
+        path = self.folder / role
+        path.write_text(role, encoding="utf-8")
+        return path
+
+    def fingerprints(self, roles: Sequence[str]) -> dict[str, ModelRecord]:
+        """Of those files."""
+        return {
+            role: ModelRecord(name=role, licence="none", fingerprint=fingerprint(self.path(role)))
+            for role in roles
+        }
+
+
+@dataclass(frozen=True)
+class DrawnPictures(GeneratedPictures):
+    """Noise with a mask in its middle; the first pixels say which picture of which category."""
+
+    def make(
+        self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
+    ) -> list[Made]:
+        """As many as are asked for."""
+        side = self.settings.generation.height
+        mask = np.zeros((side, side), bool)
+        mask[side // 4 : side // 2, side // 4 : side // 4 * 3] = True
+        return [
+            (self._origin(spec, one), Picture(_drawn(spec, one, side), mask)) for one in numbers
+        ]
+
+    def _origin(self, spec: ShardSpec, number: int) -> Origin:
+        return Origin(spec.category_id, spec.category, number, spec.source)
+
+
+class DrawnSource(DiffusionSource):
+    """A source of such pictures."""
+
+    def pictures(self, plan: BuildPlan, settings: Settings) -> DrawnPictures:
+        """K of every category."""
+        return DrawnPictures(plan.images_per_category, settings)
+
+
+def _drawn(spec: ShardSpec, number: int, side: int) -> Image:
+    image = noise(number % POOL, side)
+    image[0, 0] = (number % POOL, *divmod(spec.category_id, 256))
+    image[0, 0, 0] = 0
+    image[0, 1] = (number % 256, number // 256, number % POOL)
+    return image
+
+
+def build(work: Path, sizes: Sizes) -> None:
+    """Builds WORK/bank."""
+    pool = [encode_png(noise(seed, sizes.pixels)) for seed in range(POOL)]
+
+    def drawn_png(image: Image) -> bytes:
+        return pool[int(image[0, 1, 2])]
+
+    names = [f"category {number}" for number in range(sizes.categories)]
+    models = Models(sizes, work)
+    write_start(work)
+    with patch("bank_builder.reference.encode_png", drawn_png):
+        build_bank(
+            vocabulary_from_names(names),
+            work / "bank",
+            sizes.settings,
+            models,  # type: ignore[arg-type]  # there is no text-to-image model
+            source=DrawnSource(),
+        )
+
+
+def query(work: Path, sizes: Sizes, photos: Path) -> None:
+    """Labels the folder of photos with WORK/bank, as `rim query` does."""
+    import rim.commands.query  # noqa: F401  # what a command imports is no growth
+
+    def stand_ins(settings: Settings, device: str, offline: bool) -> Models:
+        return Models(sizes, work)
+
+    write_start(work)
+    with patch("foundation.stack.ModelStack", stand_ins):
+        rim_main(["query", str(work / "bank"), str(photos), "--out", str(work / "labels")])
+
+
+def write_start(work: Path) -> None:
+    """Notes the memory of this process, in bytes; see `benchmarks.memory.memory_of`."""
+    from benchmarks.memory import memory_of
+
+    found = memory_of(os.getpid())
+    (work / START).write_text(json.dumps(None if found is None else asdict(found)))
+
+
+def main() -> None:
+    kind, work, sizes, *photos = sys.argv[1:]
+    torch.set_num_threads(1)
+    read = Sizes(**json.loads(Path(sizes).read_text(encoding="utf-8")))
+    if kind == "build":
+        build(Path(work), read)
+    else:
+        query(Path(work), read, Path(photos[0]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What one question may cost: time, memory, and how it is stopped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from schemas.errors import SqlError
+
+__all__ = ["MEMORY", "THREADS", "TIMEOUT", "Stopped", "Worker", "check_timeout"]
+
+# Bytes for what DuckDB works with, and again for the answer; less where that is above the share.
+MEMORY = 4 * 10**9
+MEMORY_SHARE = "40%"
+THREADS = 4
+# Seconds.
+TIMEOUT = 300.0
+# DuckDB looks at an interrupt between two pieces of work; how long a piece may go on after it.
+_GRACE = 5.0
+_POLL = 0.1
+
+_Result = TypeVar("_Result")
+
+
+class Stopped(SqlError):
+    """A question that took too long. abandoned: DuckDB has not even stopped when told to."""
+
+    def __init__(self, message: str, *, abandoned: bool = False) -> None:
+        super().__init__(message)
+        self.abandoned = abandoned
+
+
+def check_timeout(seconds: float | None) -> float | None:
+    """The time limit: None for none, which is also what 0 says. SqlError for other numbers."""
+    if seconds is None or seconds == 0:
+        return None
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise SqlError(f"expected a time limit in seconds, or 0 for none, found {seconds}")
+    return float(seconds)
+
+
+class Worker(Generic[_Result]):
+    """One piece of work for DuckDB on a thread of its own, so that whoever waits can stop it.
+
+    DuckDB's code hears Ctrl-C on Python's main thread only now and then, and not in its midst.
+    """
+
+    def __init__(self, work: Callable[[], _Result], interrupt: Callable[[], None]) -> None:
+        self._work, self._interrupt = work, interrupt
+        self._done = threading.Event()
+        self._results: list[_Result] = []
+        self._error: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on, also if nobody waits for it any more."""
+        return not self._done.is_set()
+
+    def result(self, timeout: float | None) -> _Result:
+        """The work's result or error, within so many seconds (None: however long it takes).
+
+        Raises Stopped after that, and KeyboardInterrupt at Ctrl-C; the work is interrupted then.
+        """
+        threading.Thread(target=self._run, name="rim-sql", daemon=True).start()
+        try:
+            if not self._wait(timeout):
+                self._stop()
+                raise Stopped(
+                    f"expected an answer within {timeout:g} s, found none: ask for less, or allow"
+                    " more: --timeout SECONDS (0 is no limit)",
+                    abandoned=self.running,
+                )
+        except KeyboardInterrupt:
+            self._stop()
+            raise
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return self._results.pop()
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._work())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+    def _wait(self, seconds: float | None) -> bool:
+        """Whether it was done in time; short sleeps, because not every system wakes for Ctrl-C."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while not self._done.wait(_POLL if end is None else min(_POLL, end - time.monotonic())):
+            if end is not None and time.monotonic() >= end:
+                return False
+        return True
+
+    def _stop(self) -> None:
+        """Interrupts again and again: DuckDB forgets one that comes before it has begun."""
+        end = time.monotonic() + _GRACE
+        while self.running and time.monotonic() < end:
+            self._interrupt()
+            self._done.wait(_POLL)
