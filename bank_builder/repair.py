@@ -13,6 +13,7 @@ from bank_builder.commit import check_same_models, commit_version, person_verdic
 from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing
 from bank_builder.plan import bank_settings, plan_of
+from bank_builder.rebuild import rebuild_index, rebuild_prototypes
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.diffusion import GENERATED
 from schemas.bank import Bank, index_folder
@@ -23,7 +24,6 @@ from schemas.lock import build_lock
 from schemas.manifest import Manifest, list_versions, manifests_folder, no_bank
 from schemas.progress_file import FILE_NAME
 from schemas.prune import SET_ASIDE
-from schemas.rebuild import rebuild_index, rebuild_prototypes
 from schemas.records import ShardRecord
 from schemas.settings import Settings
 from schemas.shards import (

@@ -14,6 +14,7 @@ from foundation.hub import cached_snapshot, fetch_snapshot, is_used
 from foundation.missing import missing_model
 from schemas.errors import ModelError
 from schemas.files import sha256_file
+from schemas.lfs import LFS_HINT, is_lfs_pointer
 from schemas.resources import data_folder
 from schemas.settings import ModelSource
 
@@ -44,10 +45,12 @@ def resolve(
         watch: called often during a download.
 
     Raises:
-        ModelError: nothing is there, or it could not be downloaded.
+        ModelError: nothing is there, it could not be downloaded, or Git LFS pointers stand in place
+            of the files.
     """
     local = local_path(source)
     if local is not None:
+        _refuse_pointers(local, role)
         return local
     if not is_remote(source):
         raise ModelError(
@@ -60,6 +63,12 @@ def resolve(
         except Exception as error:  # the hub's client lets errors of several libraries through
             raise missing_model(source, role, preset) from error
     return fetch(source, role, watch=watch)
+
+
+def _refuse_pointers(path: Path, role: str) -> None:
+    for file in model_files(path):
+        if is_lfs_pointer(file):
+            raise ModelError(f"models.{role}: expected a model's file, found {file}, {LFS_HINT}")
 
 
 def local_path(source: ModelSource) -> Path | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import io
 import logging
 import os
@@ -13,7 +15,7 @@ from pathlib import Path
 
 # Imported here, else Pillow imports the plugins of every format it knows to find these two; some
 # of those start other programs.
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin, _imaging
 
 from foundation.picture_headers import check_structure, picture_format
 from schemas.errors import ImageError
@@ -166,6 +168,8 @@ def _checked_format(file: _Reader, formats: tuple[str, ...], what: str, named: s
             raise ImageError(f"{named}: expected a {what}, found {LFS_HINT}")
         found = "an empty file" if size == 0 else kind or "something else"
         raise ImageError(f"{named}: expected a {what} ({', '.join(formats)}), found {found}")
+    if kind == "TIFF":
+        _silence_libtiff()
     file.seek(0)
     check_structure(file, kind)
     file.bytes_left, file.limited = _header_bytes(kind, size), True
@@ -178,6 +182,21 @@ def _header_bytes(kind: str, size: int) -> int:
         return _GIF_HEADER
     # WebP is read as a whole, and the tags of a TIFF lie anywhere in the file.
     return _LEAST_HEADER + (2 * size if kind in ("TIFF", "WEBP") else 0)
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Keeps libtiff from writing on the terminal what Pillow raises as well.
+
+    It does so itself, below Python. Where Pillow has it built in without a way to tell it, it still
+    may.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            function = library[name]
+            function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
+            function(None)
 
 
 def _check_size(size: tuple[int, int], named: str) -> None:

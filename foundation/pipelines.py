@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from schemas.errors import ModelError
+from schemas.printable import printable
 
 # Stable Diffusion 1.x and 2.x and their Turbo forms; SDXL and its Turbo form; latent consistency
 # models. All have a UNet with cross-attention to the tokens of the prompt.
@@ -17,6 +18,7 @@ SUPPORTED = (
     "StableDiffusionXLPipeline",
     "LatentConsistencyModelPipeline",
 )
+_LIBRARIES = ("diffusers", "transformers", "stable_diffusion")  # the last has the safety checker
 _ADVICE = (
     "supported: Stable Diffusion 1.x, 2.x and XL, their Turbo forms, latent consistency models"
 )
@@ -33,7 +35,7 @@ def load_pipeline(folder: Path, device: torch.device) -> Any:
         device: where it shall run.
 
     Raises:
-        ModelError: the folder is no pipeline, or one of another kind.
+        ModelError: the folder is no pipeline, one of another kind, or one with code of its own.
     """
     import diffusers
 
@@ -43,10 +45,16 @@ def load_pipeline(folder: Path, device: torch.device) -> Any:
             f"models.text_to_image: expected a pipeline whose UNet attends to the prompt in "
             f"{folder}, found {name}; {_ADVICE}"
         )
+    _check_parts(folder)
     # An installed watermarking library would otherwise change what an XL pipeline draws.
     options = {"add_watermarker": False} if name == "StableDiffusionXLPipeline" else {}
     pipeline = getattr(diffusers, name).from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **options
+        folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        **options,
     )
     return pipeline.to(device)
 
@@ -57,12 +65,37 @@ def pipeline_class(folder: Path) -> str:
     Raises:
         ModelError: there is no such file, or it names no class.
     """
-    index = folder / "model_index.json"
+    return str(_index(folder)["_class_name"])
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    """The content of model_index.json, which has a class name."""
     try:
-        name = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text("utf-8"))
+        index["_class_name"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ModelError(
             f"models.text_to_image: expected a model in {folder} that can be loaded, found no "
             f"readable model_index.json with a class name; {_ADVICE}"
         ) from error
-    return str(name)
+    return index
+
+
+def _check_parts(folder: Path) -> None:
+    """Refuses parts of other libraries: their modules would be imported, whatever they are.
+
+    Neither may a part be of a class that takes its real class from the part's own folder.
+    """
+    for part, kind in _index(folder).items():
+        if part.startswith("_") or not isinstance(kind, list):
+            continue
+        library, name = (*kind, None, None)[:2]
+        if library is None and name is None:
+            continue  # a part that is not there
+        chosen = isinstance(name, str) and name.startswith("Auto") and "Autoencoder" not in name
+        if library not in _LIBRARIES or not isinstance(name, str) or chosen:
+            raise ModelError(
+                f"models.text_to_image: expected parts out of {', '.join(_LIBRARIES)} in "
+                f"{folder / 'model_index.json'}, found {printable(kind)} for {printable(part)}; "
+                "code that comes with a model is never run"
+            )

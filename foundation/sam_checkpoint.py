@@ -15,6 +15,7 @@ from segment_anything.modeling import (
 )
 
 from schemas.errors import ModelError
+from schemas.lfs import LFS_HINT, is_lfs_pointer
 from schemas.settings import SamArchitecture, SegmenterSource
 
 # Of pixel values 0..255, as in every published SAM.
@@ -103,6 +104,11 @@ def load_sam(source: SegmenterSource, path: Path) -> Sam:
         ModelError: no checkpoint, more than one, or not one of this architecture.
     """
     checkpoint = _checkpoint_file(path)
+    if is_lfs_pointer(checkpoint):
+        raise ModelError(
+            f"models.segmenter: expected a segment-anything checkpoint, found {checkpoint}, "
+            f"{LFS_HINT}"
+        )
     named = source.architecture
     architecture = PUBLISHED[named] if isinstance(named, str) else named
     try:

@@ -265,7 +265,9 @@ class ModelStack:
 
         logging.disable_progress_bar()
         model = CLIPModel.from_pretrained(path, **_FROM_FOLDER).to(self.device).eval()
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
         return ClipScorer(model, tokenizer, read_normalisation(path, CLIP))
 
 

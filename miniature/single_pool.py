@@ -98,6 +98,6 @@ def _pool(path: Path, draw: Callable[[int], list[Drawn]], count: int, size: int)
             masks=np.packbits(np.stack(masks), axis=-1),
         )
         temporary.replace(path)
-    with np.load(path) as stored:
+    with np.load(path, allow_pickle=False) as stored:
         visible = np.unpackbits(stored["masks"], axis=-1, count=size).astype(bool)
         return SinglePool(stored["images"], stored["labels"], stored["captions"], visible)

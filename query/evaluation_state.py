@@ -8,7 +8,6 @@ import contextlib
 import io
 import json
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from schemas.errors import OutputError
 from schemas.files import canonical_json, write_atomic
 from schemas.manifest import manifests_folder
 from schemas.parquet import parquet_bytes
+from schemas.printable import printable
 from schemas.progress_file import build_lock
 
 STATE = "state.npz"
@@ -154,16 +154,18 @@ def _read(path: Path, identity: Identity, num_classes: int) -> Tally | None:
         with np.load(io.BytesIO(data), allow_pickle=False) as state:
             earlier = json.loads(state["identity"].tobytes())
             done = dict(json.loads(state["done"].tobytes()))
-            counts = np.zeros(tuple(state["shape"]), dtype=np.int64)
-            counts[state["rows"], state["columns"]] = state["counts"]
-    except (ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
+            classes = int(state["shape"][0])
+            if classes == num_classes:
+                counts[state["rows"], state["columns"]] = state["counts"]
+    except Exception as error:  # hostile bytes raise nearly anything
         raise OutputError(
-            f"{path}: expected the state of an evaluation, found it damaged ({error}); start anew "
-            "with --overwrite"
+            f"{path}: expected the state of an evaluation, found it damaged ({printable(error)}); "
+            "start anew with --overwrite"
         ) from error
     difference = _difference(json.loads(canonical_json(identity)), earlier)
-    if difference is None and counts.shape != (num_classes, num_classes + 1):
-        difference = f"{num_classes} classes, found {counts.shape[0]}"
+    if difference is None and classes != num_classes:
+        difference = f"{num_classes} classes, found {classes}"
     if difference is not None:
         raise OutputError(
             f"{path.parent} holds another evaluation: expected {difference}; choose another --out, "

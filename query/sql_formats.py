@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import SqlError, UsageError
+from schemas.printable import hidden_character, printable
 
 MAX_TABLE_ROWS = 200
 MAX_CELL_WIDTH = 48
@@ -39,11 +40,34 @@ def format_result(table: pa.Table, kind: str) -> bytes:
     return _WRITERS[kind](table)
 
 
+def plain_rows(table: pa.Table) -> list[tuple[Any, ...]]:
+    """The rows as tuples of Python's values; SqlError for a value that Python does not have."""
+    return list(zip(*_values(table), strict=True))
+
+
+def for_terminal(data: bytes, kind: str) -> bytes:
+    """The same text in csv or json where a person sees it: hidden characters are escaped.
+
+    They could move the cursor or turn the direction of writing. In json the escapes are json's
+    own, so it still says the same; line breaks stay. `table` has been escaped already.
+    """
+    escape = _json_escape if kind == "json" else printable
+    return "".join(
+        one if one == "\n" or hidden_character(one) is None else escape(one)
+        for one in data.decode("utf-8")
+    ).encode("utf-8")
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
 def _as_csv(table: pa.Table) -> bytes:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(table.column_names)
-    columns = [_plain_column(column) for column in table.columns]
+    columns = _plain_columns(table)
     writer.writerows([_csv_cell(value) for value in row] for row in zip(*columns, strict=True))
     return buffer.getvalue().encode("utf-8")
 
@@ -52,7 +76,7 @@ def _as_json(table: pa.Table) -> bytes:
     names = table.column_names
     if len(set(names)) < len(names):
         raise SqlError(f"expected different names of columns, found {names}; rename them with AS")
-    columns = [_plain_column(column) for column in table.columns]
+    columns = _plain_columns(table)
     rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     return json.dumps(rows, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
 
@@ -70,8 +94,8 @@ def _as_parquet(table: pa.Table) -> bytes:
 def _as_table(table: pa.Table) -> bytes:
     shown = table.slice(0, MAX_TABLE_ROWS)
     columns = [
-        [_cut(_escaped(name)), *(_table_cell(value) for value in column.to_pylist())]
-        for name, column in zip(shown.column_names, shown.columns, strict=True)
+        [_shown(name), *map(_table_cell, values)]
+        for name, values in zip(shown.column_names, _values(shown), strict=True)
     ]
     widths = [max(map(_width, cells)) for cells in columns]
     right = [
@@ -87,9 +111,27 @@ def _as_table(table: pa.Table) -> bytes:
     return ("\n".join(lines) + "\n").encode("utf-8")
 
 
-def _plain_column(column: pa.ChunkedArray) -> list[Any]:
-    """The values as JSON has them."""
-    return [_plain(value, column.type) for value in column.to_pylist()]
+def _values(table: pa.Table) -> list[list[Any]]:
+    """The columns as Python's values; SqlError for one that Python does not have."""
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            columns.append(column.to_pylist())
+        except (OverflowError, ValueError, pa.ArrowException) as error:
+            raise SqlError(
+                f"expected values that Python can hold, found one in the column {printable(name)!r}"
+                f" that it cannot ({printable(error)}): CAST it AS VARCHAR, or take --format"
+                " parquet"
+            ) from error
+    return columns
+
+
+def _plain_columns(table: pa.Table) -> list[list[Any]]:
+    """The columns with the values that JSON has."""
+    return [
+        [_plain(value, column.type) for value in values]
+        for values, column in zip(_values(table), table.columns, strict=True)
+    ]
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:
@@ -124,17 +166,13 @@ def _table_cell(value: Any) -> str:
     # An embedding has thousands of numbers of which a few are shown.
     if isinstance(value, list) and len(value) > MAX_CELL_WIDTH:
         value = value[:MAX_CELL_WIDTH]
-    return _cut(_escaped(str(value)))
+    return _shown(str(value))
 
 
-def _escaped(text: str) -> str:
+def _shown(text: str) -> str:
     """Nothing that would move a terminal's cursor: names come from the bank's maker."""
-    return "".join(
-        character if character.isprintable() else f"\\u{ord(character):04x}" for character in text
-    )
-
-
-def _cut(text: str) -> str:
+    # What is cut off needs no escaping, which makes a text longer, never shorter.
+    text = printable(text[: MAX_CELL_WIDTH + 1], 16 * MAX_CELL_WIDTH)
     return text if len(text) <= MAX_CELL_WIDTH else text[: MAX_CELL_WIDTH - 1] + "…"
 
 

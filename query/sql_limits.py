@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from schemas.errors import SqlError
 
-__all__ = ["MEMORY", "THREADS", "TIMEOUT", "Stopped", "Worker", "check_timeout"]
+__all__ = ["MEMORY", "THREADS", "TIMEOUT", "Worker", "check_timeout"]
 
 # Bytes for what DuckDB works with, and again for the answer; less where that is above the share.
 MEMORY = 4 * 10**9
@@ -22,14 +22,6 @@ _GRACE = 5.0
 _POLL = 0.1
 
 _Result = TypeVar("_Result")
-
-
-class Stopped(SqlError):
-    """A question that took too long. abandoned: DuckDB has not even stopped when told to."""
-
-    def __init__(self, message: str, *, abandoned: bool = False) -> None:
-        super().__init__(message)
-        self.abandoned = abandoned
 
 
 def check_timeout(seconds: float | None) -> float | None:
@@ -61,24 +53,27 @@ class Worker(Generic[_Result]):
     def result(self, timeout: float | None) -> _Result:
         """The work's result or error, within so many seconds (None: however long it takes).
 
-        Raises Stopped after that, and KeyboardInterrupt at Ctrl-C; the work is interrupted then.
+        Raises SqlError after that, and KeyboardInterrupt at Ctrl-C. The work is interrupted then,
+        and mostly ends at once; if it does not, it is left alone.
         """
         threading.Thread(target=self._run, name="rim-sql", daemon=True).start()
         try:
             if not self._wait(timeout):
                 self._stop()
-                raise Stopped(
+                raise SqlError(
                     f"expected an answer within {timeout:g} s, found none: ask for less, or allow"
-                    " more: --timeout SECONDS (0 is no limit)",
-                    abandoned=self.running,
+                    " more: --timeout SECONDS (0 is no limit)"
                 )
         except KeyboardInterrupt:
             self._stop()
             raise
         error, self._error = self._error, None
-        if error is not None:
+        if error is None:
+            return self._results.pop()
+        try:
             raise error
-        return self._results.pop()
+        finally:
+            del error  # it knows this frame, and a circle through DuckDB is never freed
 
     def _run(self) -> None:
         try:

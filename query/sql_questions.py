@@ -140,10 +140,10 @@ def _view(path: list[str], named: frozenset[str]) -> Iterator[str]:
 def _check_table_function(function: dict[str, Any]) -> None:
     path = function.get("qualified_name", {}).get("path", [])
     if len(path) != 1 or _folded(path[0]) not in _TABLE_FUNCTIONS:
-        name = ".".join(path) or str(function.get("class"))
+        name = ".".join(path) or "a function"
         raise SqlError(
-            f"expected a view ({', '.join(VIEW_PARTS)}), found {printable(name)}(...): questions"
-            f" may use {', '.join(sorted(_TABLE_FUNCTIONS))}, and no files or settings"
+            f"expected a view ({', '.join(VIEW_PARTS)}), found {printable(name)}(...): files,"
+            " settings and DuckDB's own tables are closed"
         )
 
 

@@ -19,8 +19,8 @@ def command(bank: Path, categories: tuple[str, ...], as_json: bool) -> int:
 
     The new version is that of a bank built without them, but for the ids: those of the others stay,
     and a removed one is never given to another category, so saved label maps keep their meaning.
-    Older versions still have them (rim.open(BANK, version=N)); to free the disk: rim verify
-    --prune. Put -- in front of a name that begins with a dash.
+    Older versions still have them: rim.open(BANK, version=N). To free the disk: rim verify BANK
+    --prune --keep 1. Put -- in front of a name that begins with a dash.
     """
     from bank_builder.change import remove_categories
 

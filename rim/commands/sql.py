@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from query.sql_limits import TIMEOUT
 from rim.options import say
+from schemas.errors import OutputError, RimError
+from schemas.printable import printable_lines
 
 if TYPE_CHECKING:
     from query.sql import BankConnection
@@ -41,11 +45,19 @@ GROUP BY 1 ORDER BY 1"""
     show_default=True,
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this file.")
-def command(bank: Path, sql: str | None, style: str, output: Path | None) -> int:
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=TIMEOUT,
+    show_default=f"{TIMEOUT:g}",
+    help="Stop a question after this long; 0 is no limit.",
+)
+def command(bank: Path, sql: str | None, style: str, output: Path | None, timeout: float) -> int:
     """Ask BANK a question in SQL, or open a prompt.
 
     Views: categories, images, features, prototypes, builds. Questions only: nothing else can be
-    read, and nothing written.
+    read, and nothing written. Ctrl-C ends a question, at the prompt no more than that.
     """
     from query.sql import connect
     from rim.bank import Bank
@@ -54,23 +66,38 @@ def command(bank: Path, sql: str | None, style: str, output: Path | None) -> int
         raise click.UsageError("--output and --format parquet want a question: rim sql BANK SQL")
     if style == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("--format parquet wants --output FILE or a pipe")
-    with connect(Bank(bank)) as connection:
-        if sql is None:
-            _prompt(connection, style)
-        else:
-            _answer(connection, sql, style, output)
+    with connect(Bank(bank), timeout) as connection:
+        try:
+            if sql is None:
+                _prompt(connection, style)
+            else:
+                _answer(connection, sql, style, output)
+        except (RimError, KeyboardInterrupt) as error:
+            if connection.stuck:
+                _leave(error)
+            raise
     return 0
 
 
+def _leave(error: RimError | KeyboardInterrupt) -> NoReturn:
+    """Ends the process now: DuckDB cannot be torn down while it works on a question."""
+    interrupted = isinstance(error, KeyboardInterrupt)
+    say("rim: interrupted" if interrupted else f"rim: {printable_lines(str(error))}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(130 if isinstance(error, KeyboardInterrupt) else error.exit_status)
+
+
 def _answer(connection: BankConnection, sql: str, style: str, output: Path | None) -> None:
-    from query.sql_formats import format_result
+    from query.sql_formats import for_terminal, format_result
 
     data = format_result(connection.ask(sql).to_arrow_table(), style)
     if output is None:
+        if style in ("csv", "json") and sys.stdout.isatty():
+            data = for_terminal(data, style)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    from schemas.errors import OutputError
     from schemas.files import write_atomic
 
     try:
@@ -112,12 +139,17 @@ def _prompt(connection: BankConnection, style: str) -> None:
 
 
 def _try(connection: BankConnection, lines: list[str], style: str) -> None:
-    """Answers a question of the prompt; a mistake in it is told and forgiven."""
-    from schemas.errors import RimError
+    """Answers a question of the prompt; a mistake in it is told and forgiven.
 
+    Ctrl-C ends the question where a person asks, and the command where a file does.
+    """
     if not lines:
         return
     try:
         _answer(connection, "\n".join(lines), style, None)
     except RimError as error:
-        say(f"rim: {error}")
+        say(f"rim: {printable_lines(str(error))}")
+    except KeyboardInterrupt:
+        if not sys.stdin.isatty():
+            raise
+        say("rim: interrupted")

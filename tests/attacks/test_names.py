@@ -108,7 +108,7 @@ def test_it_is_refused_in_a_vocabulary_in_one_short_line(name: str) -> None:
 def test_a_pointer_of_git_lfs_is_no_vocabulary(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_bytes(POINTER)
-    with pytest.raises(VocabularyError, match="found a Git LFS pointer.*git lfs pull"):
+    with pytest.raises(VocabularyError, match=r"found a Git LFS pointer.*git lfs pull"):
         load_vocabulary(str(path))
 
 

@@ -14,10 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foundation import picture_file
 from foundation.images import MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, decode_png, read_image
 from query.datasets.label_files import read_label_map
 from schemas.errors import ImageError
-from tests.attacks.hostile_pictures import BOMBS, HARMLESS, encoded
+from tests.attacks.hostile_pictures import (
+    BOMBS,
+    HARMLESS,
+    encoded,
+    good_png,
+    png,
+    png_chunk,
+)
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 12345\n" % (b"0" * 64)
 PEAK = 400  # MB: what reading the whole file takes, and a few pixels
@@ -42,10 +50,17 @@ print(json.dumps(outcomes))
 """
 
 
-def test_bombs_are_refused_and_harmless_ones_read_in_little_memory(tmp_path: Path) -> None:
+SLOW = {"png-of-many-chunks", "png-pixels-by-the-byte", "gif-comment-of-30MB"}
+
+
+@pytest.mark.parametrize("all_of_them", [False, pytest.param(True, marks=pytest.mark.stress)])
+def test_bombs_are_refused_and_harmless_ones_read_in_little_memory(
+    tmp_path: Path, all_of_them: bool
+) -> None:
     """In a process of its own, whose memory is nobody else's; it would be ended if it halted."""
-    for name, make in {**BOMBS, **HARMLESS}.items():
-        (tmp_path / f"{name}.bin").write_bytes(make())
+    bombs = [name for name in BOMBS if all_of_them or name not in SLOW]
+    for name in (*bombs, *HARMLESS):
+        (tmp_path / f"{name}.bin").write_bytes({**BOMBS, **HARMLESS}[name]())
     Image.new("RGB", (4, 4)).save(tmp_path / "good.png")
     ended = subprocess.run(
         [sys.executable, "-c", READ_ALL, str(tmp_path)],
@@ -57,7 +72,7 @@ def test_bombs_are_refused_and_harmless_ones_read_in_little_memory(tmp_path: Pat
     )
     assert ended.returncode == 0, ended.stderr
     outcomes = json.loads(ended.stdout)
-    for name in BOMBS:
+    for name in bombs:
         text, _ = outcomes[name]
         assert re.fullmatch(rf"refused: .*/{re.escape(name)}\.bin: .*", text), text
     for name in HARMLESS:
@@ -65,6 +80,22 @@ def test_bombs_are_refused_and_harmless_ones_read_in_little_memory(tmp_path: Pat
     assert {name: peak for name, (_, peak) in outcomes.items() if peak > PEAK} == {}
     # What is told beside the results comes from us: damaged EXIF data is ignored, and said to be.
     assert all("EXIF data ignored" in line for line in ended.stderr.splitlines())
+
+
+@pytest.mark.parametrize("limit", ["reads_left", "bytes_left"])
+def test_reading_again_and_again_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """The three slow ones of `SLOW` made small, with a limit as small."""
+    path = tmp_path / "a.png"
+    path.write_bytes(png(2, 2, png_chunk(b"prVt", bytes(1000)) * 100, rows=good_png()))
+    assert read_image(path).shape == (2, 2, 3)
+    if limit == "reads_left":
+        monkeypatch.setattr(picture_file._Reader, "reads_left", 200)
+    else:
+        monkeypatch.setattr(picture_file, "_LEAST_HEADER", 20_000)
+    with pytest.raises(ImageError, match="far more parts than a picture of its size"):
+        read_image(path)
 
 
 def test_limits_hold_for_what_they_say(tmp_path: Path) -> None:

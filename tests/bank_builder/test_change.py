@@ -369,6 +369,21 @@ class TestRemove:
         remove(out, "fish")
         assert not build_bank(owl, out, settings(), StandInStack()).changed
 
+    def test_an_interrupt_leaves_the_bank_as_it_was(
+        self, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupt(*arguments: object) -> None:
+            raise KeyboardInterrupt
+
+        before = shutil.copytree(out, tmp_path / "before")
+        with monkeypatch.context() as patch:
+            patch.setattr("bank_builder.commit.commit_manifest", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                remove(out, "fish")
+        assert list_versions(out) == [1]
+        assert_equal(Bank(out), Bank(before))
+        assert names_of(remove(out, "fish")) == [(1, "owl", ())]
+
     def test_the_libraries_that_made_the_shards_stay_named(self, out: Path) -> None:
         made_by = Bank(out).manifest.libraries
         assert remove(out, "fish").manifest.libraries == made_by

@@ -93,7 +93,7 @@ def test_a_table_is_cut_where_a_person_stops_reading() -> None:
 
 def test_a_table_does_not_steer_the_terminal() -> None:
     table = pa.table({"a": ["\x1b[2Jhello\nworld"]})
-    assert "\\u001b[2Jhello\\u000aworld" in format_result(table, "table").decode()
+    assert "\\x1b[2Jhello\\nworld" in format_result(table, "table").decode()
 
 
 def test_unknown_formats_are_refused() -> None:

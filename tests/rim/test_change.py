@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from miniature.world import draw_single
 from schemas.bank import Bank
 from schemas.ids import pack_image_id
 from schemas.manifest import list_versions
+from schemas.resources import data_folder
 from tests.bank_builder.equal import assert_equal, shard_files
 from tests.rim.conftest import NAMES, Run, files_of
 
@@ -47,6 +49,28 @@ def test_removed_and_added_again_it_equals_the_bank_built_at_once(
     assert before.items() <= shard_files(bank_copy).items()
     verified = run("verify", bank_copy)
     assert verified.status == 0, verified.err
+
+
+def test_the_banks_models_may_lie_elsewhere_now(run: Run, bank_copy: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(data_folder() / "miniature", moved / "miniature", copy_function=os.link)
+    preset = moved / "moved.toml"
+    preset.write_text((data_folder() / "presets" / "miniature.toml").read_text())
+    settings = Bank(bank_copy).settings
+
+    outcome = run("add", bank_copy, "boat", "--preset", preset, "--offline")
+
+    assert outcome.status == 0, outcome.err
+    assert Bank(bank_copy).settings == settings
+    # Other weights under those names are not the bank's.
+    config = moved / "miniature" / "features" / "config.json"
+    content = config.read_text()
+    config.unlink()
+    config.write_text(content + "\n")
+    refused = run("add", bank_copy, "mushroom", "--preset", preset, "--offline")
+    assert refused.status == 2
+    assert "models.features: expected the weights that made the bank" in refused.err
+    assert list_versions(bank_copy) == [1, 2]
 
 
 def test_photos_are_added_with_a_warning_for_a_dropped_synonym(

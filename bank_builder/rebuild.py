@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from bank_builder.feature_spool import spooled
 from schemas.bank import Bank, index_folder
 from schemas.errors import BankDamaged
 from schemas.feature_rows import FeatureRows

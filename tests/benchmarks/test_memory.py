@@ -1,0 +1,85 @@
+"""The benchmark of memory, at small sizes: neither building nor querying holds a bank's vectors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import memory
+from benchmarks.memory import Growth, Memory, ProcessFailed, Run
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone")
+
+MIB = 1 << 20
+
+
+def test_what_a_process_has_is_split_into_its_own_and_mapped_pages(tmp_path: Path) -> None:
+    before = memory.memory_of(os.getpid())
+    own = np.ones(32 * MIB, np.uint8)
+    after = memory.memory_of(os.getpid())
+    assert before is not None
+    assert after is not None
+    assert 30 * MIB < after.anonymous - before.anonymous < 40 * MIB
+
+    (tmp_path / "file").write_bytes(own.data)
+    mapped = np.memmap(tmp_path / "file", np.uint8, "r")
+    assert int(mapped.sum()) == 32 * MIB
+    more = memory.memory_of(os.getpid())
+    assert more is not None
+    assert more.mapped - after.mapped > 30 * MIB
+    assert more.anonymous - after.anonymous < 8 * MIB
+    assert memory.memory_of(2**22 + 1) is None  # no process has such a number
+
+
+def test_growth_is_from_few_to_many() -> None:
+    runs = [
+        Run("build", 10, 0, 1000, 0, 1.0),
+        Run("query", 10, 10, 500, 0, 1.0),
+        Run("build", 200, 0, 1380, 0, 1.0),
+        Run("query", 200, 10, 690, 0, 1.0),
+        Run("query", 200, 500, 1180, 0, 1.0),
+    ]
+    vectors = 50 * 2 * 1024 * 4
+    assert memory.growth(runs, images=50, dimension=1024) == [
+        Growth("build", "category", 2.0, vectors),
+        Growth("query", "category", 1.0, vectors),
+        Growth("query", "photo", 1.0, 0),
+    ]
+
+
+def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
+    (tmp_path / "sizes.json").write_text("{}")
+    words = ("benchmarks.memory_work", "build", str(tmp_path), str(tmp_path / "sizes.json"))
+    with pytest.raises(ProcessFailed, match=r"exit status 1(.|\n)*missing 5 required"):
+        memory.watched(words, tmp_path / "log.txt")
+
+
+def test_peaks_are_of_each_kind() -> None:
+    assert Memory(1, 5).most(Memory(3, 2)) == Memory(3, 5)
+
+
+def test_neither_building_nor_querying_holds_the_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten categories more are 20 MiB of vectors, of which a copy in memory would show."""
+    sizes = ["--images", "16", "--dimension", "16384", "--pixels", "56", "--grid", "2"]
+    words = ["--categories", "2", "12", "--photos", "1", "--json", str(tmp_path / "rows.json")]
+    monkeypatch.setattr(sys, "argv", ["memory", *words, "--work", str(tmp_path / "work"), *sizes])
+    memory.main()
+    found = json.loads((tmp_path / "rows.json").read_text())
+    assert [(run["doing"], run["categories"]) for run in found["runs"]] == [
+        ("build", 2),
+        ("query", 2),
+        ("build", 12),
+        ("query", 12),
+    ]
+    for one in found["growth"]:
+        assert one["vectors"] == 2 * MIB
+        assert one["bytes"] < 0.75 * one["vectors"], one
+    assert "build, each category" in capsys.readouterr().out
+    assert list((tmp_path / "work").iterdir()) == []
