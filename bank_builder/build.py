@@ -204,7 +204,7 @@ def _carry_out(
         commit_version(
             out, task.plan, task.existing.manifest, made, models, task.settings.reference
         )
-        remove_plan(out)
+        _end_plan(task)
         return describe_bank(Bank(out), changed=True, reused_shards=len(work.finished))
 
 
@@ -312,6 +312,18 @@ def _in_old_place(
         return shard
     write_sidecar(shard_folder(out, shard), earlier)
     return earlier
+
+
+def _end_plan(task: _Task) -> None:
+    """Deletes the plan that was carried out, or puts back an interrupted one of other categories:
+    what that has finished is still wanted.
+    """
+    earlier = task.existing.unfinished
+    names = {record.name for record in task.plan.vocabulary if not record.removed}
+    if earlier is not None and any(one.name not in names for one in earlier.vocabulary):
+        write_plan(task.out, earlier)
+    else:
+        remove_plan(task.out)
 
 
 def _unchanged(task: _Task) -> BuildReport:

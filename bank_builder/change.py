@@ -47,7 +47,7 @@ def remove_categories(out: Path, names: Iterable[str]) -> Removal:
     Raises:
         UsageError: a name that is no category of the bank, a synonym, or all the bank has.
         BankError, BankDamaged: there is no bank that can be read.
-        OutputError: another process is writing into it.
+        OutputError: another process is writing into it; WriteFailed: the disk does not take it.
     """
     given = names if isinstance(names, str) else tuple(names)
     _named(open_latest(out), given)

@@ -90,7 +90,7 @@ def commit_version(
             number,
             shards,
             {record.category_id: record.name for record in plan.vocabulary},
-            [one for one in person if unpack_image_id(one.image_id).category_id in active],
+            [one for one in person if _is_of(one, active)],
             reference,
             dimension,
         )

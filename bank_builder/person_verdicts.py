@@ -62,7 +62,7 @@ def give_verdicts(
         UsageError: an image that is not in the bank, that failed, or that is to be accepted and has
             no feature; a reason that is no line of text. Nothing is changed then.
         BankError, BankDamaged: there is no bank that can be read.
-        OutputError: another process is writing into it.
+        OutputError: another process is writing into it; WriteFailed: the disk does not take it.
     """
     if reason is not None:
         _check_reason(reason, status)
@@ -96,7 +96,7 @@ def take_back_verdicts(out: Path, image_ids: Iterable[int], status: Status) -> V
         UsageError: an image that is not in the bank, or of which a person said the opposite.
             Nothing is changed then.
         BankError, BankDamaged: there is no bank that can be read.
-        OutputError: another process is writing into it.
+        OutputError: another process is writing into it; WriteFailed: the disk does not take it.
     """
     ids = _ids(image_ids)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
-from schemas.bank import Bank
-from schemas.ids import ROLES, unpack_image_ids
+import pyarrow.compute as pc
 
-_FOREGROUND, _ = ROLES
+from schemas.bank import Bank
+from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
 
 
 @dataclass(frozen=True)
@@ -37,25 +36,18 @@ class BuildReport:
 def describe_bank(bank: Bank, *, changed: bool, reused_shards: int) -> BuildReport:
     """The report on a committed version; reads facts and ids, no pixels and no embeddings."""
     facts = bank.images_table(["image_id", "status"])
-    statuses = dict(zip(facts["image_id"].to_pylist(), facts["status"].to_pylist(), strict=True))
-    counts = Counter(statuses.values())
-    features = bank.datasets().features.to_table(columns=["image_id", "role"])
-    images = [
-        (image_id, role)
-        for image_id, role in zip(
-            features["image_id"].to_pylist(), features["role"].to_pylist(), strict=True
-        )
-        if statuses[image_id] == "accepted"
-    ]
-    foregrounds = [image_id for image_id, role in images if role == _FOREGROUND]
-    found = set(unpack_image_ids(foregrounds).category_id.tolist())
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(facts["status"]).to_pylist()}
+    failed = facts.filter(pc.field("status") == "failed")["image_id"].to_pylist()
+    features = bank.feature_rows().feature_id
+    image_id, role = unpack_feature_ids(features)
+    found = set(unpack_image_ids(image_id[role == FOREGROUND]).category_id.tolist())
     return BuildReport(
-        images=len(statuses),
-        accepted=counts["accepted"],
-        rejected=counts["rejected"],
-        failed=counts["failed"],
-        features=len(images),
-        failed_images=tuple(key for key, status in statuses.items() if status == "failed"),
+        images=facts.num_rows,
+        accepted=counts.get("accepted", 0),
+        rejected=counts.get("rejected", 0),
+        failed=counts.get("failed", 0),
+        features=len(features),
+        failed_images=tuple(failed),
         categories_without_feature=tuple(
             record.name for record in bank.categories if record.category_id not in found
         ),

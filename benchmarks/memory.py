@@ -9,9 +9,10 @@ read 200 times a second (Linux alone).
 - "anonymous" is what a process must have: nothing can take it back while it runs. Its growth with
   categories and photos is what counts.
 - "mapped" are pages of files. The system drops them when it needs the memory, and reads them again:
-  a bank's vectors may be there whole and still keep nobody out. (Code of libraries is mapped, too.)
+  a bank's vectors may be there whole and still keep nobody out.
 
-Anonymous memory is the peak less what a process had when its imports were done.
+Both are peaks, "kept" is what is anonymous at the end, and all are less what a process had when its
+imports were done.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ class Memory:
 
 @dataclass(frozen=True)
 class Run:
-    """One process: what it did, its peaks in bytes, and how long it took.
+    """One process: what it did, its memory in bytes above what it had when its imports were done.
 
-    anonymous: above what it had when its imports were done.
+    anonymous, mapped: peaks. kept: what is anonymous when all is done. seconds: until then.
     """
 
     doing: str
@@ -62,12 +63,13 @@ class Run:
     photos: int
     anonymous: int
     mapped: int
+    kept: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Anonymous bytes for one more of something, and what one is on the disk."""
+    """Anonymous bytes for one more of something, and what its vectors are on the disk."""
 
     doing: str
     per: str
@@ -94,11 +96,14 @@ def memory_of(pid: int) -> Memory | None:
     return Memory(anonymous, file + shared)
 
 
-def watched(arguments: Sequence[str], log: Path) -> tuple[Memory, float]:
-    """Runs a module in a process of its own; its peaks and seconds.
+def watched(arguments: Sequence[str], log: Path, done: Path) -> tuple[Memory, float]:
+    """Runs a module in a process of its own; its peaks and seconds until it makes the file `done`.
+
+    (At the exit of a process libraries are tidied up, which reads more of them than their use.)
 
     Raises ProcessFailed with the end of what it said.
     """
+    done.unlink(missing_ok=True)
     root = str(Path(__file__).resolve().parents[1])
     environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
     started, peak = time.monotonic(), Memory(0, 0)
@@ -109,19 +114,21 @@ def watched(arguments: Sequence[str], log: Path) -> tuple[Memory, float]:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        while process.poll() is None:
+        while process.poll() is None and not done.exists():
             now = memory_of(process.pid)
             peak = peak if now is None else peak.most(now)
             time.sleep(_EVERY)
+        seconds = time.monotonic() - started
+        process.wait()
     if process.returncode != 0:
         said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise ProcessFailed(f"{' '.join(arguments)}: exit status {process.returncode}\n{said}")
-    return peak, time.monotonic() - started
+    return peak, seconds
 
 
 def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
     """All runs; one bank is on the disk at a time."""
-    from benchmarks.memory_work import START, Sizes
+    from benchmarks.memory_work import DONE, START, Sizes
 
     photos = {count: _photos(work / f"photos-{count}", count, arguments.pixels)
               for count in arguments.photos}  # fmt: skip
@@ -140,18 +147,31 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
             if largest or count == few
         ]
         for doing, count, words in todo:
-            peak, seconds = watched(("benchmarks.memory_work", doing, *words), work / "log.txt")
+            command = ("benchmarks.memory_work", doing, *words)
+            peak, seconds = watched(command, work / "log.txt", work / DONE)
             start = Memory(**json.loads((work / START).read_text(encoding="utf-8")))
-            above = peak.anonymous - start.anonymous
-            runs.append(Run(doing, categories, count, above, peak.mapped, seconds))
+            end = Memory(**json.loads((work / DONE).read_text(encoding="utf-8")))
+            runs.append(
+                Run(
+                    doing,
+                    categories,
+                    count,
+                    anonymous=peak.anonymous - start.anonymous,
+                    mapped=peak.mapped - start.mapped,
+                    kept=end.anonymous - start.anonymous,
+                    seconds=seconds,
+                )
+            )
             shutil.rmtree(work / "labels", ignore_errors=True)
         shutil.rmtree(work / "bank")
     return runs
 
 
 def growth(runs: Sequence[Run], images: int, dimension: int) -> list[Growth]:
-    """From the smallest to the largest bank and, if there are two numbers, from the fewest to the
-    most photos.
+    """Of the peak from the smallest to the largest bank and, if there are two numbers, of what is
+    kept from the fewest to the most photos.
+
+    (From photo to photo the peak goes up and down by some MiB, whatever their number.)
     """
     vectors = images * _ROLES * dimension * _FLOAT
     found = []
@@ -166,15 +186,15 @@ def growth(runs: Sequence[Run], images: int, dimension: int) -> list[Growth]:
     queries = [run for run in runs if (run.doing, run.categories) == ("query", largest)]
     few, many = (pick(queries, key=lambda run: run.photos) for pick in (min, max))
     if few != many:
-        each = (many.anonymous - few.anonymous) / (many.photos - few.photos)
+        each = (many.kept - few.kept) / (many.photos - few.photos)
         found.append(Growth("query", "photo", each, 0))
     return found
 
 
 def show(runs: Sequence[Run], growths: Sequence[Growth], console: Console) -> None:
     """Two tables."""
-    table = Table()
-    for name in ("", "categories", "photos", "anonymous, MiB", "mapped, MiB", "seconds"):
+    table = Table(title="MiB")
+    for name in ("", "categories", "photos", "anonymous", "kept", "mapped", "seconds"):
         table.add_column(name, justify="right" if name else "left")
     for run in runs:
         table.add_row(
@@ -182,12 +202,13 @@ def show(runs: Sequence[Run], growths: Sequence[Growth], console: Console) -> No
             str(run.categories),
             str(run.photos or ""),
             f"{run.anonymous / _MIB:.0f}",
+            f"{run.kept / _MIB:.0f}",
             f"{run.mapped / _MIB:.0f}",
             f"{run.seconds:.0f}",
         )
     console.print(table)
-    table = Table()
-    for name in ("growth", "anonymous, KiB", "vectors on the disk, KiB"):
+    table = Table(title="KiB")
+    for name in ("growth", "anonymous", "vectors on the disk"):
         table.add_column(name, justify="left" if name == "growth" else "right")
     for one in growths:
         table.add_row(

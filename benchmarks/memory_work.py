@@ -5,7 +5,8 @@
 
 Only the models are stand-ins, and the PNG files of the generated pictures are drawn from a few made
 beforehand; everything else is what `rim build` and `rim query` run, at the sizes of a real bank.
-When its imports are done a process writes the memory that it has by then into WORK/start.json.
+When its imports are done a process writes the memory that it has by then into WORK/start.json, and
+at the end it makes the file WORK/done.json in the same form.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bank_builder.models import BuildModels
 from bank_builder.picture import Origin, Picture
 from bank_builder.sources.base import Made
 from bank_builder.sources.diffusion import DiffusionSource, GeneratedPictures
+from benchmarks.memory import memory_of
 from foundation.images import encode_png
 from foundation.model_files import fingerprint
 from foundation.segmenter import ImageEmbedding, MaskCandidates
@@ -42,6 +44,7 @@ Image = NDArray[np.uint8]
 PATCH = 14
 POOL = 16  # pictures; more than a group of a shard, so that no file gets smaller by repeats
 START = "start.json"
+DONE = "done.json"
 _DIVISOR = 4  # of a photo's size, the size of the segmenter's logits
 _PARTS = (4, 8, 16)
 
@@ -212,7 +215,7 @@ def build(work: Path, sizes: Sizes) -> None:
 
     names = [f"category {number}" for number in range(sizes.categories)]
     models = Models(sizes, work)
-    write_start(work)
+    write_memory(work / START)
     with patch("bank_builder.reference.encode_png", drawn_png):
         build_bank(
             vocabulary_from_names(names),
@@ -230,27 +233,28 @@ def query(work: Path, sizes: Sizes, photos: Path) -> None:
     def stand_ins(settings: Settings, device: str, offline: bool) -> Models:
         return Models(sizes, work)
 
-    write_start(work)
+    write_memory(work / START)
     with patch("foundation.stack.ModelStack", stand_ins):
         rim_main(["query", str(work / "bank"), str(photos), "--out", str(work / "labels")])
 
 
-def write_start(work: Path) -> None:
+def write_memory(path: Path) -> None:
     """Notes the memory of this process, in bytes; see `benchmarks.memory.memory_of`."""
-    from benchmarks.memory import memory_of
-
     found = memory_of(os.getpid())
-    (work / START).write_text(json.dumps(None if found is None else asdict(found)))
+    path.write_text(json.dumps(None if found is None else asdict(found)), encoding="utf-8")
 
 
 def main() -> None:
     kind, work, sizes, *photos = sys.argv[1:]
     torch.set_num_threads(1)
     read = Sizes(**json.loads(Path(sizes).read_text(encoding="utf-8")))
-    if kind == "build":
-        build(Path(work), read)
-    else:
-        query(Path(work), read, Path(photos[0]))
+    try:
+        if kind == "build":
+            build(Path(work), read)
+        else:
+            query(Path(work), read, Path(photos[0]))
+    finally:
+        write_memory(Path(work) / DONE)
 
 
 if __name__ == "__main__":

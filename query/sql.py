@@ -80,6 +80,7 @@ class BankConnection:
         self._bank = bank
         self._timeout = check_timeout(timeout)
         self._session = _Session(bank)
+        self._left: list[_Session] = []
 
     def __enter__(self) -> BankConnection:
         return self
@@ -100,9 +101,10 @@ class BankConnection:
     def stuck(self) -> bool:
         """Whether DuckDB still works on a question that was stopped, deaf to being interrupted.
 
-        Another question gets a DuckDB of its own. A program that ends meanwhile does not wait.
+        Another question gets a DuckDB of its own. A program that ends meanwhile does not wait, but
+        DuckDB may complain, and `os._exit` is the quiet way.
         """
-        return self._session.stuck
+        return any(session.stuck for session in (*self._left, self._session))
 
     def ask(self, sql: str) -> Answer:
         """One question: SELECT, WITH, VALUES, DESCRIBE, SHOW or SUMMARIZE.
@@ -116,6 +118,7 @@ class BankConnection:
             )
         if self._session.stuck or self._session.broken:
             self._session.close()
+            self._left = [session for session in (*self._left, self._session) if session.stuck]
             self._session = _Session(self._bank)
         session = self._session
         with session.errors_explained():
@@ -217,7 +220,7 @@ class _Session:
             )
         if reason.startswith(_BROKEN):
             self.broken = True
-            return SqlError(f"DuckDB has a mistake that this question meets ({reason})")
+            return SqlError(f"DuckDB failed at this question by a mistake of its own: {reason}")
         return SqlError(reason)
 
     def _limit_memory(self) -> int:

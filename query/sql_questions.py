@@ -20,9 +20,7 @@ from schemas.overrides import did_you_mean
 from schemas.printable import printable
 
 MAX_STATEMENT = 1 << 16
-_CATALOG = {
-    ("information_schema", name) for name in ("tables", "columns", "views", "schemata")
-}
+_CATALOG = {("information_schema", name) for name in ("tables", "columns", "views", "schemata")}
 _SCHEMAS = {(), ("main",), ("memory",), ("memory", "main")}
 _SHOWN = {'"tables"', "__show_tables_expanded"}
 _NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}

@@ -42,7 +42,7 @@ def add(
 
     Raises VocabularyError for a name that the bank has or that is none, UsageError for a category
     of which the source has no images, BankError, BankDamaged, ModelError or OutputError, all before
-    anything is changed, and BuildFailed if the work cannot go on.
+    anything is changed, and BuildFailed or WriteFailed if the work cannot go on.
     """
     opened = _latest(bank)
     run_add(
@@ -68,7 +68,7 @@ def remove(bank: Bank | str | Path, names: Iterable[str]) -> Bank:
         names: of categories.
 
     Raises UsageError for a name that the bank does not have, a synonym, and all the bank has;
-    BankError, BankDamaged or OutputError.
+    BankError, BankDamaged, OutputError or WriteFailed.
     """
     from bank_builder.change import remove_categories
 
@@ -97,7 +97,7 @@ def reject(
 
     Raises UsageError, with nothing changed, for an image that is not in the bank or that failed,
     for a reason that is no line of text, and, with `undo`, for an image that a person accepted;
-    BankError, BankDamaged or OutputError.
+    BankError, BankDamaged, OutputError or WriteFailed.
     """
     from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
     from schemas.errors import UsageError

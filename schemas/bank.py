@@ -324,12 +324,16 @@ def _first_image(shard: ShardRecord) -> int:
 
 def _apply_verdicts(table: pa.Table, verdicts: Mapping[int, Verdict]) -> pa.Table:
     """The images with status and reason of those that have a verdict replaced, except failed."""
-    status, reason = table["status"].to_pylist(), table["reason"].to_pylist()
-    for row, image_id in enumerate(table["image_id"].to_pylist()):
-        verdict = verdicts.get(image_id)
-        if verdict is not None and status[row] != "failed":
-            status[row], reason[row] = verdict.status, verdict.reason
-    for name, values in (("status", status), ("reason", reason)):
-        column = table.schema.get_field_index(name)
-        table = table.set_column(column, IMAGES.field(name), pa.array(values, pa.string()))
+    image_ids = table["image_id"].to_numpy()
+    judged = np.isin(image_ids, np.fromiter(verdicts, np.int64))
+    judged &= pc.fill_null(pc.not_equal(table["status"], "failed"), True).to_numpy()
+    found = [verdicts[image_id] for image_id in image_ids[judged].tolist()]
+    for name, values in (
+        ("status", [verdict.status for verdict in found]),
+        ("reason", [verdict.reason for verdict in found]),
+    ):
+        column = table[name].combine_chunks()
+        replaced = pc.replace_with_mask(column, pa.array(judged), pa.array(values, pa.string()))
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, IMAGES.field(name), replaced)
     return table

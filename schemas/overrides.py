@@ -13,13 +13,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.errors import SettingsError
+from schemas.printable import is_unicode, printable
+
+_SHOWN = 100
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """The words " (did you mean ...?)" with the known name nearest to the one found, or nothing."""
-    names = list(known)
+    names, found = list(known), found[:_SHOWN]
     beginning = [name for name in names if found and name.startswith(found)]
     close = beginning or difflib.get_close_matches(found, names, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
@@ -33,6 +36,10 @@ def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:
     try:
         # JSON mode keeps the strict models from casting, but takes arrays for tuples.
         return model.model_validate_json(json.dumps(data, default=str))
+    except RecursionError as error:
+        raise SettingsError(
+            f"{where}: expected sections with keys, found nests too deep"
+        ) from error
     except ValidationError as error:
         # Of a union's errors the deepest is about the member that was meant.
         details = max(error.errors(), key=lambda one: len(_path(model, one)))
@@ -47,8 +54,8 @@ def set_value(model: type[BaseModel], data: dict[str, Any], override: str) -> No
     """
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
-    if not equals or len(path) < 2:
-        raise SettingsError(f"expected section.key=value, found {override!r}")
+    if not equals or len(path) < 2 or not is_unicode(override):
+        raise SettingsError(f"expected section.key=value, found {_shown(override)}")
     for depth, section in enumerate(path[:-1]):
         field = model.model_fields.get(section)
         inner = _model_in(field.annotation) if field else None
@@ -71,7 +78,7 @@ def _parse_value(text: str, annotation: Any) -> Any:
         return None
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits is no TOML error
         return text
     if parsed.keys() != {"value"} or (str in types and not isinstance(parsed["value"], str)):
         return text  # a commit of digits alone is a text all the same
@@ -111,7 +118,12 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> str:
     if details["type"] == "missing":
         return f"{key} is missing"
     message = details["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    return f"{key}: {message}, found {details['input']!r}"
+    return f"{key}: {message}, found {_shown(details['input'])}"
+
+
+def _shown(value: object) -> str:
+    """A value in a message: hidden characters escaped, not longer than a line."""
+    return printable(repr(value), most=_SHOWN)
 
 
 def _unknown_key(model: type[BaseModel], path: Sequence[str]) -> str:
@@ -119,5 +131,7 @@ def _unknown_key(model: type[BaseModel], path: Sequence[str]) -> str:
     known = sorted(model.model_fields)
     guess = did_you_mean(path[-1], known)
     if len(path) == 1:
-        return f"{path[0]} is no section{guess}; expected one of {', '.join(known)}"
-    return f"{'.'.join(path)} is no setting{guess}; {'.'.join(path[:-1])} has {', '.join(known)}"
+        section = printable(path[0], most=_SHOWN)
+        return f"{section} is no section{guess}; expected one of {', '.join(known)}"
+    key = printable(".".join(path), most=_SHOWN)
+    return f"{key} is no setting{guess}; {'.'.join(path[:-1])} has {', '.join(known)}"

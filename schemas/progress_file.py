@@ -66,7 +66,12 @@ def read_plan(bank: Path) -> BuildPlan | None:
     path = bank / FILE_NAME
     if not path.exists():
         return None
-    content = read_sealed(path)
+    try:
+        content = read_sealed(path)
+    except BankDamaged as error:
+        raise BankDamaged(
+            f"{error}; to set it aside, the finished shards stay: rim verify --repair"
+        ) from error
     del content["digest"]
     try:
         return BuildPlan.model_validate_json(json.dumps(content))

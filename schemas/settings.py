@@ -10,6 +10,7 @@ from typing import Any
 from schemas.errors import SettingsError
 from schemas.files import canonical_json, sha256_bytes
 from schemas.overrides import did_you_mean, set_value, validate
+from schemas.printable import printable
 from schemas.resources import preset_names, preset_path
 from schemas.sections import (
     Build,
@@ -145,8 +146,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read the preset {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: expected UTF-8 at position {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: expected TOML, found: {error}") from error
+    except (ValueError, RecursionError) as error:  # of too many digits or brackets: no TOML errors
+        raise SettingsError(f"{path}: expected TOML, found: {printable(error)}") from error
 
 
 def _resolve_locations(data: dict[str, Any], folder: Path) -> None:

@@ -72,20 +72,26 @@ def command(bank: Path, sql: str | None, style: str, output: Path | None, timeou
                 _prompt(connection, style)
             else:
                 _answer(connection, sql, style, output)
-        except (RimError, KeyboardInterrupt) as error:
+        except RimError as error:
             if connection.stuck:
-                _leave(error)
+                _leave(error.exit_status, str(error))
             raise
+        except KeyboardInterrupt:
+            if connection.stuck:
+                _leave(130, "interrupted")
+            raise
+        if connection.stuck:
+            _leave(0)
     return 0
 
 
-def _leave(error: RimError | KeyboardInterrupt) -> NoReturn:
+def _leave(status: int, complaint: str | None = None) -> NoReturn:
     """Ends the process now: DuckDB cannot be torn down while it works on a question."""
-    interrupted = isinstance(error, KeyboardInterrupt)
-    say("rim: interrupted" if interrupted else f"rim: {printable_lines(str(error))}")
+    if complaint is not None:
+        say(f"rim: {printable_lines(complaint)}")
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(130 if isinstance(error, KeyboardInterrupt) else error.exit_status)
+    os._exit(status)
 
 
 def _answer(connection: BankConnection, sql: str, style: str, output: Path | None) -> None:
@@ -115,7 +121,7 @@ def _prompt(connection: BankConnection, style: str) -> None:
     lines: list[str] = []
     while True:
         try:
-            line = input((_MORE if lines else _PROMPT) if interactive else "")
+            line = _line(_MORE if lines else _PROMPT) if interactive else input()
         except KeyboardInterrupt:
             say("")
             lines = []
@@ -136,6 +142,14 @@ def _prompt(connection: BankConnection, style: str) -> None:
             if not word or word.endswith(";"):
                 _try(connection, lines, style)
                 lines = []
+
+
+def _line(prompt: str) -> str:
+    """What a person types; answers that go to a file have no prompts between them."""
+    if sys.stdout.isatty():
+        return input(prompt)
+    click.echo(prompt, nl=False, err=True)
+    return input()
 
 
 def _try(connection: BankConnection, lines: list[str], style: str) -> None:

@@ -24,9 +24,10 @@ from schemas.errors import (
     VocabularyError,
 )
 from schemas.ids import pack_image_id
-from schemas.manifest import list_versions
+from schemas.manifest import commit_manifest, list_versions
 from schemas.progress_file import build_lock
 from schemas.records import ModelRecord
+from schemas.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, facts, shard_files
 from tests.bank_builder.photos import fill, photo, save
@@ -257,6 +258,22 @@ class TestAddPhotos:
         }
         assert caplog.text == ""
 
+    def test_what_else_is_in_their_folder_does_not_matter(self, tmp_path: Path) -> None:
+        out, first = tmp_path / "bank", fill(tmp_path / "first", "owl", count=2)
+        owl = vocabulary_from_names(["owl"])
+        build_bank(owl, out, settings(), StandInStack(), source=FolderSource(first))
+        second = fill(tmp_path / "second", "ant", count=2)
+        save(second, "owl/a.png", photo("owl", 20))  # another one than the bank's owl/a.png
+
+        add_categories(["ant"], out, StandInStack(), source=FolderSource(second))
+
+        assert [key[::2] for key in facts(Bank(out))] == [
+            ("owl", 0),
+            ("owl", 1),
+            ("ant", 0),
+            ("ant", 1),
+        ]
+
     def test_generates_for_the_new_categories_alone(self, out: Path, tmp_path: Path) -> None:
         folder = fill(tmp_path / "photos", "ant", count=2)
         add_categories(["ant"], out, StandInStack(), source=FolderSource(folder))
@@ -383,6 +400,14 @@ class TestRemove:
         assert list_versions(out) == [1]
         assert_equal(Bank(out), Bank(before))
         assert names_of(remove(out, "fish")) == [(1, "owl", ())]
+
+    def test_a_strangers_verdict_on_no_image_at_all_is_dropped(self, out: Path) -> None:
+        manifest = Bank(out).manifest
+        nobody = Verdict(-5, "rejected", "who knows", "person")
+        record = write_verdicts(verdicts_folder(out) / "000002.parquet", [nobody])
+        commit_manifest(out, manifest.model_copy(update={"version": 2, "verdicts": record}))
+
+        assert remove(out, "fish").verdicts == ()
 
     def test_the_libraries_that_made_the_shards_stay_named(self, out: Path) -> None:
         made_by = Bank(out).manifest.libraries

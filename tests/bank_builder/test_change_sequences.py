@@ -125,6 +125,6 @@ def test_a_few_changes(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.stress
-@pytest.mark.parametrize("seed", range(100, 160))
+@pytest.mark.parametrize("seed", range(100, 140))
 def test_many_changes(tmp_path: Path, seed: int) -> None:
     follow(seed, 25, tmp_path)

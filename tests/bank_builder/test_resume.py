@@ -10,6 +10,8 @@ from bank_builder.build import build_bank
 from schemas.bank import Bank
 from schemas.ids import pack_image_id
 from schemas.manifest import commit_manifest, list_versions
+from schemas.prune import prune
+from schemas.shards import shards_folder
 from schemas.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
@@ -203,3 +205,21 @@ def test_a_persons_verdicts_outlive_the_next_build(out: Path) -> None:
     assert bank.verdicts == (verdict,)
     assert image_id not in bank.features().image_id
     assert bank.index().count == len(bank.features().feature_id) == 18
+
+
+def test_an_interrupted_build_of_other_categories_keeps_its_plan(tmp_path: Path) -> None:
+    build_bank(vocabulary_from_names(["fish, carp"]), tmp_path, settings(), StandInStack())
+    stack = StandInStack(StandInPainter(before=on_call(4, KeyboardInterrupt())))
+    with pytest.raises(KeyboardInterrupt):
+        build_bank(vocabulary_from_names(["fish, carp", "owl"]), tmp_path, settings(), stack)
+    finished = len(list(shards_folder(tmp_path).glob("c00001-*")))
+    assert finished == 1
+
+    build_bank(vocabulary_from_names(["fish, carp", "boat"]), tmp_path, settings(), StandInStack())
+    prune(tmp_path)
+
+    again = StandInStack()
+    names = ["fish, carp", "boat", "owl"]
+    build_bank(vocabulary_from_names(names), tmp_path, settings(), again)
+    assert again.text_to_image.pictures == 1  # 4 less the shard of 3
+    assert not (tmp_path / "build.json").exists()

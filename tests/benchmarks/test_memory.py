@@ -38,17 +38,17 @@ def test_what_a_process_has_is_split_into_its_own_and_mapped_pages(tmp_path: Pat
 
 def test_growth_is_from_few_to_many() -> None:
     runs = [
-        Run("build", 10, 0, 1000, 0, 1.0),
-        Run("query", 10, 10, 500, 0, 1.0),
-        Run("build", 200, 0, 1380, 0, 1.0),
-        Run("query", 200, 10, 690, 0, 1.0),
-        Run("query", 200, 500, 1180, 0, 1.0),
+        Run("build", 10, 0, anonymous=1000, mapped=0, kept=1, seconds=1.0),
+        Run("query", 10, 10, anonymous=500, mapped=0, kept=90, seconds=1.0),
+        Run("build", 200, 0, anonymous=1380, mapped=0, kept=1, seconds=1.0),
+        Run("query", 200, 10, anonymous=690, mapped=0, kept=100, seconds=1.0),
+        Run("query", 200, 500, anonymous=900, mapped=0, kept=1570, seconds=1.0),
     ]
     vectors = 50 * 2 * 1024 * 4
     assert memory.growth(runs, images=50, dimension=1024) == [
         Growth("build", "category", 2.0, vectors),
         Growth("query", "category", 1.0, vectors),
-        Growth("query", "photo", 1.0, 0),
+        Growth("query", "photo", 3.0, 0),
     ]
 
 
@@ -56,7 +56,7 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
     (tmp_path / "sizes.json").write_text("{}")
     words = ("benchmarks.memory_work", "build", str(tmp_path), str(tmp_path / "sizes.json"))
     with pytest.raises(ProcessFailed, match=r"exit status 1(.|\n)*missing 5 required"):
-        memory.watched(words, tmp_path / "log.txt")
+        memory.watched(words, tmp_path / "log.txt", tmp_path / "done")
 
 
 def test_peaks_are_of_each_kind() -> None:

@@ -36,9 +36,9 @@ KEYS = st.one_of(
     st.text(max_size=8),
 )
 ODD = (
-    "", "none", "true", "nan", "-inf", "1e999", "9" * 400, "9" * 5000, "-1", "0", "[" * 5000, "]",
-    "{a=" * 3000, "x" * 9999, "\"", "2020-01-01", "08:00:00", '"\\u0000"', "1\nb=2", "0x7f", "[[1]]",
-    "{}", "\x1b[31m", "\ud800", "/etc/passwd", "[" + "1," * 5000 + "]",
+    "", "none", "true", "nan", "-inf", "1e999", "9" * 400, "9" * 5000, "-1", "0", "[" * 5000,
+    "]", "{a=" * 3000, "x" * 9999, "\"", "2020-01-01", "08:00:00", '"\\u0000"', "1\nb=2", "0x7f",
+    "[[1]]", "{}", "\x1b[31m", "\ud800", "/etc/passwd", "[" + "1," * 5000 + "]",
 )  # fmt: skip
 VALUES = st.one_of(
     st.integers().map(str),
@@ -60,7 +60,7 @@ def check_override(overrides: list[str]) -> None:
         changed = apply_overrides(MINIATURE, overrides)
     except SettingsError as error:
         plain = is_plain(error)
-        assert plain  # noqa: PT017
+        assert plain
         return
     assert Settings.model_validate_json(changed.model_dump_json()) == changed
     assert len(changed.build_hash()) == 64
@@ -79,7 +79,7 @@ def test_odd_values_of_every_key(value: str) -> None:
 
 
 VALID = ("generation.steps=7", "generation.seed=3", "features.size=112", "matching.matcher=knn",
-         "proposals.fuse=0.8", "reference.min_area=0.1", "models.features.licence=other")  # fmt: skip
+         "proposals.fuse=0.8", "reference.min_area=0.1", "models.features.licence=x")  # fmt: skip
 
 
 @given(st.permutations(VALID))

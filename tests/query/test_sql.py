@@ -13,6 +13,7 @@ import pytest
 
 from foundation.images import decode_png
 from query.sql import BankConnection, connect, run_sql
+from query.sql_views import VIEW_PARTS
 from schemas.bank import Bank
 from schemas.errors import BankDamaged, SqlError
 from schemas.ids import pack_image_id
@@ -313,7 +314,93 @@ def test_damage_is_told_from_a_bad_question(large_bank: Bank, part: str, questio
         with pytest.raises(BankDamaged, match="rim verify"):
             ask(connection, question)
         with pytest.raises(SqlError, match="nonsense"):
-            ask(connection, "SELECT nonsense FROM images")
+            ask(connection, "SELECT nonsense FROM builds")
+
+
+PARTS = {
+    "SELECT count(*) FROM builds": [],
+    "SELECT 1": [],
+    "WITH images AS (FROM builds) FROM images": [],
+    "SELECT count(*) FROM images": ["images"],
+    "DESCRIBE images": ["images"],
+    "FROM builds WHERE version IN (SELECT number FROM Images)": ["images"],
+    "FROM main.categories": ["features", "images"],
+    "SELECT 1 WHERE EXISTS (FROM features)": ["features", "images"],
+    "FROM prototypes": ["prototypes"],
+    "FROM prototypes JOIN images USING (category)": ["images", "prototypes"],
+}
+
+
+@pytest.mark.parametrize("question", PARTS)
+def test_the_files_that_a_question_reads_are_checked(
+    bank: Bank, connection: BankConnection, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(Bank, "check_part", lambda self, part: checked.append(part))
+    ask(connection, question)
+    assert checked == PARTS[question]
+
+
+@pytest.mark.parametrize("part", ["images", "features", "prototypes"])
+def test_a_view_reads_the_parts_that_are_checked_for_it_and_no_others(
+    large_bank: Bank, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bank, "check_part", lambda self, part: None)
+    with connect(large_bank) as connection:
+        for file in large_bank.path.glob(f"**/*{part}.parquet"):
+            file.write_bytes(b"PAR1")
+        for view, parts in VIEW_PARTS.items():
+            if part in parts:
+                with pytest.raises(BankDamaged):
+                    ask(connection, f"FROM {view}")
+            else:
+                assert len(ask(connection, f"FROM {view}")) > 0
+
+
+@pytest.mark.parametrize("part", ["images", "features"])
+def test_a_footer_that_was_changed_is_damage(large_bank: Bank, part: str) -> None:
+    """Pages have checksums, footers have none: here it is the place of the first page."""
+    (file,) = large_bank.path.glob(f"shards/*/{part}.parquet")
+    data = bytearray(file.read_bytes())
+    data[-200] ^= 1
+    file.write_bytes(data)
+    with connect(large_bank) as connection:
+        assert ask(connection, "SELECT count(*) FROM builds") == [(3,)]
+        with pytest.raises(BankDamaged, match=rf"{part}\.parquet.*SHA-256 differs.*rim verify"):
+            ask(connection, "SELECT count(*) FROM features")
+
+
+def test_a_mistake_of_duckdbs_own_ends_one_question_only(connection: BankConnection) -> None:
+    with pytest.raises(SqlError) as caught:
+        ask(connection, "SELECT list_resize(1::VARIANT, 'a')")
+    assert str(caught.value).isprintable()
+    assert ask(connection, "SELECT count(*) FROM images") == [(6,)]
+
+
+def test_an_unfetched_answer_outlives_other_questions(connection: BankConnection) -> None:
+    first = connection.ask("SELECT number FROM images ORDER BY ALL")
+    second = connection.ask("SELECT 1")
+    assert second.fetchall() == [(1,)]
+    assert first.fetchall() == [(0,), (0,), (1,), (1,), (2,), (3,)]
+
+
+def test_large_answers_keep_their_order(connection: BankConnection) -> None:
+    table = connection.ask("SELECT range AS n FROM range(100000)").to_arrow_table()
+    assert table["n"].to_pylist() == list(range(100000))
+    assert connection.ask("SELECT 1 AS a WHERE false").to_arrow_table().schema.names == ["a"]
+
+
+def test_values_that_python_does_not_have(connection: BankConnection) -> None:
+    answer = connection.ask("SELECT TIMESTAMP '20000-01-01' AS late")
+    assert answer.to_arrow_table().num_rows == 1
+    with pytest.raises(SqlError, match="'late'.*CAST it AS VARCHAR"):
+        answer.fetchall()
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_time_limits_are_positive(bank: Bank, seconds: float) -> None:
+    with pytest.raises(SqlError, match="expected a time limit in seconds, or 0 for none"):
+        connect(bank, seconds)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +470,10 @@ def test_no_way_out(connection: BankConnection, tmp_path: Path, question: str) -
         ("SELECT 1; DROP VIEW images", "found 2 statements"),
         ("SELEC 1", "syntax error"),
         ("SELECT nope FROM categories", '"nope" not found.*Candidate bindings'),
-        ("SELECT * FROM nope", "nope does not exist"),
+        ("SELECT * FROM nope", r"expected a view \(categories, images,.*found 'nope'"),
+        ("SELECT * FROM imagse", "did you mean images"),
+        ("SELECT * FROM images.points", "found 'images.points'"),
+        ("SELECT 1 FROM images -- " + "x" * 70_000, "at most 65536 characters"),
         ("SELECT 'a'::INT", "Could not convert"),
     ],
 )
@@ -395,7 +485,20 @@ def test_errors_are_one_line(connection: BankConnection, sql: str, message: str)
 
 @pytest.mark.parametrize(
     "sql", ["SELECT 1 AS a", "WITH t AS (SELECT 1 AS a) FROM t;", "VALUES (1)", "SHOW TABLES",
-            "DESCRIBE images", "SUMMARIZE categories"],
+            "DESCRIBE images", "SUMMARIZE categories", "TABLE builds", "FROM memory.main.images",
+            "SHOW ALL TABLES", "SHOW images", "PIVOT images ON status IN ('accepted', 'failed')",
+            "SELECT a.n FROM range(3) a(n), LATERAL (SELECT a.n + 1)",
+            "WITH RECURSIVE t AS (SELECT 1 x UNION SELECT x + 1 FROM t WHERE x < 3) FROM t",
+            "WITH RECURSIVE t(a) USING KEY (a) AS (SELECT 1 UNION SELECT a FROM recurring.t) FROM t",
+            "WITH a AS (SELECT 1), b AS MATERIALIZED (FROM A) SELECT * FROM b",
+            "SELECT point.x FROM (SELECT unnest(points) AS point FROM images)",
+            "SELECT list_transform(points, lambda p: p.x + 1), -number, prompt LIKE 'a%' FROM images",
+            "SELECT * FROM images i ANTI JOIN features f USING (image_id)",
+            "(SELECT 1) UNION ALL (SELECT 2) INTERSECT VALUES (1)",
+            "SELECT key FROM builds, json_each(settings)",
+            "SELECT row_number() OVER (ORDER BY number), rank() OVER w FROM images"
+            " WINDOW w AS (PARTITION BY category)",
+            "FROM information_schema.columns", "FROM duckdb_functions()"],
 )  # fmt: skip
 def test_every_kind_of_question(connection: BankConnection, sql: str) -> None:
     answer = connection.ask(sql)

@@ -11,7 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from query.sql_formats import FORMATS, MAX_TABLE_ROWS, format_result
+from query.sql_formats import (
+    FORMATS,
+    MAX_CELL_WIDTH,
+    MAX_TABLE_ROWS,
+    for_terminal,
+    format_result,
+)
 from schemas.errors import SqlError, UsageError
 
 TABLE = pa.table(
@@ -94,6 +100,43 @@ def test_a_table_is_cut_where_a_person_stops_reading() -> None:
 def test_a_table_does_not_steer_the_terminal() -> None:
     table = pa.table({"a": ["\x1b[2Jhello\nworld"]})
     assert "\\x1b[2Jhello\\nworld" in format_result(table, "table").decode()
+
+
+HOSTILE = "\x1b[2J\x9b1m \u202egnp.exe\u2028\U000e0041\x7f"
+
+
+def test_hidden_characters_are_escaped_in_every_text_of_a_table() -> None:
+    table = pa.table({HOSTILE: [HOSTILE], "list": [[HOSTILE]], "struct": [{"a": HOSTILE}]})
+    assert all(line.isprintable() for line in format_result(table, "table").decode().splitlines())
+
+
+def test_a_long_text_is_cut_after_it_was_escaped() -> None:
+    text = format_result(pa.table({"a": ["\x1b" * 1_000_000]}), "table").decode().splitlines()[2]
+    assert text == ("\\x1b" * 20)[: MAX_CELL_WIDTH - 1] + "…"
+
+
+def test_a_terminal_gets_json_that_says_the_same() -> None:
+    table = pa.table({"a": [HOSTILE, "é\n"]})
+    shown = for_terminal(format_result(table, "json"), "json").decode()
+    assert shown.removesuffix("\n").isprintable()
+    assert "é" in shown
+    assert json.loads(shown) == table.to_pylist()
+
+
+def test_a_terminal_gets_csv_without_hidden_characters() -> None:
+    data = format_result(pa.table({"a": [HOSTILE, "é"]}), "csv")
+    assert HOSTILE in data.decode()
+    shown = for_terminal(data, "csv").decode().split("\n")
+    assert shown == [
+        "a", r"\x1b[2J\x9b1m \u202egnp.exe\u2028\U000e0041\x7f", "é", ""
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["table", "csv", "json"])
+def test_values_that_python_does_not_have(kind: str) -> None:
+    late = pa.table({"a": pa.array([2**62], pa.timestamp("s"))})
+    with pytest.raises(SqlError, match="column 'a'"):
+        format_result(late, kind)
 
 
 def test_unknown_formats_are_refused() -> None:

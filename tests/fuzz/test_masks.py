@@ -1,0 +1,134 @@
+"""Masks of every shape and size through all that is done with them; run lengths by strangers."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from pycocotools import mask as coco
+
+from foundation.images import MAX_PIXELS, decode_png, encode_png
+from foundation.masks import decode_rle, encode_rle, mask_box, mask_iou, rle_edges
+from foundation.pooling import patch_coverage, pool_regions
+from query.cells import find_cells
+from query.fuse import fuse_masks
+from schemas.errors import ImageError
+from schemas.rle import Rle
+
+# pycocotools 2.0.11 under numpy 2.4, from its decoder; rim does not call that.
+COCO_WARNING = "ignore:__array__ implementation doesn't accept:DeprecationWarning"
+
+SIDES = st.one_of(st.integers(1, 9), st.sampled_from([1, 2, 31, 64, 257]))
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> np.ndarray:
+    """(n, h, w) bool: empty, full, of one pixel, of a line, a box, a chequered or any pattern."""
+    height, width = draw(SIDES), draw(SIDES)
+    stack = []
+    for _ in range(draw(st.integers(1, 4))):
+        mask = np.zeros((height, width), bool)
+        y, x = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+        kind = draw(st.sampled_from(["empty", "full", "pixel", "row", "column", "box", "any"]))
+        if kind == "full":
+            mask[:] = True
+        elif kind == "pixel":
+            mask[y, x] = True
+        elif kind == "row":
+            mask[y] = True
+        elif kind == "column":
+            mask[:, x] = True
+        elif kind == "box":
+            mask[y : draw(st.integers(y, height)), x : draw(st.integers(x, width))] = True
+        elif kind == "any":
+            seed = draw(st.integers(0, 1 << 20))
+            mask = np.random.default_rng(seed).random((height, width)) < draw(st.floats(0, 1))
+        stack.append(mask)
+    return np.stack(stack)
+
+
+@pytest.mark.filterwarnings(COCO_WARNING)
+@given(masks())
+def test_run_lengths_area_and_box_are_cocos(stack: np.ndarray) -> None:
+    for mask in stack:
+        rle = encode_rle(mask)
+        theirs = {"size": list(rle.size), "counts": rle.counts.encode()}
+        np.testing.assert_array_equal(decode_rle(rle), mask)
+        np.testing.assert_array_equal(coco.decode(theirs).astype(bool), mask)
+        box = mask_box(mask)
+        assert list(box) == coco.toBbox(theirs).tolist() or not mask.any()
+        x, y, width, height = box
+        assert mask.sum() == mask[y : y + height, x : x + width].sum() == coco.area(theirs)
+        edges = rle_edges(rle)
+        columns = mask.ravel(order="F")
+        inside = np.searchsorted(edges, np.arange(columns.size), side="right") % 2 == 1
+        np.testing.assert_array_equal(inside, columns)
+
+
+@given(masks(), SIDES, SIDES)
+def test_pooling_agrees_with_counting_pixels(stack: np.ndarray, rows: int, columns: int) -> None:
+    """The coverage of all patches together is the mask's share; features have length 1 or 0."""
+    tokens = np.random.default_rng(0).normal(size=(rows, columns, 3)).astype(np.float32)
+    for mask in stack:
+        coverage = patch_coverage(mask, (rows, columns))
+        assert coverage.mean(dtype=np.float64) == pytest.approx(mask.mean(), abs=1e-5)
+        assert 0 <= coverage.min() <= coverage.max() <= 1
+    features, valid = pool_regions(tokens, stack)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), valid, atol=1e-5)
+    assert not valid[~stack.any(axis=(1, 2))].any()
+
+
+@given(masks())
+def test_fused_regions_are_a_partition_of_the_proposals(stack: np.ndarray) -> None:
+    regions = fuse_masks(stack)
+    members = sorted(member for region in regions for member in region.members)
+    assert members == np.flatnonzero(stack.any(axis=(1, 2))).tolist()
+    for region in regions:
+        union = np.logical_or.reduce(stack[list(region.members)], axis=0)
+        np.testing.assert_array_equal(region.mask, union)
+        whole = stack[region.members[0]]
+        for member in region.members[1:]:
+            smaller = min(whole.sum(), stack[member].sum())
+            assert (whole & stack[member]).sum() / smaller > 0.9
+
+
+@given(masks())
+def test_cells_say_which_masks_lie_over_each_pixel(stack: np.ndarray) -> None:
+    cells = find_cells(stack.shape[1:], [encode_rle(mask) for mask in stack])
+    np.testing.assert_array_equal(cells.members[cells.of_pixel], np.moveaxis(stack, 0, -1))
+    assert len(np.unique(cells.members, axis=0)) == len(cells.members)
+    np.testing.assert_array_equal(cells.uncovered, ~stack.any(axis=0))
+    assert mask_iou(stack[0], stack[0]) == float(stack[0].any())
+
+
+NUMBERS = st.one_of(st.integers(-3, 9), st.integers(-(2**70), 2**70), st.just(MAX_PIXELS + 1))
+CODES = st.one_of(
+    st.text(max_size=20),
+    st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=30),
+    st.sampled_from(["o" * 30, "oooooooooooo7", "0" * 5000, "P" * 12 + "0", "\0", "n" * 11 + "O"]),
+)
+
+
+@given(NUMBERS, NUMBERS, CODES)
+def test_any_run_lengths_are_a_mask_or_refused(height: int, width: int, counts: str) -> None:
+    rle = Rle((height, width), counts)
+    with contextlib.suppress(ImageError):
+        mask = decode_rle(rle)
+        assert mask.shape == (height, width)
+        assert mask.size == 0 or np.array_equal(decode_rle(encode_rle(mask)), mask)
+        edges = rle_edges(rle)
+        assert (np.diff(edges) >= 0).all()
+
+
+LABELS = arrays.arrays(np.uint16, st.tuples(SIDES, SIDES), elements=st.integers(0, 65535))
+
+
+@given(LABELS)
+def test_label_maps_survive_as_png(labels: np.ndarray) -> None:
+    decoded = decode_png(encode_png(labels))
+    assert decoded.dtype == np.uint16
+    np.testing.assert_array_equal(decoded, labels)
