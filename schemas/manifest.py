@@ -27,6 +27,7 @@ from schemas.records import (
     Sha256,
     ShardRecord,
 )
+from schemas.printable import printable
 from schemas.sealed import digest_of, read_sealed, seal
 
 __all__ = [
@@ -168,8 +169,8 @@ def _read(path: Path, version: int) -> Manifest:
         unknown = [f"format version {content.get('format_version')}"]
     if unknown:
         raise BankError(
-            f"{path}: made by a newer rim (this one does not know {', '.join(map(str, unknown))}); "
-            "install a newer rim"
+            f"{path}: made by a newer rim (this one does not know "
+            f"{printable(', '.join(map(str, unknown)))}); install a newer rim"
         )
     try:
         manifest = Manifest.model_validate_json(json.dumps(content))

@@ -34,7 +34,7 @@ def read_table(
     schema: of the columns; what an older file has no column for is then NULL.
     """
     with _damage_named(path):
-        return pq.read_table(
+        table = pq.read_table(
             path,
             columns=None if columns is None else list(columns),
             filters=filters,
@@ -42,6 +42,8 @@ def read_table(
             page_checksum_verification=True,
             partitioning=None,
         )
+        _ = table.column_names  # decoded now: they need not be UTF-8
+        return table
 
 
 def open_dataset(paths: Sequence[Path], schema: pa.Schema) -> ds.Dataset:
@@ -69,7 +71,7 @@ def _damage_named(path: Path) -> Iterator[None]:
     """Turns what pyarrow raises for a damaged file into BankDamaged naming the file."""
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BankDamaged(
             f"{path}: expected the Parquet file that was written, found it missing or damaged "

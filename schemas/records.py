@@ -23,7 +23,9 @@ from schemas.vocabulary import name_fault
 SHARD_FORMAT_VERSION: Final = 1
 
 # A name inside one folder: a bank that somebody else made cannot point outside itself.
-FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+FileName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 CategoryId = Annotated[int, Field(ge=0, le=MAX_CATEGORY_ID)]

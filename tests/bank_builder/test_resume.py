@@ -209,7 +209,7 @@ def test_a_persons_verdicts_outlive_the_next_build(out: Path) -> None:
 
 def test_an_interrupted_build_of_other_categories_keeps_its_plan(tmp_path: Path) -> None:
     build_bank(vocabulary_from_names(["fish, carp"]), tmp_path, settings(), StandInStack())
-    stack = StandInStack(StandInPainter(before=on_call(4, KeyboardInterrupt())))
+    stack = StandInStack(StandInPainter(before=on_call(3, KeyboardInterrupt())))
     with pytest.raises(KeyboardInterrupt):
         build_bank(vocabulary_from_names(["fish, carp", "owl"]), tmp_path, settings(), stack)
     finished = len(list(shards_folder(tmp_path).glob("c00001-*")))
