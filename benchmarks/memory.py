@@ -18,8 +18,10 @@ imports were done.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -96,34 +98,52 @@ def memory_of(pid: int) -> Memory | None:
     return Memory(anonymous, file + shared)
 
 
-def watched(arguments: Sequence[str], log: Path, done: Path) -> tuple[Memory, float]:
-    """Runs a module in a process of its own; its peaks and seconds until it makes the file `done`.
+class Worker:
+    """A process that forks for each thing to do, so that all begin with the same imports.
 
-    (At the exit of a process libraries are tidied up, which reads more of them than their use.)
-
-    Raises ProcessFailed with the end of what it said.
+    Used with `with`. What the forks say goes into a file of the folder.
     """
-    done.unlink(missing_ok=True)
-    root = str(Path(__file__).resolve().parents[1])
-    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    started, peak = time.monotonic(), Memory(0, 0)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        while process.poll() is None and not done.exists():
-            now = memory_of(process.pid)
+
+    def __init__(self, folder: Path, module: str = "benchmarks.memory_work") -> None:
+        self._module = module
+        self._log = folder / "log.txt"
+
+    def __enter__(self) -> Worker:
+        # Its module search path begins here, wherever the benchmark was started from.
+        root = str(Path(__file__).resolve().parents[1])
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self._module],
+                env=os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            self._process.kill()
+
+    def watch(self, *words: object) -> tuple[Memory, float]:
+        """Does one thing; the peaks of its process, and its seconds.
+
+        Raises ProcessFailed with the end of what it said.
+        """
+        asked, answers = self._process.stdin, self._process.stdout
+        if asked is None or answers is None:
+            raise ProcessFailed(f"{self._module} has no pipes")
+        with contextlib.suppress(BrokenPipeError):
+            asked.write(json.dumps(words, default=str).encode() + b"\n")
+        pid, started, peak = answers.readline(), time.monotonic(), Memory(0, 0)
+        while pid and not select.select([answers], [], [], _EVERY)[0]:
+            now = memory_of(int(pid))
             peak = peak if now is None else peak.most(now)
-            time.sleep(_EVERY)
-        seconds = time.monotonic() - started
-        process.wait()
-    if process.returncode != 0:
-        said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise ProcessFailed(f"{' '.join(arguments)}: exit status {process.returncode}\n{said}")
-    return peak, seconds
+        if answers.readline() != b"0\n":
+            said = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise ProcessFailed(f"{self._module} failed at {words}:\n{said}")
+        return peak, time.monotonic() - started
 
 
 def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
@@ -133,37 +153,37 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
     photos = {count: _photos(work / f"photos-{count}", count, arguments.pixels)
               for count in arguments.photos}  # fmt: skip
     runs = []
-    for categories in arguments.categories:
-        sizes = Sizes(
-            categories, arguments.images, arguments.dimension, arguments.pixels, arguments.grid
-        )
-        (work / "sizes.json").write_text(json.dumps(asdict(sizes)), encoding="utf-8")
-        given = (str(work), str(work / "sizes.json"))
-        todo: list[tuple[str, int, tuple[str, ...]]] = [("build", 0, given)]
-        few, largest = min(photos), categories == max(arguments.categories)
-        todo += [
-            ("query", count, (*given, str(folder)))
-            for count, folder in photos.items()
-            if largest or count == few
-        ]
-        for doing, count, words in todo:
-            command = ("benchmarks.memory_work", doing, *words)
-            peak, seconds = watched(command, work / "log.txt", work / DONE)
-            start = Memory(**json.loads((work / START).read_text(encoding="utf-8")))
-            end = Memory(**json.loads((work / DONE).read_text(encoding="utf-8")))
-            runs.append(
-                Run(
-                    doing,
-                    categories,
-                    count,
-                    anonymous=peak.anonymous - start.anonymous,
-                    mapped=peak.mapped - start.mapped,
-                    kept=end.anonymous - start.anonymous,
-                    seconds=seconds,
-                )
+    with Worker(work) as worker:
+        for categories in arguments.categories:
+            sizes = Sizes(
+                categories, arguments.images, arguments.dimension, arguments.pixels, arguments.grid
             )
-            shutil.rmtree(work / "labels", ignore_errors=True)
-        shutil.rmtree(work / "bank")
+            few, largest = min(photos), categories == max(arguments.categories)
+            todo = [("build", 0, work)]
+            todo += [
+                ("query", count, folder)
+                for count, folder in photos.items()
+                if largest or count == few
+            ]
+            for doing, count, folder in todo:
+                peak, seconds = worker.watch(doing, work, asdict(sizes), folder)
+                start, end = (
+                    Memory(**json.loads((work / name).read_text(encoding="utf-8")))
+                    for name in (START, DONE)
+                )
+                runs.append(
+                    Run(
+                        doing,
+                        categories,
+                        count,
+                        anonymous=peak.anonymous - start.anonymous,
+                        mapped=peak.mapped - start.mapped,
+                        kept=end.anonymous - start.anonymous,
+                        seconds=seconds,
+                    )
+                )
+                shutil.rmtree(work / "labels", ignore_errors=True)
+            shutil.rmtree(work / "bank")
     return runs
 
 

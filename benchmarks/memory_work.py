@@ -1,12 +1,9 @@
 """What the processes that `benchmarks.memory` watches do: build a bank, label photos.
 
-    python -m benchmarks.memory_work build WORK SIZES.json
-    python -m benchmarks.memory_work query WORK SIZES.json PHOTOS
-
 Only the models are stand-ins, and the PNG files of the generated pictures are drawn from a few made
 beforehand; everything else is what `rim build` and `rim query` run, at the sizes of a real bank.
-When its imports are done a process writes the memory that it has by then into WORK/start.json, and
-at the end it makes the file WORK/done.json in the same form.
+Each is a fork of one process whose imports are done. Before its work it writes the memory that it
+has into WORK/start.json, and afterwards into WORK/done.json.
 """
 
 from __future__ import annotations
@@ -14,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -244,17 +243,43 @@ def write_memory(path: Path) -> None:
     path.write_text(json.dumps(None if found is None else asdict(found)), encoding="utf-8")
 
 
-def main() -> None:
-    kind, work, sizes, *photos = sys.argv[1:]
-    torch.set_num_threads(1)
-    read = Sizes(**json.loads(Path(sizes).read_text(encoding="utf-8")))
+def work(kind: str, folder: Path, sizes: Sizes, photos: Path) -> None:
+    """Does one thing, and writes WORK/done.json."""
     try:
         if kind == "build":
-            build(Path(work), read)
+            build(folder, sizes)
         else:
-            query(Path(work), read, Path(photos[0]))
+            query(folder, sizes, photos)
     finally:
-        write_memory(Path(work) / DONE)
+        write_memory(folder / DONE)
+
+
+def main() -> None:
+    """Forks for each line of standard input; answers with the process's id and, later, status."""
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        kind, folder, sizes, photos = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+            os._exit(_status(partial(work, kind, Path(folder), Sizes(**sizes), Path(photos))))
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
+        _, status = os.waitpid(pid, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _status(doing: Callable[[], None]) -> int:
+    """The exit status of a process that does this."""
+    try:
+        doing()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,28 +1,45 @@
-"""Files of a query: which photos go in, and NAME.labels.png, NAME.overlay.png, NAME.json out."""
+"""Files of a query: which photos go in, what may come out, and the results of a single photo."""
 
 from __future__ import annotations
 
-import json
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from foundation.images import IMAGE_SUFFIXES, encode_png
+from foundation.images import IMAGE_SUFFIXES
+from query.exports.base import ResultFile, Target
+from query.exports.formats import (
+    DEFAULT_FORMATS,
+    FORMATS,
+    check_category_ids,
+    check_formats,
+    encoded,
+)
+from query.exports.label_maps import labels_path, overlay_path
+from query.exports.palette import palette_path
+from query.exports.regions_json import JSON_VERSION, to_json
 from schemas.errors import OutputError, UsageError
-from schemas.files import write_atomic
+from schemas.files import make_folder, write_atomic
 from schemas.printable import printable
 
 if TYPE_CHECKING:
-    from query.result import Region, Segmentation
+    from query.result import Segmentation
 
-DEFAULT_FORMATS = ("labels", "overlay", "json")
-JSON_VERSION = 1
-_LARGEST_LABEL = 65535
+__all__ = [
+    "DEFAULT_FORMATS",
+    "JSON_VERSION",
+    "InputImage",
+    "check_formats",
+    "check_outputs",
+    "collect_inputs",
+    "save",
+    "to_json",
+    "write_files",
+]
+
 _LONGEST_NAME = (
     200  # of the 255 bytes that file systems take, with an ending and while it is written
 )
@@ -63,8 +80,7 @@ def collect_inputs(paths: Iterable[str | Path]) -> tuple[InputImage, ...]:
                 f" which those of the results are made, found {len(os.fsencode(image.name))};"
                 " rename the photo"
             )
-        key = unicodedata.normalize("NFC", image.name).casefold()
-        other = taken.setdefault(key, image.path)
+        other = taken.setdefault(_key(image.name), image.path)
         if other != image.path:
             raise UsageError(
                 f"expected photos with different names, found {printable(other)} and"
@@ -75,35 +91,32 @@ def collect_inputs(paths: Iterable[str | Path]) -> tuple[InputImage, ...]:
 
 
 def check_outputs(
-    inputs: Iterable[InputImage], folder: Path, formats: Sequence[str] = DEFAULT_FORMATS
+    inputs: Sequence[InputImage], folder: Path, formats: Sequence[str] = DEFAULT_FORMATS
 ) -> None:
     """Refuse, before any work, what `save` would refuse afterwards, or what would hurt an input.
 
-    Raises UsageError for an unknown format; OutputError if the folder cannot be one, or if a
-    result would replace one of the photos.
+    Raises UsageError for an unknown format, and for two results of one name ("a.labelme.png" as
+    json and "a.png" as labelme); OutputError if the folder cannot be one, or if a result would
+    replace one of the photos.
     """
     check_formats(formats)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: expected a folder for the results, found a file")
     photos = {image.path.resolve() for image in inputs}
-    for image in inputs:
-        for kind in formats:
-            target = folder / (image.name + _SUFFIXES[kind])
-            if target.resolve() in photos:
-                raise OutputError(
-                    f"{target}: the result of {image.path} would replace this photo; choose"
-                    " another output folder"
-                )
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """UsageError unless there is at least one format and all are known."""
-    unknown = [kind for kind in formats if kind not in _SUFFIXES]
-    if unknown or not formats:
-        raise UsageError(
-            f"expected output formats out of {', '.join(_SUFFIXES)}, found"
-            f" {', '.join(unknown) or 'none'}"
-        )
+    taken: dict[str, str] = {}
+    for path, what in _results(inputs, formats):
+        target = folder / path
+        if target.resolve() in photos:
+            raise OutputError(
+                f"{target}: the result of {what} would replace this photo; choose another output"
+                " folder"
+            )
+        other = taken.setdefault(_key(path), what)
+        if other != what:
+            raise UsageError(
+                f"expected results of different names, found {printable(target)} for {other} and"
+                f" for {what}; rename the photo or query it apart"
+            )
 
 
 def save(
@@ -111,102 +124,65 @@ def save(
     folder: Path,
     name: str,
     formats: Sequence[str] = DEFAULT_FORMATS,
+    photo: Path | None = None,
 ) -> tuple[Path, ...]:
     """Write a photo's results, each file in one step: whole, or not at all.
 
     - labels: NAME.labels.png, 16 bits a pixel: 0 unlabelled, otherwise category_id + 1.
     - overlay: NAME.overlay.png, the photo with its labels drawn over it.
     - json: NAME.json, see `to_json`.
+    - palette: NAME.palette.png, 8 bits a pixel, the same numbers in colours; and classes.txt.
+    - labelme: NAME.labelme.json, see `query.exports.labelme.encode_labelme`.
 
     Files of the same name are replaced. Returns the files written, in the order of `formats`.
 
-    Raises UsageError for an unknown format or a name that is none, OutputError if the folder
-    cannot be written or a category_id does not fit into 16 bits.
+    Args:
+        photo: the photo's file, where it has one; LabelMe looks for it.
+
+    Raises UsageError for an unknown format, one of a whole run, or a name that is none; OutputError
+    if the folder cannot be written or a category_id does not fit into a format.
     """
-    check_formats(formats)
+    check_formats(formats, alone=True)
+    check_category_ids(formats, list(segmentation.category_names))
     if not name or {"/", "\0", os.sep, os.altsep} & {*name}:
         raise UsageError(f"expected a file name without folders, found {name!r}")
-    written = []
-    for kind in formats:
-        path = folder / (name + _SUFFIXES[kind])
-        data = _ENCODERS[kind](segmentation)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, data)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-        written.append(path)
+    files = encoded(segmentation, Target(folder, name, photo), formats)
+    written: list[Path] = []
+    try:
+        written.extend(write_files(folder, files))
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or folder}: cannot be written ({error.strerror or error})"
+        ) from error
     return tuple(written)
 
 
-def to_json(segmentation: Segmentation) -> dict[str, Any]:
-    """A photo's result as plain data.
-
-    `size` is [height, width]; `categories` counts the pixels of every category in the label map;
-    `regions` come by falling score, with area in pixels, box [x, y, width, height], the mask as
-    COCO run lengths and the nearest references, most similar first.
-    """
-    ids, pixels = np.unique(segmentation.label_map, return_counts=True)
-    labelled = [
-        {
-            "category_id": category_id,
-            "category": segmentation.category_names[category_id],
-            "pixels": count,
-        }
-        for category_id, count in zip(ids.tolist(), pixels.tolist(), strict=True)
-        if category_id >= 0
-    ]
-    return {
-        "format": "rim-regions",
-        "format_version": JSON_VERSION,
-        "size": list(segmentation.label_map.shape),
-        "bank_version": segmentation.bank_version,
-        "categories": labelled,
-        "regions": [_region(region) for region in segmentation.regions],
-    }
+def write_files(folder: Path, files: Iterable[ResultFile]) -> Iterator[Path]:
+    """Write results, one after the other, and yield the path of each; OSError if one cannot be."""
+    for file in files:
+        path = folder / file.path
+        make_folder(path.parent)
+        write_atomic(path, file.data)
+        yield path
 
 
-def _region(region: Region) -> dict[str, Any]:
-    return {
-        "category": region.category,
-        "category_id": region.category_id,
-        "score": round(region.score, 6),
-        "similarity": round(region.similarity, 6),
-        "area": region.area,
-        "box": list(region.box),
-        "rle": {"size": list(region.rle.size), "counts": region.rle.counts},
-        "references": [
-            {
-                "image_id": reference.image_id,
-                "category": reference.category,
-                "similarity": round(reference.similarity, 6),
-            }
-            for reference in region.references
-        ],
-    }
+def _results(inputs: Sequence[InputImage], formats: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The path, in the output folder, of every file that may be written, and what it is of."""
+    for kind in formats:
+        for path in FORMATS[kind].run_paths:
+            yield path, f"the format {kind}"
+        for image in inputs:
+            for path in FORMATS[kind].photo_paths(image.name):
+                yield path, str(image.path)
 
 
-def _encode_labels(segmentation: Segmentation) -> bytes:
-    labels = segmentation.label_map.astype(np.int64) + 1
-    if labels.max() > _LARGEST_LABEL:
-        raise OutputError(
-            f"expected category ids below {_LARGEST_LABEL} in a 16-bit label map, found"
-            f" {labels.max() - 1}; choose another format"
-        )
-    return encode_png(labels.astype(np.uint16))
-
-
-def _encode_overlay(segmentation: Segmentation) -> bytes:
-    return encode_png(segmentation.overlay())
-
-
-def _encode_json(segmentation: Segmentation) -> bytes:
-    text = json.dumps(to_json(segmentation), ensure_ascii=False, allow_nan=False, indent=1)
-    return text.encode("utf-8") + b"\n"
+def _key(path: str) -> str:
+    """By what file systems that tell neither case nor composition apart know a name."""
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    earlier = (_SUFFIXES["labels"], _SUFFIXES["overlay"])
+    earlier = (labels_path(""), overlay_path(""), palette_path(""))
     try:
         pictures = sorted(
             path
@@ -233,15 +209,3 @@ def _existing_file(path: Path) -> Path:
             f"{printable(path)}: expected a picture file or a folder of pictures, found nothing"
         )
     return path
-
-
-_SUFFIXES: Mapping[str, str] = {
-    "labels": ".labels.png",
-    "overlay": ".overlay.png",
-    "json": ".json",
-}
-_ENCODERS: Mapping[str, Callable[[Segmentation], bytes]] = {
-    "labels": _encode_labels,
-    "overlay": _encode_overlay,
-    "json": _encode_json,
-}

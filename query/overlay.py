@@ -58,7 +58,7 @@ def draw_overlay(
     height, width = label_map.shape
     font = ImageFont.load_default(size=max(10, min(height, width) // 24))
     taken: list[Box] = []
-    for category_id, centre in _name_places(label_map):
+    for category_id, centre in name_places(label_map):
         box = _free_box(draw.textbbox((0, 0), names[category_id], font), centre, canvas.size, taken)
         if box is not None:
             taken.append(box)
@@ -86,7 +86,7 @@ def _borders(label_map: NDArray[np.int32]) -> NDArray[np.bool_]:
     return border
 
 
-def _name_places(label_map: NDArray[np.int32]) -> list[tuple[int, tuple[int, int]]]:
+def name_places(label_map: NDArray[np.int32]) -> list[tuple[int, tuple[int, int]]]:
     """(category_id, (x, y) of the most inner pixel) of pieces worth a name, largest first.
 
     First the largest piece of every category, then the other pieces.

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from query.overlay import draw_overlay
 
 if TYPE_CHECKING:
+    import supervision
+
     from foundation.masks import Rle
 
 
@@ -79,12 +81,30 @@ class Segmentation:
         return draw_overlay(self.image, self.label_map, self.category_names)
 
     def save(
-        self, folder: str | Path, name: str, formats: Sequence[str] = ("labels", "overlay", "json")
+        self,
+        folder: str | Path,
+        name: str,
+        formats: Sequence[str] = ("labels", "overlay", "json"),
+        *,
+        photo: str | Path | None = None,
     ) -> tuple[Path, ...]:
         """Write NAME.labels.png, NAME.overlay.png and NAME.json into a folder, made if need be.
+
+        Args:
+            formats: out of "labels", "overlay", "json", "palette" and "labelme".
+            photo: the photo's own file, where LabelMe is to find it.
 
         Returns the files written; see `query.output.save` for their content and the errors.
         """
         from query.output import save
 
-        return save(self, Path(folder), name, formats)
+        return save(self, Path(folder), name, formats, None if photo is None else Path(photo))
+
+    def to_supervision(self) -> supervision.Detections:
+        """The regions as `supervision.Detections`; see `query.exports.detections.to_detections`.
+
+        Raises UsageError if the library `supervision` is not installed.
+        """
+        from query.exports.detections import to_detections
+
+        return to_detections(self)

@@ -62,7 +62,7 @@ class Worker(Generic[_Result]):
                 self._stop()
                 raise SqlError(
                     f"expected an answer within {timeout:g} s, found none: ask for less, or allow"
-                    " more: --timeout SECONDS (0 is no limit)"
+                    " more time (--timeout SECONDS, timeout=SECONDS; 0 is no limit)"
                 )
         except KeyboardInterrupt:
             self._stop()

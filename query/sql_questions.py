@@ -70,6 +70,11 @@ def views_read(parsed: str) -> frozenset[str]:
         return frozenset(_read(tree["statements"], frozenset()))
     except RecursionError as error:
         raise SqlError("expected a question, found one that is nested too deeply") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise SqlError(
+            f"expected a question, found one whose parts are not told in a known way ({error!r}):"
+            " is this a newer DuckDB?"
+        ) from error
 
 
 def _read(part: Any, named: frozenset[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import schemas.bank
+from query.sql_limits import TIMEOUT
 from schemas.settings import Settings, apply_overrides
 
 if TYPE_CHECKING:
@@ -26,16 +27,18 @@ class Bank(schemas.bank.Bank):
         self._stacks: dict[tuple[str, str, bool], ModelStack] = {}
         self._engines: dict[tuple[str, str, bool], QueryEngine] = {}
 
-    def sql(self, statement: str) -> Answer:
+    def sql(self, statement: str, *, timeout: float | None = TIMEOUT) -> Answer:
         """The answer to one question over the views that `rim sql` lists.
 
-        Fetch it with `.to_arrow_table()` or `.fetchall()`.
+        Fetch it with `.to_arrow_table()` or `.fetchall()`, which may take `timeout` seconds each;
+        None or 0 is no limit.
 
-        Raises SqlError if it is no question, more than one, or DuckDB refuses it.
+        Raises SqlError if it is no question, more than one, or DuckDB refuses it; BankDamaged if a
+        file that it reads is not the one that was written.
         """
         from query.sql import run_sql
 
-        return run_sql(self, statement)
+        return run_sql(self, statement, timeout)
 
     def engine(
         self,

@@ -158,15 +158,19 @@ class Bank:
         elif self.manifest.prototypes is not None:
             self.check_file(index_folder(self.path), self.manifest.prototypes)
 
-    def images_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def images_table(
+        self, columns: Sequence[str] | None = None, category_id: int | None = None
+    ) -> pa.Table:
         """The facts of all images by ascending image_id, with verdicts applied.
 
-        columns: names out of `schemas.tables.IMAGES`, by default all.
+        columns: names out of `schemas.tables.IMAGES`, by default all. category_id: only the images
+        of this category, whose shards alone are read.
         """
         wanted = IMAGES.names if columns is None else list(columns)
         needed = list(dict.fromkeys([*wanted, "image_id", "status", "reason"]))
         schema = pa.schema([IMAGES.field(name) for name in needed])
-        paths = [self._part(shard, "images") for shard in self.shards]
+        shards = (one for one in self.shards if category_id in (None, one.category_id))
+        paths = [self._part(shard, "images") for shard in shards]
         tables = [read_table(path, needed, schema=schema) for path in paths]
         table = pa.concat_tables([schema.empty_table(), *(one.select(needed) for one in tables)])
         return _apply_verdicts(table, effective_verdicts(self.verdicts)).select(wanted)
@@ -303,16 +307,21 @@ class Bank:
             pixels.update((image_id, png) for image_id, png in rows if png is not None)
         return pixels
 
+    @cached_property
+    def _shards_by_origin(self) -> Mapping[tuple[int, str], list[ShardRecord]]:
+        """The shards by category_id and source: a bank of many categories has many."""
+        shards: defaultdict[tuple[int, str], list[ShardRecord]] = defaultdict(list)
+        for shard in self.shards:
+            shards[shard.category_id, shard.source].append(shard)
+        return shards
+
     def _shard_of(self, image_id: int) -> ShardRecord:
         try:
             key = unpack_image_id(image_id)
         except ValueError as error:
             raise BankError(f"{self.path} has no image {image_id}: {error}") from error
-        for shard in self.shards:
-            if (shard.category_id, shard.source) == (
-                key.category_id,
-                key.source,
-            ) and shard.start <= key.number < shard.stop:
+        for shard in self._shards_by_origin.get((key.category_id, key.source), ()):
+            if shard.start <= key.number < shard.stop:
                 return shard
         raise BankError(f"{self.path} has no image {image_id}")
 

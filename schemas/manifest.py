@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from schemas.errors import BankDamaged, BankError, OutputError
 from schemas.files import make_folder, publish_new
 from schemas.ids import MAX_NUMBER
+from schemas.printable import printable
 from schemas.records import (
     CategoryRecord,
     Count,
@@ -27,7 +28,6 @@ from schemas.records import (
     Sha256,
     ShardRecord,
 )
-from schemas.printable import printable
 from schemas.sealed import digest_of, read_sealed, seal
 
 __all__ = [

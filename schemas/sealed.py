@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,13 @@ def read_sealed(path: Path) -> dict[str, Any]:
     Raises BankDamaged, naming the file, if it cannot be read or is not what was sealed.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise BankDamaged(f"{path}: expected at most {MAX_BYTES:,} bytes, found {size:,}")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            raise BankDamaged(f"{path}: expected a file, found something else")
+        if status.st_size > MAX_BYTES:
+            raise BankDamaged(
+                f"{path}: expected at most {MAX_BYTES:,} bytes, found {status.st_size:,}"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise BankDamaged(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,13 +1,18 @@
-"""The stand-in hub for all tests that download."""
+"""The stand-in hub for all tests that download, and how tests of many examples run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.stand_in_hub import StandInHub, running_hub, use_hub
+
+# How long an example takes is nothing that a test asserts.
+hypothesis.settings.register_profile("rim", deadline=None)
+hypothesis.settings.load_profile("rim")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 from PIL import Image
 
 import rim
+from bank_builder.progress import BuildProgress
 from bank_builder.sources.listing import list_photos
 from query.output import check_outputs, collect_inputs
+from rim.progress import build_progress
 from schemas.errors import UsageError, VocabularyError
 from schemas.records import CategoryRecord
 from schemas.vocabulary import (
@@ -234,3 +237,15 @@ def test_results_that_would_meet_or_have_no_name_are_refused_before_any_work(
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(UsageError, match=message):
         collect_inputs([tmp_path])
+
+
+def test_progress_on_a_terminal_shows_names_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also names that look like the marks of the library that draws it."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    with build_progress() as show:
+        for number, name in enumerate(("[/]", "[red]marked[/]", "[link=x]")):
+            show(BuildProgress("references", number + 1, 3, name, number + 1, 0, 0, 1.0))
+    assert "references [link=x] accepted 100%" in capsys.readouterr().err

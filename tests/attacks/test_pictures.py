@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -239,3 +240,17 @@ def test_a_picture_read_in_strips_is_the_same(tmp_path: Path, orientation: int) 
     whole = np.asarray(Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB"))
     expected = np.rot90(whole, -1) if orientation == 6 else whole
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), expected)
+
+
+def test_pictures_are_opened_in_one_place_alone() -> None:
+    """So that no other way to them lacks the limits."""
+    repository = Path(__file__).parents[2]
+    packages = ("schemas", "foundation", "bank_builder", "query", "rim", "miniature", "benchmarks")
+    found = [
+        str(path.relative_to(repository))
+        for package in packages
+        for path in sorted((repository / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "Image.open"
+    ]
+    assert found == ["foundation/picture_file.py"]

@@ -329,9 +329,9 @@ def test_the_server_would_have_been_called() -> None:
         def handle(self) -> None:
             calls.append(self.client_address)
 
-    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
-        with socket.create_connection(server.server_address):
-            server.handle_request()
+    server = socketserver.TCPServer(("127.0.0.1", 0), Handler)
+    with server, socket.create_connection(server.server_address):
+        server.handle_request()
     assert len(calls) == 1
 
 
@@ -398,10 +398,13 @@ def test_what_is_answered_says_nothing_about_the_machine(
         "FROM images WHERE octet_length(png) < 0 OR image_id IN (FROM range(100000000000))",
     ],
 )
-def test_no_question_takes_for_ever(place: Place, question: str) -> None:
+def test_no_question_takes_for_ever(
+    place: Place, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with connect(Bank(place.bank), timeout=0.2) as connection:
         with pytest.raises(SqlError, match=r"expected an answer within 0\.2 s.*--timeout"):
             connection.ask(question).fetchall()
+        monkeypatch.setattr(connection, "_timeout", None)
         assert connection.ask("SELECT count(*) FROM images").fetchall() == [(3,)]
 
 
@@ -419,7 +422,7 @@ def test_no_question_takes_for_ever(place: Place, question: str) -> None:
 def test_no_question_takes_all_memory(
     place: Place, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("query.sql.MEMORY", 50_000_000)
+    monkeypatch.setattr("query.sql_session.MEMORY", 50_000_000)
     with connect(Bank(place.bank)) as connection:
         with pytest.raises(SqlError, match=r"at most 0\.1 GB of memory.*LIMIT"):
             connection.ask(question).fetchall()

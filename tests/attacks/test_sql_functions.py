@@ -1,4 +1,4 @@
-"""DuckDB's functions with arguments that nobody meant: an answer or one line, never a dead process."""
+"""DuckDB's functions with arguments that nobody meant: an answer or one line, no dead process."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_functions_by_name(bank: Path) -> None:
-    assert ask_all(bank, 1500, seed=0) > 50
+    assert ask_all(bank, 1000, seed=0) > 30
 
 
 @pytest.mark.stress

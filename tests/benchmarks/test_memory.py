@@ -53,33 +53,53 @@ def test_growth_is_from_few_to_many() -> None:
 
 
 def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
-    (tmp_path / "sizes.json").write_text("{}")
-    words = ("benchmarks.memory_work", "build", str(tmp_path), str(tmp_path / "sizes.json"))
-    with pytest.raises(ProcessFailed, match=r"exit status 1(.|\n)*missing 5 required"):
-        memory.watched(words, tmp_path / "log.txt", tmp_path / "done")
+    with (
+        memory.Worker(tmp_path, "benchmarks.no") as worker,
+        pytest.raises(ProcessFailed, match=r"No module named benchmarks\.no"),
+    ):
+        worker.watch("build")
 
 
 def test_peaks_are_of_each_kind() -> None:
     assert Memory(1, 5).most(Memory(3, 2)) == Memory(3, 5)
 
 
+@pytest.mark.parametrize(
+    ("categories", "images", "dimension"),
+    [
+        pytest.param((2, 12), 16, 16384, id="long vectors"),
+        pytest.param((10, 160), 50, 1024, id="a real bank's", marks=pytest.mark.stress),
+    ],
+)
 def test_neither_building_nor_querying_holds_the_vectors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    categories: tuple[int, int],
+    images: int,
+    dimension: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Ten categories more are 20 MiB of vectors, of which a copy in memory would show."""
-    sizes = ["--images", "16", "--dimension", "16384", "--pixels", "56", "--grid", "2"]
-    words = ["--categories", "2", "12", "--photos", "1", "--json", str(tmp_path / "rows.json")]
+    """The categories added have 20 MiB of vectors and more: a copy in memory would show."""
+    few, many = map(str, categories)
+    sizes = [
+        "--images",
+        str(images),
+        "--dimension",
+        str(dimension),
+        "--pixels",
+        "56",
+        "--grid",
+        "2",
+    ]
+    words = ["--categories", few, many, "--photos", "1", "--json", str(tmp_path / "rows.json")]
     monkeypatch.setattr(sys, "argv", ["memory", *words, "--work", str(tmp_path / "work"), *sizes])
     memory.main()
     found = json.loads((tmp_path / "rows.json").read_text())
     assert [(run["doing"], run["categories"]) for run in found["runs"]] == [
-        ("build", 2),
-        ("query", 2),
-        ("build", 12),
-        ("query", 12),
+        (doing, number) for number in categories for doing in ("build", "query")
     ]
     for one in found["growth"]:
-        assert one["vectors"] == 2 * MIB
+        assert one["vectors"] == images * 2 * dimension * 4
         assert one["bytes"] < 0.75 * one["vectors"], one
     assert "build, each category" in capsys.readouterr().out
     assert list((tmp_path / "work").iterdir()) == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import pytest
 from rim.summary import summary
 from schemas.bank import Bank
 from schemas.errors import BankDamaged, BankError
-from schemas.files import sha256_file
+from schemas.files import sha256_bytes, sha256_file
 from schemas.manifest import manifest_path
 from schemas.sealed import read_sealed, seal
 from schemas.shards import read_features, read_sidecar, shards_folder
@@ -154,17 +155,11 @@ def test_parquet_files_with_the_right_checksum(bank_path: Path, name: str, count
         file.write_bytes(changed)
         tree = copy.deepcopy(content)
         for record in _file_records(tree):
-            if record["name"] == file.name and record["sha256"] == sha256_of(data):
+            if record["name"] == file.name and record["sha256"] == sha256_bytes(data):
                 record.update(size=len(changed), sha256=sha256_file(file))
         path.write_bytes(_sealed(tree))
         messages.append(outcome(lambda: use(bank_path), bank_path))
     check(messages, count, 0.3)
-
-
-def sha256_of(data: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()
 
 
 def _file_records(tree: Any) -> list[dict[str, Any]]:
@@ -180,8 +175,8 @@ def _sealed(tree: Any) -> bytes:
         return json.dumps(tree).encode()
 
 
-def test_a_bank_in_a_bank_is_not_left(bank_path: Path, tmp_path: Path) -> None:
-    """No name in a manifest leads to a file outside the bank."""
+def test_no_name_in_a_manifest_leads_out_of_the_bank(bank_path: Path, tmp_path: Path) -> None:
+    """Not even to a file that is just as good."""
     secret = tmp_path / "secret.parquet"
     shutil.copy(next(bank_path.rglob("images.parquet")), secret)
     content = read_sealed(manifest_path(bank_path, 2))
@@ -200,3 +195,12 @@ def test_a_bank_in_a_bank_is_not_left(bank_path: Path, tmp_path: Path) -> None:
         tree["shards"][0]["name"] = name
         manifest_path(bank_path, 2).write_bytes(seal(tree))
         assert outcome(lambda: use(bank_path), bank_path) is not None
+
+
+def test_a_pipe_in_place_of_a_manifest_is_damage(bank_path: Path) -> None:
+    path = manifest_path(bank_path, 3)
+    os.mkfifo(path)
+    message = outcome(lambda: Bank(bank_path), bank_path)
+    assert message is not None
+    assert "000003.json: expected a file" in message
+    assert "the last good one is version 2" in message

@@ -109,6 +109,7 @@ class TestForeignReader:
         nearest = expected(golden)["nearest"]
         np.testing.assert_allclose(np.sort(cosines)[::-1][:4], nearest["cosines"], atol=1e-5)
 
+    @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
     def test_masks_lie_on_the_pictures(self, golden: Path) -> None:
         bank = ForeignBank.open(golden)
         facts = {row["image_id"]: row for row in bank.images()}

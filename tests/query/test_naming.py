@@ -82,6 +82,29 @@ def test_the_threshold_is_calibrated_on_the_references_themselves(spread: float)
     assert namer(rows, background="auto").threshold == threshold
 
 
+def test_the_threshold_is_the_same_from_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    embeddings = rng.normal(size=(90, 6))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    rows = [(i // 18, FOREGROUND, tuple(row)) for i, row in enumerate(embeddings)]
+    references = References.of(bank_features(rows))
+    whole = calibrated_threshold(references)
+    for name, value in (("_STRANGERS_AT_ONCE", 7), ("VALUES_AT_ONCE", 50)):
+        monkeypatch.setattr(f"query.naming.{name}", value)
+    assert calibrated_threshold(references) == pytest.approx(whole, abs=1e-6)
+
+
+def test_only_some_references_stand_for_the_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every third one, whichever category it is of."""
+    monkeypatch.setattr("query.naming._STRANGERS", 2)
+    rows = [(i // 3, FOREGROUND, towards(d)) for i, d in enumerate([0, 4, 8, 100, 104, 108])]
+    cosine = np.cos(np.radians([100, 92]))  # of 0 and of 100 to the nearest stranger
+    refused = np.quantile(cosine, 0.8)
+    assert calibrated_threshold(References.of(bank_features(rows))) == pytest.approx(
+        refused, abs=1e-6
+    )
+
+
 def test_single_references_calibrate_nothing() -> None:
     rows = [(0, FOREGROUND, towards(0)), (1, FOREGROUND, towards(90))]
     lonely = namer(rows, background="auto")

@@ -100,7 +100,7 @@ def test_a_name_is_no_path(tmp_path: Path, name: str) -> None:
 def test_unknown_formats_are_refused_before_anything_is_written(
     tmp_path: Path, formats: list[str]
 ) -> None:
-    with pytest.raises(UsageError, match="labels, overlay, json, found"):
+    with pytest.raises(UsageError, match="labels, overlay, json, palette, labelme, found"):
         segmentation().save(tmp_path, "photo", formats)
     assert list(tmp_path.iterdir()) == []
 

@@ -105,6 +105,16 @@ def test_pixels_under_no_mask_take_the_label_of_their_patch(bank: Bank, stack: C
     assert (kept.segment(image).label_map == UNLABELLED).all()
 
 
+def test_patches_named_a_few_at_a_time_are_named_alike(
+    bank: Bank, stack: ColourStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = scene()
+    engine = QueryEngine(bank, stack, settings(bank, "proposals.min_quality=0.95"))
+    whole = engine.segment(image).label_map
+    monkeypatch.setattr("query.labelling._PATCHES_AT_ONCE", 7)  # of 96
+    np.testing.assert_array_equal(engine.segment(image).label_map, whole)
+
+
 @pytest.mark.parametrize("quality", ["0.8", "0.95"])
 def test_background_is_what_resembles_nothing(bank: Bank, stack: ColourStack, quality: str) -> None:
     """An unknown colour stays unlabelled, both as a region and as patches under no mask."""

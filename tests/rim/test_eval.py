@@ -135,7 +135,7 @@ def test_unreadable_images_are_named_and_left_out(run: Run, voc: Path) -> None:
     assert scores["images"] == 2
     assert [one["image"] for one in scores["failed"]] == ["2007_000001", "2007_000002"]
     assert "2007_000001.png: expected a label map" in outcome.err
-    assert "2007_000002.png: expected a label map, found nothing" in outcome.err
+    assert "2007_000002.png: expected a label map file, found nothing" in outcome.err
     assert "(2 images, 2 left out)" in run(*arguments(voc)).out
 
 
