@@ -12,8 +12,8 @@ from schemas.bank import Bank, index_folder
 from schemas.errors import BankDamaged
 from schemas.feature_rows import FeatureRows
 from schemas.files import fsync_folder, temporary_path
-from schemas.index import FeatureIndex, feature_rows_digest, stream_index
-from schemas.prototypes import Prototypes, derive_prototypes, write_prototypes
+from schemas.index import feature_rows_digest, stream_index
+from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.records import FileRecord
 from schemas.verdicts import effective_verdicts
 
@@ -42,7 +42,8 @@ def rebuild_prototypes(bank: Bank) -> None:
     """
     expected = _expected(bank, bank.manifest.prototypes, "prototypes")
     rows = _rows(bank)
-    prototypes = _derived(index_folder(bank.path), rows)
+    with spooled(rows, index_folder(bank.path)) as embeddings:
+        prototypes = derive_prototypes(embeddings, rows.feature_id)
     _replace(
         index_folder(bank.path),
         expected,
@@ -71,19 +72,6 @@ def _rows(bank: Bank) -> FeatureRows:
             "names; build the bank again"
         )
     return rows
-
-
-def _derived(folder: Path, rows: FeatureRows) -> Prototypes:
-    """The prototypes of those rows, out of an index made for it: mapped, they take no memory."""
-    trial = temporary_path(folder, "features")
-    trial.mkdir()
-    try:
-        path = trial / "features.faiss"
-        record = stream_index(path, rows.blocks(), rows.feature_id, rows.dimension)
-        stored = FeatureIndex.load(path, record)
-        return derive_prototypes(stored.embeddings, stored.feature_ids)
-    finally:
-        shutil.rmtree(trial, ignore_errors=True)
 
 
 def _replace(

@@ -11,8 +11,8 @@ read 200 times a second (Linux alone).
 - "mapped" are pages of files. The system drops them when it needs the memory, and reads them again:
   a bank's vectors may be there whole and still keep nobody out.
 
-Both are peaks, "kept" is what is anonymous at the end, and all are less what a process had when its
-imports were done.
+Both are peaks. "kept" is the least that is anonymous in the last quarter of the time, as between
+two photos. All are less what a process had when its imports were done.
 """
 
 from __future__ import annotations
@@ -48,16 +48,13 @@ class Memory:
     anonymous: int
     mapped: int
 
-    def most(self, other: Memory) -> Memory:
-        """The larger one of each."""
-        return Memory(max(self.anonymous, other.anonymous), max(self.mapped, other.mapped))
-
 
 @dataclass(frozen=True)
 class Run:
     """One process: what it did, its memory in bytes above what it had when its imports were done.
 
-    anonymous, mapped: peaks. kept: what is anonymous when all is done. seconds: until then.
+    anonymous, mapped: peaks. kept: the least that is anonymous in the last quarter of the time, as
+    between two photos.
     """
 
     doing: str
@@ -126,8 +123,8 @@ class Worker:
         with self._process:
             self._process.kill()
 
-    def watch(self, *words: object) -> tuple[Memory, float]:
-        """Does one thing; the peaks of its process, and its seconds.
+    def watch(self, *words: object) -> tuple[list[Memory], float]:
+        """Does one thing; the memory of its process from time to time, and its seconds.
 
         Raises ProcessFailed with the end of what it said.
         """
@@ -136,19 +133,20 @@ class Worker:
             raise ProcessFailed(f"{self._module} has no pipes")
         with contextlib.suppress(BrokenPipeError):
             asked.write(json.dumps(words, default=str).encode() + b"\n")
-        pid, started, peak = answers.readline(), time.monotonic(), Memory(0, 0)
+        pid, started, samples = answers.readline(), time.monotonic(), []
         while pid and not select.select([answers], [], [], _EVERY)[0]:
             now = memory_of(int(pid))
-            peak = peak if now is None else peak.most(now)
+            if now is not None:
+                samples.append(now)
         if answers.readline() != b"0\n":
             said = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
             raise ProcessFailed(f"{self._module} failed at {words}:\n{said}")
-        return peak, time.monotonic() - started
+        return samples, time.monotonic() - started
 
 
 def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
     """All runs; one bank is on the disk at a time."""
-    from benchmarks.memory_work import DONE, START, Sizes
+    from benchmarks.memory_work import START, Sizes
 
     photos = {count: _photos(work / f"photos-{count}", count, arguments.pixels)
               for count in arguments.photos}  # fmt: skip
@@ -166,25 +164,25 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
                 if largest or count == few
             ]
             for doing, count, folder in todo:
-                peak, seconds = worker.watch(doing, work, asdict(sizes), folder)
-                start, end = (
-                    Memory(**json.loads((work / name).read_text(encoding="utf-8")))
-                    for name in (START, DONE)
-                )
-                runs.append(
-                    Run(
-                        doing,
-                        categories,
-                        count,
-                        anonymous=peak.anonymous - start.anonymous,
-                        mapped=peak.mapped - start.mapped,
-                        kept=end.anonymous - start.anonymous,
-                        seconds=seconds,
-                    )
-                )
+                samples, seconds = worker.watch(doing, work, asdict(sizes), folder)
+                start = Memory(**json.loads((work / START).read_text(encoding="utf-8")))
+                runs.append(described((doing, categories, count), start, samples, seconds))
                 shutil.rmtree(work / "labels", ignore_errors=True)
             shutil.rmtree(work / "bank")
     return runs
+
+
+def described(
+    what: tuple[str, int, int], start: Memory, samples: Sequence[Memory], seconds: float
+) -> Run:
+    """A run of what it did (doing, categories, photos) and its samples."""
+    return Run(
+        *what,
+        anonymous=max(one.anonymous for one in samples) - start.anonymous,
+        mapped=max(one.mapped for one in samples) - start.mapped,
+        kept=min(one.anonymous for one in samples[-len(samples) // 4 :]) - start.anonymous,
+        seconds=seconds,
+    )
 
 
 def growth(runs: Sequence[Run], images: int, dimension: int) -> list[Growth]:

@@ -3,7 +3,7 @@
 Only the models are stand-ins, and the PNG files of the generated pictures are drawn from a few made
 beforehand; everything else is what `rim build` and `rim query` run, at the sizes of a real bank.
 Each is a fork of one process whose imports are done. Before its work it writes the memory that it
-has into WORK/start.json, and afterwards into WORK/done.json.
+has into WORK/start.json.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ Image = NDArray[np.uint8]
 PATCH = 14
 POOL = 16  # pictures; more than a group of a shard, so that no file gets smaller by repeats
 START = "start.json"
-DONE = "done.json"
 _DIVISOR = 4  # of a photo's size, the size of the segmenter's logits
 _PARTS = (4, 8, 16)
 
@@ -244,14 +243,11 @@ def write_memory(path: Path) -> None:
 
 
 def work(kind: str, folder: Path, sizes: Sizes, photos: Path) -> None:
-    """Does one thing, and writes WORK/done.json."""
-    try:
-        if kind == "build":
-            build(folder, sizes)
-        else:
-            query(folder, sizes, photos)
-    finally:
-        write_memory(folder / DONE)
+    """Does one thing."""
+    if kind == "build":
+        build(folder, sizes)
+    else:
+        query(folder, sizes, photos)
 
 
 def main() -> None:

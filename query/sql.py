@@ -87,6 +87,11 @@ class BankConnection:
         self._session.close()
 
     @property
+    def bank(self) -> Bank:
+        """The bank that is asked."""
+        return self._bank
+
+    @property
     def stuck(self) -> bool:
         """Whether DuckDB still works on a question that was stopped, deaf to being interrupted.
 

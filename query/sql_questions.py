@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from query.sql_views import VIEW_PARTS
+from query.sql_views import FUNCTION_VIEWS, VIEW_PARTS
 from schemas.errors import SqlError
 from schemas.overrides import did_you_mean
 from schemas.printable import printable
@@ -118,7 +118,7 @@ def _read_relation(relation: dict[str, Any], named: frozenset[str]) -> Iterator[
     if kind == "BASE_TABLE":
         yield from _view(relation["qualified_name"]["path"], named)
     elif kind == "TABLE_FUNCTION":
-        _check_table_function(relation["function"])
+        yield from _table_function(relation["function"])
     elif kind == "SHOW_REF" and relation["query"] is None:
         special = relation["show_type"] == "SHOW_SPECIAL" and relation["table_name"] in _SHOWN
         if not special:
@@ -140,9 +140,12 @@ def _view(path: list[str], named: frozenset[str]) -> Iterator[str]:
         )
 
 
-def _check_table_function(function: dict[str, Any]) -> None:
+def _table_function(function: dict[str, Any]) -> Iterator[str]:
+    """The views that a function reads which gives a table; its arguments are looked at after it."""
     path = function.get("qualified_name", {}).get("path", [])
-    if len(path) != 1 or _folded(path[0]) not in _TABLE_FUNCTIONS:
+    if len(path) == 1 and _folded(path[0]) in FUNCTION_VIEWS:
+        yield from FUNCTION_VIEWS[_folded(path[0])]
+    elif len(path) != 1 or _folded(path[0]) not in _TABLE_FUNCTIONS:
         name = ".".join(path) or "a function"
         raise SqlError(
             f"expected a view ({', '.join(VIEW_PARTS)}), found {printable(name)}(...): files,"

@@ -51,6 +51,16 @@ FROM _prototypes p JOIN _categories c USING (category_id);
 CREATE VIEW builds AS
 SELECT version, time, settings::JSON AS settings, models, libraries, seconds
 FROM _builds ORDER BY version;
+
+CREATE MACRO cosine(a, b) AS array_cosine_similarity(a, b);
+
+-- Names in full: a question's own WITH names nothing in here.
+CREATE MACRO nearest(reference, k := 10) AS TABLE
+SELECT f.image_id, f.category, array_cosine_similarity(f.embedding, o.embedding) AS similarity
+FROM memory.main.features f, memory.main.features o
+WHERE o.image_id = reference AND o.role = 'foreground'
+  AND f.role = 'foreground' AND f.image_id <> o.image_id
+ORDER BY similarity DESC, f.image_id LIMIT k;
 """
 
 # The views, and the parts of the bank that reading one reads; pictures are read as they are asked
@@ -62,6 +72,9 @@ VIEW_PARTS: Mapping[str, tuple[Literal["images", "features", "prototypes"], ...]
     "prototypes": ("prototypes",),
     "builds": (),
 }
+
+# The functions among them that give tables, and the views that they read.
+FUNCTION_VIEWS: Mapping[str, tuple[str, ...]] = {"nearest": ("features",)}
 
 _CATEGORIES = pa.schema(
     [

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rim.changes import accept, add, reject, remove
     from rim.evaluation import evaluate
     from rim.label_sets import compare_labels
+    from rim.reporting import report
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "query",
     "reject",
     "remove",
+    "report",
 ]
 
 _HOME = {
@@ -58,6 +60,7 @@ _HOME = {
     "query": "rim.api",
     "reject": "rim.changes",
     "remove": "rim.changes",
+    "report": "rim.reporting",
 }
 
 

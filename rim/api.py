@@ -46,14 +46,14 @@ def build(
 
     Args:
         vocabulary: a file, the name of a shipped vocabulary, or category names (each may be "name,
-        synonym").
+            synonym").
         out: the bank's folder; made if it is missing.
         preset: a shipped preset's name or a TOML file.
         images_per_category, steps, seed: short for settings of `generation`.
         settings: further "section.key=value", applied last.
         source: "diffusion", generated images, or "folder:DIR", your own photos:
-        DIR/CATEGORY/NAME.jpg and, where there is one, the mask DIR/CATEGORY/NAME.mask.png. An
-        existing bank keeps what it has from the other source.
+            DIR/CATEGORY/NAME.jpg and, where there is one, the mask DIR/CATEGORY/NAME.mask.png. An
+            existing bank keeps what it has from the other source.
         limit: only the first so many categories.
         device: "auto", "cpu", "cuda", ...
         offline: use only weights that are on this machine.

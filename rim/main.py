@@ -27,6 +27,8 @@ _COMMANDS = {
     "sql": "Ask a bank questions in SQL.",
     "info": "Say what a bank holds and how it was made.",
     "verify": "Check every byte of a bank.",
+    "report": "Write static HTML pages about a bank.",
+    "app": "Open a local page: drop a photo, see its labels and why.",
     "eval": "Score a bank's labels against ground truth.",
     "compare-labels": "Say how alike two vocabularies are.",
     "fetch": "Download and check the weights of a preset for offline use.",

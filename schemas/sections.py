@@ -1,7 +1,8 @@
 """The sections of the settings: every value that a person can set, its range and default.
 
 The defaults are the full-size ones; a preset changes them. Areas are fractions of the image's,
-sizes are pixels.
+sizes are pixels. The page of all settings (docs/generate_settings.py) is made from this file: every
+field is described under `Attributes:`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ class ModelSource(Section):
     """Where a model's files are: a hub id, the address of one file, an absolute folder, or a path
     inside the data folder.
 
-    revision: of a hub id; without one it is unpinned: the hub's main branch. size_gb: about how
-    much there is to download, in units of 10^9 bytes, for messages only.
+    Attributes:
+        location: a hub id, an https address, a folder or file.
+        revision: of a hub id; without one it is unpinned: the hub's main branch.
+        licence: as published, for `rim info` and the manifest.
+        size_gb: about how much there is to download, in units of 10^9 bytes, for messages only.
     """
 
     location: Annotated[str, Field(min_length=1)]
@@ -39,7 +43,17 @@ class ModelSource(Section):
 
 
 class SamArchitecture(Section):
-    """The sizes of a SAM that is none of the published ones (names as in segment-anything)."""
+    """The sizes of a SAM that is none of the published ones (names as in segment-anything).
+
+    Attributes:
+        image_size: side of the square that images are fitted into, pixels.
+        patch_size: side of a patch, pixels.
+        embed_dim, depth, num_heads: width, blocks and attention heads of the image encoder.
+        global_attn_indexes: blocks that attend to the whole image, from 0.
+        window_size: side of the window, in patches, that the other blocks attend to.
+        out_chans: channels of the image embedding.
+        decoder_heads, decoder_mlp: attention heads and hidden width of the mask decoder.
+    """
 
     image_size: Positive
     patch_size: Positive
@@ -54,13 +68,24 @@ class SamArchitecture(Section):
 
 
 class SegmenterSource(ModelSource):
-    """Where a segment-anything checkpoint is, and which architecture it holds."""
+    """Where a segment-anything checkpoint is, and which architecture it holds.
+
+    Attributes:
+        architecture: a published one by its name, or the sizes of another.
+    """
 
     architecture: Literal["vit_b", "vit_l", "vit_h"] | SamArchitecture
 
 
 class Models(Section):
-    """The four models of a stack."""
+    """The four models of a stack.
+
+    Attributes:
+        text_to_image: a Stable Diffusion pipeline of diffusers; makes the references.
+        segmenter: a segment-anything checkpoint; masks of references and regions of photos.
+        features: a DINOv2 or DINOv3 folder of transformers; patch features.
+        text_image: a CLIP folder of transformers; only for text evidence and `compare-labels`.
+    """
 
     text_to_image: ModelSource
     segmenter: SegmenterSource
@@ -69,7 +94,19 @@ class Models(Section):
 
 
 class Generation(Section):
-    """How reference images are generated."""
+    """How reference images are generated.
+
+    Attributes:
+        images_per_category: K, also `-k`.
+        steps: denoising steps, also `--steps`.
+        guidance_scale: of classifier-free guidance; 1 and below means none.
+        seed: of all randomness, also `--seed`; an image's own follows from it, the category and
+            the number.
+        height, width: of the images, pixels.
+        batch_size: images that are made at a time; halved until it fits into the GPU's memory.
+        template: the prompt, with {category} where the name goes.
+        no_article: names that the prompt gives no "a" or "an".
+    """
 
     images_per_category: Annotated[int, Field(gt=0, le=MAX_NUMBER + 1)] = 50
     steps: Positive = 50
@@ -92,8 +129,12 @@ class Generation(Section):
 class Localisation(Section):
     """How a cross-attention map becomes prompt points.
 
-    min_contrast: below this (max - min) / (max + min) of the raw map, the category counts as being
-    everywhere. points: prompt points an image, N of Algorithm 1.
+    Attributes:
+        method: how the map is binarised: above Otsu's threshold, or above a fixed one.
+        threshold: the fixed one, of the map scaled to 0..1.
+        min_contrast: below this (max - min) / (max + min) of the raw map, the category counts as
+            being everywhere.
+        points: prompt points an image, N of Algorithm 1.
     """
 
     method: Literal["otsu", "threshold"] = "otsu"
@@ -103,12 +144,19 @@ class Localisation(Section):
 
 
 class Reference(Section):
-    """Which references are good enough.
+    """Which references are good enough. The last two compare images with each other, at the end
+    of a build.
 
-    min_quality: predicted IoU. min_agreement: IoU of mask and binarised attention. Two compare
-    images with each other, at the end of a build: outlier_mads, median absolute deviations from the
-    category's median; confusion_margin, the cosine by which a reference may be nearer to another
-    category than to its own (2, the largest there is, lets all pass).
+    Attributes:
+        min_quality: IoU that SAM predicts for its mask.
+        min_agreement: IoU of mask and binarised attention.
+        min_area: a smaller mask is rejected; a smaller rest of the image has no background
+            feature.
+        max_area: a larger mask is rejected, unless the map has no contrast.
+        outlier_mads: median absolute deviations that a reference may lie from its category's
+            median.
+        confusion_margin: the cosine by which a reference may be nearer to another category than
+            to its own (2, the largest there is, lets all pass).
     """
 
     min_quality: Fraction = 0.5
@@ -120,13 +168,21 @@ class Reference(Section):
 
 
 class Features(Section):
-    """How region features are made. size: the short side that images are resized to."""
+    """How region features are made.
+
+    Attributes:
+        size: the short side that images are resized to, pixels, rounded to whole patches.
+    """
 
     size: Positive = 518
 
 
 class Build(Section):
-    """How the work of a build is cut. shard_images: images a shard."""
+    """How the work of a build is cut.
+
+    Attributes:
+        shard_images: images a shard; what an interrupted build has to make again at most.
+    """
 
     shard_images: Positive = 50
 
@@ -134,9 +190,17 @@ class Build(Section):
 class Proposals(Section):
     """How a photo is cut into regions.
 
-    grid: prompt points a side. nms: IoU above which the worse of two proposals is dropped. fuse:
-    threshold of Eq. 1; at 1 nothing is fused. max_fused_area: a proposal larger than this swallows
-    no others.
+    Attributes:
+        grid: prompt points a side.
+        min_quality: IoU that SAM predicts for a mask; a worse one is dropped.
+        min_stability: IoU of the mask cut at logits of +stability_offset and -stability_offset; a
+            less stable one is dropped.
+        stability_offset: see min_stability.
+        nms: IoU above which the worse of two proposals is dropped.
+        fuse: threshold of Eq. 1; at 1 nothing is fused.
+        max_fused_area: a proposal larger than this swallows no others.
+        min_area: a smaller proposal is dropped.
+        points_per_batch: points that go through SAM's mask decoder at a time.
     """
 
     grid: Positive = 32
@@ -153,21 +217,29 @@ class Proposals(Section):
 class Matching(Section):
     """How regions are matched against the bank.
 
-    neighbours: k of `knn`, and references shown by the others. prototypes_per_category:
-    sub-category prototypes of `prototype`. agents, temperature, standardise: m and tau of
-    `ranking`, and whether its similarities are z-scored (without, a temperature of 0.1 serves
-    better). diffusion_weight, folder_weight: what a reference counts by its source; 0 leaves those
-    references out.
-
-    background: cosine below which a region is none of the categories; "auto" takes it from the
-    bank, None switches it off. negatives: whether a category is vetoed for regions that look like
-    the background of its references. filter: categories that take a smaller share of the photo
-    are dropped, and the photo is labelled again without them. text_weight: of a category's
-    probability by its name, beside its score.
-
-    overlap: whether all masks over a pixel vote on it, or the best one decides. patch_fallback:
-    whether pixels under no mask are named by their patches, smoothed over patch_smoothing x
-    patch_smoothing of them; otherwise they stay unlabelled.
+    Attributes:
+        matcher: by a vote of the nearest references, by category means, or by ranking
+            distributions; also `--matcher`.
+        neighbours: k of `knn`, and references shown by the others.
+        prototypes_per_category: sub-category prototypes of `prototype`.
+        agents: m of `ranking`, categories whose order is compared.
+        temperature: tau of `ranking`.
+        standardise: whether the similarities of `ranking` are z-scored (without, a temperature of
+            0.1 serves better).
+        diffusion_weight, folder_weight: what a reference counts by its source, also
+            `--source-weight`; 0 leaves those references out.
+        background: cosine below which a region is none of the categories, also `--background`;
+            "auto" takes it from the bank, none switches it off.
+        negatives: whether a category is vetoed for regions that look like the background of its
+            references.
+        filter: categories that take a smaller share of the photo are dropped, and the photo is
+            labelled again without them; `--filter` is 0.01.
+        text_weight: of a category's probability by its name, beside its score; also
+            `--text-weight`.
+        overlap: whether all masks over a pixel vote on it, or the best one decides.
+        patch_fallback: whether pixels under no mask are named by their patches; otherwise they
+            stay unlabelled.
+        patch_smoothing: the patches are averaged over so many x so many of them; odd.
     """
 
     matcher: Literal["prototype", "knn", "ranking"] = "knn"

@@ -58,7 +58,15 @@ _DETERMINING: dict[str, dict[str, Any]] = {
 
 
 class Settings(Section):
-    """All settings of a bank. `preset` is the name they were read under."""
+    """All settings of a bank.
+
+    Attributes:
+        preset: the name they were read under.
+        description: one line for people.
+        known_categories: the only names that the generator knows; none: any.
+        models, generation, localisation, reference, features, build, proposals, matching: the
+            sections.
+    """
 
     preset: str
     description: str = ""

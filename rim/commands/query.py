@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from rim.options import (
     print_json,
     say,
 )
+
+if TYPE_CHECKING:
+    from rim.photo_queries import FolderResult
 
 
 @click.command("query", epilog="Example: rim query bank photos/ --out labels --matcher knn")
@@ -41,7 +45,17 @@ from rim.options import (
     metavar="SOURCE=WEIGHT",
     help="What references count, e.g. folder=2; 0 leaves them out.",
 )
-@click.option("--format", "formats", default="labels,overlay,json", show_default=True)
+@click.option(
+    "--format",
+    "formats",
+    metavar="A,B,C",
+    default="labels,overlay,json",
+    show_default=True,
+    help="Any of labels, overlay, json, palette, labelme, coco, dataset, regions.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Start over where DIR holds results of other settings."
+)
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting.")
 @click.option("--preset", help="Where to find the bank's models, if not where it was built.")
 @device_option
@@ -62,18 +76,37 @@ def command(
     preset: str | None,
     device: str,
     offline: bool,
+    overwrite: bool,
     as_json: bool,
 ) -> int:
     """Label every pixel of the IMAGES (files or folders) with the categories of BANK.
 
-    Writes NAME.labels.png (16 bit; 0 is unlabelled, otherwise category_id + 1), NAME.overlay.png
-    and NAME.json.
+    Of each photo NAME.* in the folder of --out:
+
+    \b
+    labels    NAME.labels.png: 16 bits; 0 is unlabelled, otherwise category_id + 1
+    overlay   NAME.overlay.png: the photo with its labels
+    json      NAME.json: regions with masks and the references that decided them
+    palette   NAME.palette.png: 8 bits, the same numbers in colours; classes.txt
+    labelme   NAME.labelme.json: polygons to correct by hand in LabelMe
+
+    Of all photos of a run:
+
+    \b
+    coco      coco-instances.json, coco-panoptic.json with panoptic/NAME.png
+    dataset   dataset/: photos, label maps and a card, for Hugging Face's datasets
+    regions   regions.parquet: every region, for SQL; always, if there are several photos
+
+    With several photos, or a format of a run, what is done is kept in DIR/.rim-query: the same
+    command again skips the photos that are done and have not changed, goes on after an interrupt,
+    and makes further formats without labelling again.
     """
+    from query.exports.formats import check_category_ids, of_a_run
     from query.output import check_outputs, collect_inputs
     from rim.api import category_ids, query_overrides
     from rim.bank import Bank
-    from rim.progress import counter
-    from schemas.errors import ImageError
+    from rim.photo_queries import PhotoQuery, run_over, single
+    from rim.progress import resumed_counter
 
     wanted = tuple(word.strip() for word in formats.split(",") if word.strip())
     opened = Bank(bank)
@@ -88,34 +121,69 @@ def command(
     chosen = category_ids(opened, categories.split(",") if categories is not None else None)
     inputs = collect_inputs(images)
     check_outputs(inputs, out, wanted)
-    engine = opened.engine(overrides=overrides, preset=preset, device=device, offline=offline)
+    check_category_ids(wanted, [record.category_id for record in opened.categories])
+    query = PhotoQuery(opened, chosen, overrides, preset, device, offline)
 
-    failed: list[dict[str, str]] = []
-    done: list[dict[str, object]] = []
-    with counter("labelling", len(inputs)) as advance:
-        for item in inputs:
-            try:
-                result = engine.segment(item.path, categories=chosen)
-            except ImageError as error:
-                failed.append({"image": str(item.path), "error": str(error)})
-                say(f"rim: {error}")
-            else:
-                files = result.save(out, item.name, formats=wanted)
-                done.append(
-                    {
-                        "image": str(item.path),
-                        "regions": len(result.regions),
-                        "files": [str(file) for file in files],
-                    }
-                )
-            advance()
-    if as_json:
-        print_json({"out": str(out), "images": done, "failed": failed})
+    def complain(error: str) -> None:
+        say(f"rim: {error}")
+
+    if len(inputs) == 1 and not of_a_run(wanted):
+        _ = query.engine
+        with resumed_counter("labelling") as advance:
+            result = single(query, inputs[0], out, wanted)
+            advance(1, 1)
+        for one in result.failed:
+            complain(one.error)
     else:
-        say(f"{len(done)} of {len(inputs)} images labelled, results in {out}")
-    if failed and not done:
+        with resumed_counter("labelling") as advance:
+            result = run_over(
+                query,
+                inputs,
+                out,
+                wanted,
+                overwrite=overwrite,
+                on_photo=advance,
+                on_failure=complain,
+            )
+    if as_json:
+        print_json(_as_data(result))
+    else:
+        say(_in_words(result, len(inputs)))
+    if result.failed and not result.images:
         return 2
-    return 3 if failed else 0
+    return 3 if result.failed else 0
+
+
+def _as_data(result: FolderResult) -> dict[str, Any]:
+    return {
+        "out": str(result.out),
+        "images": [
+            {
+                "image": str(one.image),
+                "regions": one.regions,
+                "files": [str(file) for file in one.files],
+                "reused": one.reused,
+            }
+            for one in result.images
+        ],
+        "failed": [{"image": str(one.image), "error": one.error} for one in result.failed],
+        "files": [str(file) for file in result.files],
+    }
+
+
+def _in_words(result: FolderResult, number: int) -> str:
+    reused = sum(one.reused for one in result.images)
+    before = f" ({reused} of them by an earlier run)" if reused else ""
+    words = f"{len(result.images)} of {number} images labelled{before}, results in {result.out}"
+    if result.files:
+        words += f"; of all photos: {', '.join(_within(result.out, one) for one in result.files)}"
+    if result.others:
+        words += f"; {result.others} more photos there are of earlier runs and not in these"
+    return words
+
+
+def _within(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
 
 
 def _parse_weights(given: tuple[str, ...]) -> dict[str, float]:

@@ -17,17 +17,6 @@ from schemas.printable import printable_lines
 if TYPE_CHECKING:
     from query.sql import BankConnection
 
-_PROMPT, _MORE = "rim> ", "...> "
-_HELP = """\
-Views: categories, images, features, prototypes, builds. End a question with ; or an empty line.
-For example: SELECT reason, count(*) FROM images WHERE status = 'rejected' GROUP BY 1;
-.views lists the columns, .help shows this, .quit leaves."""
-_COLUMNS = """\
-SELECT table_name AS view, string_agg(column_name, ', ' ORDER BY column_index) AS columns
-FROM duckdb_columns()
-WHERE table_name IN ('categories', 'images', 'features', 'prototypes', 'builds')
-GROUP BY 1 ORDER BY 1"""
-
 
 @click.command(
     "sql",
@@ -53,12 +42,34 @@ GROUP BY 1 ORDER BY 1"""
     show_default=f"{TIMEOUT:g}",
     help="Stop a question after this long; 0 is no limit.",
 )
-def command(bank: Path, sql: str | None, style: str, output: Path | None, timeout: float) -> int:
-    """Ask BANK a question in SQL, or open a prompt.
+@click.option("--examples", is_flag=True, help="List ten questions worth asking.")
+@click.option("--example", type=int, metavar="N", help="Ask the one of that number.")
+def command(
+    bank: Path,
+    sql: str | None,
+    style: str,
+    output: Path | None,
+    timeout: float,
+    examples: bool,
+    example: int | None,
+) -> int:
+    """Ask BANK a question in SQL, or open a prompt with history and completion (Tab).
 
-    Views: categories, images, features, prototypes, builds. Questions only: nothing else can be
-    read, and nothing written. Ctrl-C ends a question, at the prompt no more than that.
+    Views: categories, images, features, prototypes, builds. cosine(a, b) compares two embeddings,
+    FROM nearest(IMAGE_ID, k := 10) gives the references most like one. Questions only: nothing else
+    can be read, and nothing written. Ctrl-C ends a question, at the prompt no more than that.
     """
+    if sum((sql is not None, examples, example is not None)) > 1:
+        raise click.UsageError("expected one of a question, --examples and --example N")
+    if example is not None:
+        from query.sql_examples import example as example_of
+
+        sql = example_of(example).sql
+    elif examples:
+        from rim.sql_prompt import list_examples
+
+        click.echo(list_examples(with_sql=True))
+        return 0
     from query.sql import connect
     from rim.bank import Bank
 
@@ -69,7 +80,7 @@ def command(bank: Path, sql: str | None, style: str, output: Path | None, timeou
     with connect(Bank(bank), timeout) as connection:
         try:
             if sql is None:
-                _prompt(connection, style)
+                _converse(connection, style)
             else:
                 _answer(connection, sql, style, output)
         except RimError as error:
@@ -112,58 +123,14 @@ def _answer(connection: BankConnection, sql: str, style: str, output: Path | Non
         raise OutputError(f"{output}: cannot be written ({error.strerror or error})") from error
 
 
-def _prompt(connection: BankConnection, style: str) -> None:
-    interactive = sys.stdin.isatty()
-    if interactive:
-        import readline  # noqa: F401  (gives the prompt line editing and history)
+def _converse(connection: BankConnection, style: str) -> None:
+    from rim.sql_prompt import COLUMNS, Names, converse
 
-        say(_HELP)
-    lines: list[str] = []
-    while True:
-        try:
-            line = _line(_MORE if lines else _PROMPT) if interactive else input()
-        except KeyboardInterrupt:
-            say("")
-            lines = []
-            continue
-        except EOFError:
-            _try(connection, lines, style)
-            return
-        word = line.strip()
-        if not lines and word in (".quit", ".exit", "quit", "exit"):
-            return
-        if not lines and word == ".help":
-            say(_HELP)
-        elif not lines and word == ".views":
-            _try(connection, [_COLUMNS], style)
-        else:
-            if word:
-                lines.append(line)
-            if not word or word.endswith(";"):
-                _try(connection, lines, style)
-                lines = []
+    def names() -> Names:
+        columns = connection.ask(COLUMNS).fetchall()
+        return Names(
+            {view: tuple(listed.split(", ")) for view, listed in columns},
+            tuple(category.name for category in connection.bank.categories),
+        )
 
-
-def _line(prompt: str) -> str:
-    """What a person types; answers that go to a file have no prompts between them."""
-    if sys.stdout.isatty():
-        return input(prompt)
-    click.echo(prompt, nl=False, err=True)
-    return input()
-
-
-def _try(connection: BankConnection, lines: list[str], style: str) -> None:
-    """Answers a question of the prompt; a mistake in it is told and forgiven.
-
-    Ctrl-C ends the question where a person asks, and the command where a file does.
-    """
-    if not lines:
-        return
-    try:
-        _answer(connection, "\n".join(lines), style, None)
-    except RimError as error:
-        say(f"rim: {printable_lines(str(error))}")
-    except KeyboardInterrupt:
-        if not sys.stdin.isatty():
-            raise
-        say("rim: interrupted")
+    converse(lambda sql, chosen: _answer(connection, sql, chosen, None), style, names)

@@ -60,8 +60,12 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
         worker.watch("build")
 
 
-def test_peaks_are_of_each_kind() -> None:
-    assert Memory(1, 5).most(Memory(3, 2)) == Memory(3, 5)
+def test_a_run_has_the_peaks_and_the_floor_of_its_end() -> None:
+    samples = [Memory(anonymous, 50) for anonymous in (20, 10, 90, 15, 40, 33, 30, 36)]
+    samples[1] = Memory(10, 70)
+    assert memory.described(("query", 3, 8), Memory(10, 20), samples, 1.5) == Run(
+        "query", 3, 8, anonymous=80, mapped=50, kept=20, seconds=1.5
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Results in the formats of other tools, one module a format; `formats` has the table."""

@@ -1,0 +1,237 @@
+"""What is kept of a labelled photo: enough to write every format again without the models."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, ValidationError
+
+from foundation.images import MAX_FILE_BYTES
+from foundation.masks import Rle, decode_rle, encode_rle, mask_box
+from query.result import NearReference, Region, Segmentation
+from schemas.errors import ImageError
+from schemas.files import sha256_file
+from schemas.ids import UNLABELLED, unpack_image_id
+from schemas.records import CategoryId, Count, Record, Sha256
+
+Box = tuple[Count, Count, Count, Count]
+_Side = Annotated[int, Field(ge=1)]
+
+
+class _Part(Record):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PhotoMark(_Part):
+    """By what a photo is known again: size in bytes, time of its last change, content."""
+
+    size: Count
+    mtime_ns: int
+    sha256: Sha256
+
+    @classmethod
+    def of(cls, photo: Path) -> PhotoMark | None:
+        """The mark of a file; None if it is nothing that could be read as a photo."""
+        try:
+            status = os.stat(photo)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+                return None
+            digest = sha256_file(photo)
+        except OSError:
+            return None
+        return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest)
+
+    def fits(self, photo: Path) -> bool:
+        """Whether the file is still the same; its content is read only if its time has changed."""
+        try:
+            status = os.stat(photo)
+        except OSError:
+            return False
+        if not stat.S_ISREG(status.st_mode) or status.st_size != self.size:
+            return False
+        if status.st_mtime_ns == self.mtime_ns:
+            return True
+        now = PhotoMark.of(photo)
+        return now is not None and now.sha256 == self.sha256
+
+
+class FileMark(_Part):
+    """A file of the results as it was written: bytes, and time of the last change."""
+
+    size: Count
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileMark | None:
+        """The mark of a file, None if there is none."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None
+        return cls(size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+class KeptReference(_Part):
+    """A reference behind a region; its category is in its image_id."""
+
+    image_id: Count
+    similarity: float
+
+
+class KeptRegion(_Part):
+    """A region as in `query.result.Region`. counts: its mask's COCO run lengths."""
+
+    category_id: CategoryId
+    score: float
+    similarity: float
+    area: Count
+    box: Box
+    counts: str
+    references: tuple[KeptReference, ...]
+
+
+class KeptLabel(_Part):
+    """The pixels of one category in the label map. counts: their COCO run lengths."""
+
+    category_id: CategoryId
+    area: Count
+    box: Box
+    counts: str
+
+
+class KeptPhoto(_Part):
+    """A labelled photo without its pixels.
+
+    labels: by ascending category_id; they do not overlap. files: the results that were written,
+    by their path in the output folder.
+    """
+
+    format_version: Literal[1] = 1
+    photo: PhotoMark
+    height: _Side
+    width: _Side
+    regions: tuple[KeptRegion, ...]
+    labels: tuple[KeptLabel, ...]
+    files: dict[str, FileMark] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, segmentation: Segmentation, photo: PhotoMark) -> KeptPhoto:
+        """What is to be kept of a result; its files are added when they are written."""
+        height, width = segmentation.label_map.shape
+        return cls(
+            photo=photo,
+            height=height,
+            width=width,
+            regions=tuple(_kept_region(region) for region in segmentation.regions),
+            labels=tuple(_kept_labels(segmentation.label_map)),
+        )
+
+    def with_files(self, files: Mapping[str, FileMark]) -> KeptPhoto:
+        """The same with other files."""
+        return self.model_copy(update={"files": dict(files)})
+
+    def rle(self, counts: str) -> Rle:
+        """Run lengths of this photo with its size."""
+        return Rle((self.height, self.width), counts)
+
+    def known(self, names: Mapping[int, str]) -> bool:
+        """Whether all of its category_ids, also those of references, are among these."""
+        ids = {region.category_id for region in self.regions}
+        ids.update(label.category_id for label in self.labels)
+        image_ids = (near.image_id for one in self.regions for near in one.references)
+        try:
+            ids.update(unpack_image_id(image_id).category_id for image_id in image_ids)
+        except ValueError:
+            return False
+        return ids <= names.keys()
+
+    def label_map(self) -> NDArray[np.int32]:
+        """(H, W) int32 category ids, -1 unlabelled; ImageError if the masks do not fit."""
+        labels = np.full((self.height, self.width), UNLABELLED, np.int32)
+        for one in self.labels:
+            labels[decode_rle(self.rle(one.counts))] = one.category_id
+        return labels
+
+    def segmentation(
+        self, image: NDArray[np.uint8], names: Mapping[int, str], bank_version: int
+    ) -> Segmentation:
+        """The result that was kept.
+
+        Args:
+            image: uint8 (H, W, 3), the photo.
+            names: of the bank's categories, by category_id.
+            bank_version: the version of the bank that was asked.
+
+        Raises ImageError if the photo has another size.
+        """
+        if image.shape[:2] != (self.height, self.width):
+            raise ImageError(
+                f"expected a photo of {self.height} x {self.width}, as it was labelled, found"
+                f" {image.shape[0]} x {image.shape[1]}"
+            )
+        regions = tuple(
+            Region(
+                category=names[one.category_id],
+                category_id=one.category_id,
+                score=one.score,
+                similarity=one.similarity,
+                area=one.area,
+                box=one.box,
+                rle=self.rle(one.counts),
+                references=tuple(
+                    NearReference(near.image_id, reference_category(near, names), near.similarity)
+                    for near in one.references
+                ),
+            )
+            for one in self.regions
+        )
+        return Segmentation(image, self.label_map(), regions, names, bank_version)
+
+    def to_bytes(self) -> bytes:
+        """The content of its file: JSON in gzip, whose checksum finds damage."""
+        return gzip.compress(self.model_dump_json().encode("utf-8"), mtime=0)
+
+    @classmethod
+    def read(cls, path: Path) -> KeptPhoto | None:
+        """The photo in a file; None if there is none, or one that is damaged or of another rim."""
+        try:
+            return cls.model_validate_json(gzip.decompress(path.read_bytes()))
+        except (OSError, EOFError, zlib.error, ValidationError):
+            return None
+
+
+def reference_category(reference: KeptReference, names: Mapping[int, str]) -> str:
+    """The name of the category that a reference was made for."""
+    return names[unpack_image_id(reference.image_id).category_id]
+
+
+def _kept_region(region: Region) -> KeptRegion:
+    references = tuple(
+        KeptReference(image_id=one.image_id, similarity=one.similarity) for one in region.references
+    )
+    return KeptRegion(
+        category_id=region.category_id,
+        score=region.score,
+        similarity=region.similarity,
+        area=region.area,
+        box=region.box,
+        counts=region.rle.counts,
+        references=references,
+    )
+
+
+def _kept_labels(label_map: NDArray[np.int32]) -> list[KeptLabel]:
+    kept = []
+    for category_id in np.unique(label_map[label_map != UNLABELLED]).tolist():
+        mask = label_map == category_id
+        fields: dict[str, Any] = {"area": int(np.count_nonzero(mask)), "box": mask_box(mask)}
+        kept.append(KeptLabel(category_id=category_id, counts=encode_rle(mask).counts, **fields))
+    return kept

@@ -1,0 +1,310 @@
+"""A run over many photos: what is done is kept, the rest goes on, and files about all are made.
+
+DIR/.rim-query/ holds `run.json`, what determines the results, and for each photo that is done
+`photos/NAME.json.gz` (`kept`). The latter is written when the photo's files are, so an interrupted
+run loses nothing that was finished; the files about all photos are made of them, one at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, ValidationError
+
+from query.exports.base import FinishedRun, RunPhoto, Target, common_folder
+from query.exports.formats import FORMATS, REGIONS, check_category_ids, encoded, in_order
+from query.exports.kept import FileMark, KeptPhoto, PhotoMark
+from query.output import InputImage, write_files
+from query.result import Segmentation
+from schemas.errors import BankDamaged, OutputError
+from schemas.files import make_folder, write_atomic
+from schemas.lock import build_lock
+from schemas.manifest import manifests_folder
+from schemas.records import CategoryId, Count, Record, Sha256
+from schemas.sealed import read_sealed, seal
+
+STATE_FOLDER = ".rim-query"
+
+_STATE = "run.json"
+_PHOTOS = "photos"
+_SHORT = 60
+
+
+class RunIdentity(Record):
+    """All that determines the results beside the photos themselves.
+
+    bank: digest of its manifest. names: of the bank's categories, with their ids, ascending.
+    categories: the ids of the only ones that take part, ascending; None for all. settings: the
+    sections `proposals` and `matching`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    bank: Sha256
+    bank_version: Count
+    names: tuple[tuple[CategoryId, str], ...]
+    categories: tuple[CategoryId, ...] | None
+    settings: dict[str, Any]
+
+
+class _State(Record):
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["rim-query"] = "rim-query"
+    format_version: Literal[1] = 1
+    identity: RunIdentity
+    formats: tuple[str, ...]
+
+
+@dataclass
+class QueryRun:
+    """An open run; nobody else writes into its folder at the same time.
+
+    Attributes:
+        folder: of the results.
+        identity: of this run.
+        formats: all that the folder has or is to have; formats once made are kept up to date.
+    """
+
+    folder: Path
+    identity: RunIdentity
+    formats: tuple[str, ...]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The bank's categories by id."""
+        return dict(self.identity.names)
+
+    def earlier(self, image: InputImage) -> KeptPhoto | None:
+        """What an earlier run found in the photo; None if it has not, or the photo has changed."""
+        kept = KeptPhoto.read(self._kept_path(image.name))
+        if kept is None or not kept.known(self.names) or not kept.photo.fits(image.path):
+            return None
+        return kept
+
+    def missing(self, image: InputImage, kept: KeptPhoto) -> tuple[str, ...]:
+        """The formats of which the photo's files are not there as they were written."""
+        return tuple(name for name in self.formats if not self._is_there(name, image.name, kept))
+
+    def add(self, image: InputImage, result: Segmentation, mark: PhotoMark) -> tuple[Path, ...]:
+        """Write the files of a photo that was labelled; returns them.
+
+        mark: of the photo, from before it was read. Raises OSError if they cannot be written.
+        """
+        old = KeptPhoto.read(self._kept_path(image.name))
+        kept = self._write(image, result, KeptPhoto.of(result, mark), self.formats)
+        if old is not None:  # of a photo of another kind, whose copy had another ending
+            _remove(self.folder, image.name, old, keep=kept.files)
+        return self.files(image, kept)
+
+    def complete(
+        self, image: InputImage, result: Segmentation, kept: KeptPhoto
+    ) -> tuple[Path, ...]:
+        """Write what is missing of a photo that was done; the result is `kept.segmentation()`.
+
+        Returns all of the photo's files. Raises OSError if one cannot be written.
+        """
+        return self.files(image, self._write(image, result, kept, self.missing(image, kept)))
+
+    def files(self, image: InputImage, kept: KeptPhoto) -> tuple[Path, ...]:
+        """A photo's files, in the order of the formats."""
+        paths = (path for name in self.formats for path in FORMATS[name].photo_paths(image.name))
+        return tuple(self.folder / path for path in paths if path in kept.files)
+
+    def finish(self, given: Sequence[InputImage], done: Sequence[InputImage]) -> tuple[Path, ...]:
+        """Write the files about all photos of a run; returns them.
+
+        Photos of earlier runs in this folder that are not among `done` are not in these files.
+
+        Args:
+            given: all photos of the run, also those that failed; names are relative to the folder
+                that they have in common.
+            done: those with results.
+
+        Raises OSError if one cannot be written.
+        """
+        root = common_folder(image.path for image in given)
+
+        def photos() -> Iterator[RunPhoto]:
+            for number, image in enumerate(done, start=1):
+                kept = KeptPhoto.read(self._kept_path(image.name))
+                if kept is None:
+                    raise OSError(f"{self._kept_path(image.name)}: it has gone or was changed")
+                file_name = image.path.absolute().relative_to(root).as_posix()
+                yield RunPhoto(number, image.name, file_name, kept)
+
+        run = FinishedRun(self.folder, self.names, self.identity.bank_version, photos)
+        written: list[Path] = []
+        for name in self.formats:
+            write = FORMATS[name].write_run
+            if write is not None:
+                for path in FORMATS[name].run_paths:
+                    make_folder((self.folder / path).parent)
+                write(run)
+                written.extend(self.folder / path for path in FORMATS[name].run_paths)
+        return tuple(written)
+
+    def others(self, done: Iterable[InputImage]) -> int:
+        """How many photos of earlier runs the folder has beside these."""
+        kept = {path.name for path in (self._state_folder / _PHOTOS).glob("*.json.gz")}
+        return len(kept - {self._kept_path(image.name).name for image in done})
+
+    @property
+    def _state_folder(self) -> Path:
+        return self.folder / STATE_FOLDER
+
+    def _kept_path(self, name: str) -> Path:
+        return self._state_folder / _PHOTOS / f"{name}.json.gz"
+
+    def _is_there(self, kind: str, name: str, kept: KeptPhoto) -> bool:
+        possible = FORMATS[kind].photo_paths(name)
+        paths = [path for path in possible if path in kept.files]
+        whole = all(FileMark.of(self.folder / path) == kept.files[path] for path in paths)
+        return whole and (bool(paths) or not possible)
+
+    def _write(
+        self, image: InputImage, result: Segmentation, kept: KeptPhoto, formats: Sequence[str]
+    ) -> KeptPhoto:
+        target = Target(self.folder, image.name, image.path)
+        own = {path for name in formats for path in FORMATS[name].photo_paths(image.name)}
+        files = dict(kept.files)
+        # What is about all photos is written by `finish`.
+        made = (file for file in encoded(result, target, formats) if file.path in own)
+        for path in write_files(self.folder, made):
+            mark = FileMark.of(path)
+            if mark is not None:
+                files[path.relative_to(self.folder).as_posix()] = mark
+        kept = kept.with_files(files)
+        make_folder(self._kept_path(image.name).parent)
+        write_atomic(self._kept_path(image.name), kept.to_bytes())
+        return kept
+
+
+def has_run(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or not."""
+    return (folder / STATE_FOLDER / _STATE).exists()
+
+
+@contextlib.contextmanager
+def query_run(
+    folder: Path, identity: RunIdentity, formats: Sequence[str], *, overwrite: bool = False
+) -> Iterator[QueryRun]:
+    """Opens the folder of a run, made if need be, alone; goes on with the run that it holds.
+
+    Args:
+        formats: those that are wanted; those that the run in the folder has are kept too.
+        overwrite: delete the run that the folder holds, with those of its files that are still as
+            it wrote them.
+
+    Raises OutputError if the folder holds a run of another bank or other settings, naming the first
+    difference, or a state that is damaged; if another process writes into it; if a format cannot
+    hold the bank's category_ids. WriteFailed for what the disk refuses, also within the block.
+    """
+    if manifests_folder(folder).exists():
+        raise OutputError(f"{folder}: expected a folder for the results, found a bank")
+    check_category_ids(formats, [category_id for category_id, _ in identity.names])
+    with build_lock(folder / STATE_FOLDER):
+        path = folder / STATE_FOLDER / _STATE
+        if overwrite:
+            _forget(folder)
+        state = _read(path)
+        found: tuple[str, ...] = ()
+        if state is not None:
+            _check_same(folder, identity, state.identity)
+            found = state.formats
+        wanted = in_order([*formats, *found, REGIONS])
+        if state is None or wanted != found:
+            new = _State(identity=identity, formats=wanted)
+            write_atomic(path, seal(new.model_dump(mode="json")))
+        yield QueryRun(folder, identity, wanted)
+
+
+def _forget(folder: Path) -> None:
+    """Deletes a run: its state first, so that half of one is never taken for a whole one."""
+    state = folder / STATE_FOLDER / _STATE
+    with contextlib.suppress(OutputError):  # of a damaged state it is not known what belongs to it
+        found = _read(state)
+        for name in found.formats if found is not None else ():
+            for path in FORMATS[name].run_paths:
+                (folder / path).unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
+    for photo in (folder / STATE_FOLDER / _PHOTOS).glob("*.json.gz"):
+        kept = KeptPhoto.read(photo)
+        if kept is not None:
+            _remove(folder, photo.name.removesuffix(".json.gz"), kept)
+        photo.unlink(missing_ok=True)
+
+
+def _remove(folder: Path, name: str, kept: KeptPhoto, keep: Container[str] = ()) -> None:
+    """Deletes a photo's results, except some, that are still as they were written."""
+    for one in FORMATS.values():
+        for path in one.photo_paths(name):
+            ours = path in kept.files and FileMark.of(folder / path) == kept.files[path]
+            if ours and path not in keep:
+                (folder / path).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> _State | None:
+    if not path.exists():
+        return None
+    try:
+        content = read_sealed(path)
+        del content["digest"]
+        state = _State.model_validate_json(json.dumps(content))
+        if not set(state.formats) <= FORMATS.keys():
+            raise OutputError(f"{path}: made by a newer rim; install it, or --overwrite")
+    except (BankDamaged, ValidationError) as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
+        raise OutputError(
+            f"{path}: expected the state of a query, found it damaged ({reason}); start anew with"
+            " --overwrite"
+        ) from error
+    return state
+
+
+def _check_same(folder: Path, wanted: RunIdentity, found: RunIdentity) -> None:
+    difference = None
+    if wanted.bank != found.bank:
+        here, there = wanted.bank_version, found.bank_version
+        difference = f"of version {there} of the bank, not {here}"
+        if here == there:
+            difference = "of another bank"
+    elif wanted.categories != found.categories:
+        difference = f"with categories {_listed(found)}, not {_listed(wanted)}"
+    elif wanted != found:
+        key, there, here = _first_difference(wanted.settings, found.settings)
+        difference = f"with {key} = {there}, not {here}"
+    if difference is not None:
+        raise OutputError(
+            f"{folder} holds results {difference}; choose another --out, or --overwrite to start"
+            " over"
+        )
+
+
+def _listed(identity: RunIdentity) -> str:
+    if identity.categories is None:
+        return "all"
+    names = dict(identity.names)
+    return _shortened(", ".join(names.get(i, str(i)) for i in identity.categories))
+
+
+def _first_difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, Any, Any]:
+    """The key "section.key", what was found and what is wanted."""
+    for key in sorted({*wanted, *found}):
+        here, there = wanted.get(key), found.get(key)
+        if here == there:
+            continue
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            name, old, new = _first_difference(here, there)
+            return f"{key}.{name}", old, new
+        return key, _shortened(json.dumps(there)), _shortened(json.dumps(here))
+    return "settings", "others", "these"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."

@@ -1,0 +1,1 @@
+"""A bank as static HTML pages that open from the disk: `write.write_report` is the way in."""
