@@ -1,10 +1,10 @@
-# Everything a person types: make setup | demo | test | lint | bench | stress
+# Everything a person types: make setup | demo | test | lint | bench | stress | docs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint bench stress clean
+.PHONY: setup demo test lint bench stress docs clean
 
 setup: $(STAMP)
 
@@ -35,5 +35,10 @@ bench: $(STAMP)
 stress: $(STAMP)
 	$(BIN)/python -m pytest -m stress
 
+docs: $(STAMP)
+	$(BIN)/python -m docs.generate_settings
+	$(BIN)/python -m docs.generate_examples
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist site

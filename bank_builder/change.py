@@ -11,9 +11,9 @@ from bank_builder.plan import plan_of
 from bank_builder.report import BuildReport, describe_bank
 from schemas.bank import Bank
 from schemas.errors import UsageError
+from schemas.lock import build_lock
 from schemas.manifest import read_manifest
 from schemas.overrides import did_you_mean
-from schemas.progress_file import build_lock
 from schemas.records import CategoryRecord
 from schemas.verdicts import Verdict
 from schemas.vocabulary import name_key

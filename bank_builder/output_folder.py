@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import OutputError
+from schemas.lock import LOCK_NAME
 from schemas.manifest import Manifest, list_versions, manifests_folder, read_manifest
-from schemas.progress_file import FILE_NAME, LOCK_NAME, BuildPlan, read_plan, remove_plan
+from schemas.progress_file import FILE_NAME, BuildPlan, read_plan, remove_plan
 from schemas.shards import shards_folder
 
 _OWN_FOLDERS = ("manifests", "shards", "index", "verdicts")

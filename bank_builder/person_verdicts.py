@@ -14,8 +14,8 @@ from bank_builder.report import BuildReport, describe_bank
 from schemas.bank import Bank
 from schemas.errors import UsageError
 from schemas.ids import FOREGROUND, ROLES
+from schemas.lock import build_lock
 from schemas.printable import hidden_character, printable
-from schemas.progress_file import build_lock
 from schemas.verdicts import Status, Verdict
 
 REJECTED_BY_PERSON = "rejected by a person"

@@ -20,10 +20,10 @@ from query.evaluation import Item, Tally
 from query.scores import ClassScores, Scores
 from schemas.errors import OutputError
 from schemas.files import canonical_json, write_atomic
+from schemas.lock import build_lock
 from schemas.manifest import manifests_folder
 from schemas.parquet import parquet_bytes
 from schemas.printable import printable
-from schemas.progress_file import build_lock
 
 STATE = "state.npz"
 RESULTS = "results.json"

@@ -57,8 +57,8 @@ def collect_inputs(paths: Iterable[str | Path]) -> tuple[InputImage, ...]:
     """The photos that files and folders stand for.
 
     A file stands for itself, whatever its suffix. A folder stands for the pictures directly in
-    it, by suffix and sorted by name, without hidden ones and without the label maps and overlays
-    that an earlier query wrote there. A photo that is named twice is taken once.
+    it, by suffix and sorted by name, without hidden ones and without the label maps, overlays and
+    palette pictures that an earlier query wrote there. A photo that is named twice is taken once.
 
     Raises UsageError, before any work, for a path that does not exist, a folder without a
     picture, no path at all, a NAME too long to get an ending, and two photos whose outputs would
@@ -103,10 +103,13 @@ def check_outputs(
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: expected a folder for the results, found a file")
     photos = {image.path.resolve() for image in inputs}
+    # A photo may be a link in the output folder, which would be replaced.
+    photos |= {image.path.parent.resolve() / image.path.name for image in inputs}
+    place = folder.resolve()
     taken: dict[str, str] = {}
     for path, what in _results(inputs, formats):
         target = folder / path
-        if target.resolve() in photos:
+        if place / path in photos:
             raise OutputError(
                 f"{target}: the result of {what} would replace this photo; choose another output"
                 " folder"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rim.changes import accept, add, reject, remove
     from rim.evaluation import evaluate
     from rim.label_sets import compare_labels
+    from rim.photo_queries import query_folder
     from rim.reporting import report
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "evaluate",
     "open",
     "query",
+    "query_folder",
     "reject",
     "remove",
     "report",
@@ -58,6 +60,7 @@ _HOME = {
     "evaluate": "rim.evaluation",
     "open": "rim.api",
     "query": "rim.api",
+    "query_folder": "rim.photo_queries",
     "reject": "rim.changes",
     "remove": "rim.changes",
     "report": "rim.reporting",

@@ -146,7 +146,7 @@ def run_add(
 
     warn: called with what is dropped from the vocabulary, before any work.
     """
-    from bank_builder.build import add_categories, check_addition
+    from bank_builder.addition import add_categories, check_addition
 
     # Before the model libraries, which take seconds to import.
     vocabulary = check_addition(names, bank.path, source)

@@ -14,26 +14,40 @@ from typing import Any
 import click
 
 import rim
+from rim.logs import told_in_lines
+from rim.options import examples
+from rim.run_log import close_log, emit
 from schemas.errors import RimError
 from schemas.printable import printable_lines
 
-_COMMANDS = {
-    "build": "Build or resume a bank for a vocabulary.",
-    "add": "Add categories to a bank.",
-    "remove": "Take categories out of a bank.",
-    "reject": "Reject reference images by hand.",
-    "accept": "Accept reference images by hand.",
-    "query": "Label photos with the categories of a bank.",
-    "sql": "Ask a bank questions in SQL.",
-    "info": "Say what a bank holds and how it was made.",
-    "verify": "Check every byte of a bank.",
-    "report": "Write static HTML pages about a bank.",
-    "app": "Open a local page: drop a photo, see its labels and why.",
-    "eval": "Score a bank's labels against ground truth.",
-    "compare-labels": "Say how alike two vocabularies are.",
-    "fetch": "Download and check the weights of a preset for offline use.",
-    "doctor": "Say what is installed, found and missing on this machine.",
+_SECTIONS = {
+    "Build a bank": {
+        "build": "Build or resume a bank for a vocabulary.",
+        "add": "Add categories to a bank.",
+        "remove": "Take categories out of a bank.",
+        "reject": "Reject reference images by hand.",
+        "accept": "Accept reference images by hand.",
+    },
+    "Label photos": {
+        "query": "Label photos with the categories of a bank.",
+        "app": "Open a local page: drop a photo, see its labels and why.",
+        "eval": "Score a bank's labels against ground truth.",
+        "compare-labels": "Say how alike two vocabularies are.",
+    },
+    "Look into a bank": {
+        "info": "Say what a bank holds and how it was made.",
+        "sql": "Ask a bank questions in SQL.",
+        "report": "Write static HTML pages about a bank.",
+        "verify": "Check every byte of a bank.",
+    },
+    "Models and this machine": {
+        "fetch": "Download and check the weights of a preset for offline use.",
+        "doctor": "Say what is installed, found and missing on this machine.",
+        "completion": "Print the script by which a shell completes rim's commands.",
+    },
 }
+_COMMANDS = {name: what for section in _SECTIONS.values() for name, what in section.items()}
+COMPLETION_VARIABLE = "_RIM_COMPLETE"
 
 
 class _Commands(click.Group):
@@ -49,8 +63,11 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        column = max(map(len, _COMMANDS))
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                # The same column in all sections.
+                formatter.write_dl([(f"{name:{column}}", what) for name, what in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -68,7 +85,11 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example: rim build vocabulary.txt --out bank && rim query bank photo.png --out labels",
+    epilog=examples(
+        "rim build vocabulary.txt --out bank",
+        "rim query bank photo.png --out labels",
+        'rim sql bank "SELECT category, accepted FROM categories"',
+    ),
 )
 @click.version_option(rim.__version__, "--version", prog_name="rim")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
@@ -82,12 +103,23 @@ def main(arguments: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
-    sys.exit(_run(given, debug))
+    with told_in_lines():
+        status = 1
+        try:
+            status = _run(given, debug)
+        finally:
+            close_log(status)
+    sys.exit(status)
 
 
 def _run(arguments: list[str], debug: bool) -> int:
     try:
-        status: Any = cli.main(arguments, prog_name="rim", standalone_mode=False)
+        status: Any = cli.main(
+            arguments,
+            prog_name="rim",
+            complete_var=COMPLETION_VARIABLE,
+            standalone_mode=False,
+        )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
@@ -124,4 +156,5 @@ def _one_line(error: BaseException) -> str:
 
 
 def _complain(message: str) -> None:
+    emit("error", message=message)
     click.echo(f"rim: {printable_lines(message)}", err=True)

@@ -8,15 +8,37 @@ from typing import Any, TypeVar
 
 import click
 
+from rim import completions
 from schemas.printable import is_unicode, printable_lines
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+class Choice(click.Choice[str]):
+    """One of several words; an error says which may have been meant."""
+
+    def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:
+        """Of what was found instead."""
+        from schemas.overrides import did_you_mean
+
+        known = [str(one) for one in self.choices]
+        return f"expected one of {', '.join(known)}, found {value!r}{did_you_mean(value, known)}"
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines that can be copied, so none is wrapped."""
+    title = "Example" if len(lines) == 1 else "Examples"
+    return "\n".join(["\b", f"{title}:", *(f"  {line}" for line in lines)])
+
+
 def device_option(function: _Function) -> _Function:
     """`--device`: where the models run."""
     return click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cuda, cuda:1, ...",
+        shell_complete=completions.devices,
     )(function)
 
 
@@ -24,6 +46,28 @@ def offline_option(function: _Function) -> _Function:
     """`--offline`: no downloads."""
     return click.option(
         "--offline", is_flag=True, help="Use only weights that are on this machine."
+    )(function)
+
+
+def preset_option(function: _Function) -> _Function:
+    """`--preset` of a command on a bank that is there: it says where the models are."""
+    return click.option(
+        "--preset",
+        metavar="NAME|FILE.toml",
+        help="Where to find the bank's models, if not where it was built.",
+        shell_complete=completions.presets,
+    )(function)
+
+
+def settings_option(function: _Function) -> _Function:
+    """`--set section.key=value`, as often as one likes; the argument `settings`."""
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Any setting.",
+        shell_complete=completions.settings,
     )(function)
 
 

@@ -13,8 +13,9 @@ from rim.bank import Bank
 from schemas.errors import ImageError
 
 if TYPE_CHECKING:
+    from query.exports.identity import RunIdentity
     from query.exports.kept import KeptPhoto
-    from query.exports.run import QueryRun, RunIdentity
+    from query.exports.run import QueryRun
     from query.output import InputImage
     from query.segmentation import QueryEngine, Segmentation
 
@@ -81,7 +82,7 @@ class PhotoQuery:
 
     def identity(self) -> RunIdentity:
         """What determines the results beside the photos."""
-        from query.exports.run import RunIdentity
+        from query.exports.identity import RunIdentity
 
         settings = self.bank.query_settings(self.preset, self.overrides)
         chosen = None if self.categories is None else tuple(sorted(set(self.categories)))

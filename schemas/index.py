@@ -14,11 +14,12 @@ All numbers are little-endian. A bank's features stand in `index_order`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -254,7 +255,8 @@ def _check_readable(path: Path, count: int, dimension: int) -> None:
     """Raises BankError if the FAISS at hand takes the file for anything else than was meant."""
     faiss = _faiss()
     try:
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        with _limited(faiss, path.stat().st_size):
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
         raise BankError(
             f"{path}: FAISS {faiss.__version__} cannot read the index that was written; "
@@ -266,6 +268,20 @@ def _check_readable(path: Path, count: int, dimension: int) -> None:
             f"{path}: expected FAISS {faiss.__version__} to read {count} vectors of length "
             f"{dimension}, found {found[0]} of {found[1]}; install the version that rim asks for"
         )
+
+
+@contextlib.contextmanager
+def _limited(faiss: Any, size: int) -> Iterator[None]:
+    """No vector or loop in what FAISS reads may claim more than the file has bytes."""
+    byte_limit = faiss.get_deserialization_vector_byte_limit()
+    loop_limit = faiss.get_deserialization_loop_limit()
+    faiss.set_deserialization_vector_byte_limit(size)
+    faiss.set_deserialization_loop_limit(size)
+    try:
+        yield
+    finally:
+        faiss.set_deserialization_vector_byte_limit(byte_limit)
+        faiss.set_deserialization_loop_limit(loop_limit)
 
 
 def _faiss() -> Any:

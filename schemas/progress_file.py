@@ -13,19 +13,8 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from schemas.errors import BankDamaged, OutputError
 from schemas.files import fsync_folder, make_folder, write_atomic
-from schemas.lock import LOCK_NAME, build_lock
 from schemas.records import CategoryPhotos, CategoryRecord, Count, Record, Sha256
 from schemas.sealed import read_sealed, seal
-
-__all__ = [
-    "FILE_NAME",
-    "LOCK_NAME",
-    "BuildPlan",
-    "build_lock",
-    "read_plan",
-    "remove_plan",
-    "write_plan",
-]
 
 FILE_NAME = "build.json"
 

@@ -13,6 +13,7 @@ from foundation.images import encode_png
 from foundation.picture_file import open_picture
 from query.exports.base import FinishedRun, ResultFile, RunPhoto, Target, check_largest, label_of
 from query.exports.json_pieces import json_bytes
+from query.exports.kept import PLACEHOLDER
 from query.exports.label_maps import LARGEST_LABEL
 from schemas.errors import ImageError
 from schemas.files import atomic_writer, write_atomic
@@ -92,7 +93,8 @@ def write_dataset(run: FinishedRun) -> None:
 
 
 def _row(photo: RunPhoto, names: Mapping[int, str]) -> dict[str, object]:
-    picture = next(path for path in picture_paths(photo.name) if path in photo.kept.files)
+    possible = zip(picture_paths(PLACEHOLDER), picture_paths(photo.name), strict=True)
+    picture = next(path for mark, path in possible if mark in photo.kept.files)
     return {
         "file_name": picture.removeprefix(f"{FOLDER}/"),
         "label_file_name": label_path(photo.name).removeprefix(f"{FOLDER}/"),

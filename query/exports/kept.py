@@ -22,6 +22,8 @@ from schemas.files import sha256_file
 from schemas.ids import UNLABELLED, unpack_image_id
 from schemas.records import CategoryId, Count, Record, Sha256
 
+PLACEHOLDER = "NAME"
+
 Box = tuple[Count, Count, Count, Count]
 _Side = Annotated[int, Field(ge=1)]
 
@@ -111,7 +113,8 @@ class KeptPhoto(_Part):
     """A labelled photo without its pixels.
 
     labels: by ascending category_id; they do not overlap. files: the results that were written,
-    by their path in the output folder.
+    by their path in the output folder with PLACEHOLDER for the photo's name, which need not be
+    UTF-8.
     """
 
     format_version: Literal[1] = 1

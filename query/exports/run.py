@@ -9,47 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, ValidationError
 
 from query.exports.base import FinishedRun, RunPhoto, Target, common_folder
 from query.exports.formats import FORMATS, REGIONS, check_category_ids, encoded, in_order
-from query.exports.kept import FileMark, KeptPhoto, PhotoMark
+from query.exports.identity import RunIdentity, check_same
+from query.exports.kept import PLACEHOLDER, FileMark, KeptPhoto, PhotoMark
 from query.output import InputImage, write_files
 from query.result import Segmentation
 from schemas.errors import BankDamaged, OutputError
 from schemas.files import make_folder, write_atomic
 from schemas.lock import build_lock
 from schemas.manifest import manifests_folder
-from schemas.records import CategoryId, Count, Record, Sha256
+from schemas.records import Record
 from schemas.sealed import read_sealed, seal
 
 STATE_FOLDER = ".rim-query"
 
 _STATE = "run.json"
 _PHOTOS = "photos"
-_SHORT = 60
-
-
-class RunIdentity(Record):
-    """All that determines the results beside the photos themselves.
-
-    bank: digest of its manifest. names: of the bank's categories, with their ids, ascending.
-    categories: the ids of the only ones that take part, ascending; None for all. settings: the
-    sections `proposals` and `matching`.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    bank: Sha256
-    bank_version: Count
-    names: tuple[tuple[CategoryId, str], ...]
-    categories: tuple[CategoryId, ...] | None
-    settings: dict[str, Any]
 
 
 class _State(Record):
@@ -113,8 +96,8 @@ class QueryRun:
 
     def files(self, image: InputImage, kept: KeptPhoto) -> tuple[Path, ...]:
         """A photo's files, in the order of the formats."""
-        paths = (path for name in self.formats for path in FORMATS[name].photo_paths(image.name))
-        return tuple(self.folder / path for path in paths if path in kept.files)
+        written = _paths(self.formats, image.name).items()
+        return tuple(self.folder / path for path, key in written if key in kept.files)
 
     def finish(self, given: Sequence[InputImage], done: Sequence[InputImage]) -> tuple[Path, ...]:
         """Write the files about all photos of a run; returns them.
@@ -162,23 +145,25 @@ class QueryRun:
         return self._state_folder / _PHOTOS / f"{name}.json.gz"
 
     def _is_there(self, kind: str, name: str, kept: KeptPhoto) -> bool:
-        possible = FORMATS[kind].photo_paths(name)
-        paths = [path for path in possible if path in kept.files]
-        whole = all(FileMark.of(self.folder / path) == kept.files[path] for path in paths)
-        return whole and (bool(paths) or not possible)
+        possible = _paths([kind], name)
+        written = {path: key for path, key in possible.items() if key in kept.files}
+        whole = all(
+            FileMark.of(self.folder / path) == kept.files[key] for path, key in written.items()
+        )
+        return whole and (bool(written) or not possible)
 
     def _write(
         self, image: InputImage, result: Segmentation, kept: KeptPhoto, formats: Sequence[str]
     ) -> KeptPhoto:
         target = Target(self.folder, image.name, image.path)
-        own = {path for name in formats for path in FORMATS[name].photo_paths(image.name)}
+        own = _paths(formats, image.name)
         files = dict(kept.files)
         # What is about all photos is written by `finish`.
         made = (file for file in encoded(result, target, formats) if file.path in own)
         for path in write_files(self.folder, made):
             mark = FileMark.of(path)
             if mark is not None:
-                files[path.relative_to(self.folder).as_posix()] = mark
+                files[own[path.relative_to(self.folder).as_posix()]] = mark
         kept = kept.with_files(files)
         make_folder(self._kept_path(image.name).parent)
         write_atomic(self._kept_path(image.name), kept.to_bytes())
@@ -215,7 +200,7 @@ def query_run(
         state = _read(path)
         found: tuple[str, ...] = ()
         if state is not None:
-            _check_same(folder, identity, state.identity)
+            check_same(folder, identity, state.identity)
             found = state.formats
         wanted = in_order([*formats, *found, REGIONS])
         if state is None or wanted != found:
@@ -242,11 +227,20 @@ def _forget(folder: Path) -> None:
 
 def _remove(folder: Path, name: str, kept: KeptPhoto, keep: Container[str] = ()) -> None:
     """Deletes a photo's results, except some, that are still as they were written."""
-    for one in FORMATS.values():
-        for path in one.photo_paths(name):
-            ours = path in kept.files and FileMark.of(folder / path) == kept.files[path]
-            if ours and path not in keep:
-                (folder / path).unlink(missing_ok=True)
+    for path, key in _paths(FORMATS, name).items():
+        ours = key in kept.files and FileMark.of(folder / path) == kept.files[key]
+        if ours and key not in keep:
+            (folder / path).unlink(missing_ok=True)
+
+
+def _paths(formats: Iterable[str], name: str) -> dict[str, str]:
+    """The paths that a photo's files may have, in the order of the formats, each with the key of
+    `KeptPhoto.files`.
+    """
+    paths: dict[str, str] = {}
+    for one in (FORMATS[kind] for kind in formats):
+        paths.update(zip(one.photo_paths(name), one.photo_paths(PLACEHOLDER), strict=True))
+    return paths
 
 
 def _read(path: Path) -> _State | None:
@@ -265,46 +259,3 @@ def _read(path: Path) -> _State | None:
             " --overwrite"
         ) from error
     return state
-
-
-def _check_same(folder: Path, wanted: RunIdentity, found: RunIdentity) -> None:
-    difference = None
-    if wanted.bank != found.bank:
-        here, there = wanted.bank_version, found.bank_version
-        difference = f"of version {there} of the bank, not {here}"
-        if here == there:
-            difference = "of another bank"
-    elif wanted.categories != found.categories:
-        difference = f"with categories {_listed(found)}, not {_listed(wanted)}"
-    elif wanted != found:
-        key, there, here = _first_difference(wanted.settings, found.settings)
-        difference = f"with {key} = {there}, not {here}"
-    if difference is not None:
-        raise OutputError(
-            f"{folder} holds results {difference}; choose another --out, or --overwrite to start"
-            " over"
-        )
-
-
-def _listed(identity: RunIdentity) -> str:
-    if identity.categories is None:
-        return "all"
-    names = dict(identity.names)
-    return _shortened(", ".join(names.get(i, str(i)) for i in identity.categories))
-
-
-def _first_difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, Any, Any]:
-    """The key "section.key", what was found and what is wanted."""
-    for key in sorted({*wanted, *found}):
-        here, there = wanted.get(key), found.get(key)
-        if here == there:
-            continue
-        if isinstance(here, Mapping) and isinstance(there, Mapping):
-            name, old, new = _first_difference(here, there)
-            return f"{key}.{name}", old, new
-        return key, _shortened(json.dumps(there)), _shortened(json.dumps(here))
-    return "settings", "others", "these"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."

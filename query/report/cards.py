@@ -10,7 +10,7 @@ from typing import Any, Final
 from query.report.drawing import Fit, Rgba, heat, marks, outline, thumbnail
 from query.report.likeness import Likeness, Standing
 from query.report.overview import CategorySummary
-from query.report.sheets import THUMBNAIL, Cell, Layout, SheetWriter
+from query.report.sheets import HEAT, THUMBNAIL, Cell, Layout, SheetWriter
 from schemas.bank import Bank
 from schemas.errors import ImageError
 from schemas.rle import Rle
@@ -18,7 +18,7 @@ from schemas.verdicts import Verdict
 
 _AT_ONCE: Final = 25
 """Pictures that are read together: at full size some 10 MB as PNG."""
-_HEAT_QUALITY = 55
+_HEAT_QUALITY = 70
 
 _NO_STANDING: Final = Standing(None, None, None)
 
@@ -96,7 +96,7 @@ def make_cards(
     a picture that cannot be decoded gives a card without one, which says why.
     """
     layout = picture_layout(category)
-    heat_layout = Layout(f"{layout.name}-attention", layout.count)
+    heat_layout = Layout(f"{layout.name}-attention", layout.count, HEAT)
     cards: list[Card] = []
     cover: Rgba | None = None
     with (
@@ -145,7 +145,7 @@ def _draw(row: Mapping[str, Any], png: bytes | None, attention: bytes | None) ->
     try:
         return _Drawn(
             picture=picture,
-            attention=None if attention is None else heat(attention, fit, THUMBNAIL),
+            attention=None if attention is None else heat(attention, fit.at(HEAT), HEAT),
             outline=_outline(row, fit),
             points=_points(row, fit),
         )

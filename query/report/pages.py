@@ -18,7 +18,7 @@ from query.overlay import category_colour
 from query.report.overview import CategorySummary
 from query.report.sheets import Cell
 from schemas.bank import Bank
-from schemas.printable import printable_lines
+from schemas.printable import hidden_character, printable_lines
 
 ASSETS: Final = ("style.css", "tables.js", "map.js", "similarity.js")
 """The files beside the pages; no script is written into a page."""
@@ -119,9 +119,9 @@ def _harmless(value: Any) -> Any:
     """Text by strangers with hidden characters, such as those that turn the direction of writing,
     as escapes; Jinja then escapes what means something in HTML.
     """
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable_lines(value)
-    return value
+    if not isinstance(value, str) or isinstance(value, Markup) or hidden_character(value) is None:
+        return value
+    return printable_lines(value)
 
 
 def _fixed(value: float | None, digits: int = 2) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ from rim.app.payload import head_payload, trials_payload, viewer_payload, why_pa
 from rim.app.session import AppSession
 from rim.app.state import Choice, State
 from schemas.errors import RimError, UsageError
-from schemas.printable import printable
+from schemas.printable import printable, printable_lines
+
+logger = logging.getLogger(__name__)
 
 LONGEST_NAME = 200
 """Characters of a name that the browser sends."""
@@ -40,12 +44,13 @@ class Actions:
         """uploads: the folder of uploaded photos; no other file is ever opened."""
         self._session = session
         self._uploads = uploads.resolve()
+        self._answers = itertools.count(1)
 
     def reload(self) -> Shown:
         """The page as it is, for a browser that opens it."""
         state = self._session.state()
         notice = "Drop a photo to begin." if state.photo is None else f"{printable(state.photo)}."
-        return _shown(state, notice, "hint")
+        return self._shown(state, notice, "hint")
 
     def photo(self, path: object, name: object) -> Shown:
         """Label an uploaded photo, and delete the upload."""
@@ -66,7 +71,7 @@ class Actions:
     def refused(self, name: object, error: object) -> Shown:
         """Say that an upload did not arrive."""
         why = f"{printable(name)} did not arrive: {printable(error)}"
-        return _shown(self._session.state(), why, "error")
+        return self._shown(self._session.state(), why, "error")
 
     def pick(self, region: object, serial: object) -> Shown:
         """Look at a region; None where no single one decided."""
@@ -122,7 +127,7 @@ class Actions:
                 return state, f"{printable(given)} is in the bank{_consequence(state)}."
             most = self._session.state().bank.images_per_category
             state = self._session.try_category(given, min(images, most), progress)
-            return state, f"{printable(given)} is on trial{_consequence(state)}."
+            return state, f"{state.trials[-1]} is on trial{_consequence(state)}."
 
         return self._do(act)
 
@@ -148,20 +153,26 @@ class Actions:
         try:
             state, notice = act()
         except RimError as error:
-            return _shown(self._session.state(), str(error), "error")
-        return _shown(state, notice, "done")
+            return self._shown(self._session.state(), printable_lines(str(error)), "error")
+        except Exception as error:
+            # The page must not wait for ever; the traceback goes to who started the server.
+            logger.exception("an action of the page failed")
+            why = f"unexpected {type(error).__name__}: {printable(error)}"
+            return self._shown(self._session.state(), why, "error")
+        return self._shown(state, notice, "done")
 
-
-def _shown(state: State, notice: str, kind: str) -> Shown:
-    names = state.bank.categories
-    return Shown(
-        head=head_payload(state, notice, kind),
-        viewer=viewer_payload(state),
-        why=why_payload(state),
-        trials=trials_payload(state),
-        names=names,
-        chosen=tuple(name for name in state.choice.categories if name in names),
-    )
+    def _shown(self, state: State, notice: str, kind: str) -> Shown:
+        # A number of its own, so that the browser draws anew what was waiting for an answer.
+        answer = {"answer": next(self._answers)}
+        names = state.bank.categories
+        return Shown(
+            head=head_payload(state, notice, kind) | answer,
+            viewer=viewer_payload(state) | answer,
+            why=why_payload(state) | answer,
+            trials=trials_payload(state) | answer,
+            names=names,
+            chosen=tuple(name for name in state.choice.categories if name in names),
+        )
 
 
 def _whole(value: object) -> int:

@@ -1,4 +1,4 @@
-"""The bank that a session changes: its newest version, the categories on trial, what was rejected."""
+"""The bank that a session changes: its newest version, what is on trial, what was rejected."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class BankInHand:
         return image_cards(self._bank, self._trials, (one.image_id for one in self._rejected))
 
     def reject(self, image_id: int) -> None:
-        """Rejects a reference, in the bank or, of a category on trial, in its own; as `rim.reject`."""
+        """Rejects a reference, where it is: in the bank, or on trial; raises as `rim.reject`."""
         home, own_id = own_place(self._bank, self._trials, image_id)
         before = [one for one in home.verdicts if one.image_id == own_id]
         accepted = any(one.by == "person" and one.status == "accepted" for one in before)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from schemas.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI, Request, Response
 
     from rim.app.session import AppSession
@@ -20,6 +23,7 @@ HOST = "127.0.0.1"
 MAX_UPLOAD = "512mb"
 
 _SECONDS_TO_CLOSE = 1
+_SECONDS_BETWEEN_LOOKS = 0.05
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -75,7 +79,6 @@ def make_app(session: AppSession) -> FastAPI:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.middleware("http")
     async def guard(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
@@ -88,7 +91,6 @@ def make_app(session: AppSession) -> FastAPI:
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
-    @app.get("/results.zip")
     def results() -> Response:
         try:
             name, data = session.results()
@@ -97,6 +99,8 @@ def make_app(session: AppSession) -> FastAPI:
         where = f"attachment; filename*=utf-8''{quote(name)}"
         return Response(data, media_type="application/zip", headers={"Content-Disposition": where})
 
+    app.middleware("http")(guard)
+    app.add_api_route("/results.zip", results, methods=["GET"], response_model=None)
     blocks = page.build_page(session, uploads)
     mounted: FastAPI = gradio.mount_gradio_app(
         app,
@@ -122,17 +126,14 @@ def serve(app: FastAPI, listener: socket.socket, started: Callable[[], None]) ->
 
     started: called once the page can be opened.
     """
-    make_server(app, started).run(sockets=[listener])
+    server = make_server(app)
+    threading.Thread(target=_when_started, args=[server, started], daemon=True).start()
+    server.run(sockets=[listener])
 
 
-def make_server(app: FastAPI, started: Callable[[], None]) -> Any:
-    """The `uvicorn.Server` of `serve`; whoever runs it can stop it by `should_exit`."""
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """The server of `serve`; whoever runs it can stop it by `should_exit`."""
     import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            started()
 
     config = uvicorn.Config(
         app,
@@ -141,7 +142,14 @@ def make_server(app: FastAPI, started: Callable[[], None]) -> Any:
         server_header=False,
         timeout_graceful_shutdown=_SECONDS_TO_CLOSE,  # the page's event stream never ends
     )
-    return Server(config)
+    return uvicorn.Server(config)
+
+
+def _when_started(server: uvicorn.Server, started: Callable[[], None]) -> None:
+    while not (server.started or server.should_exit):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    if server.started:
+        started()
 
 
 def _refusal(request: Request) -> str | None:

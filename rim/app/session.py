@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foundation.images import read_image
 from rim.api import category_ids, query_overrides
 from rim.app.bank_in_hand import BankInHand, Models, Progress
 from rim.app.results import share_changed, zipped_results
@@ -94,8 +95,9 @@ class AppSession:
         name: what it is called, by default the file's name. Raises ImageError if it cannot be read.
         """
         with self._lock:
-            photo = self._engine(self._choice).cut(Path(path))
-            self._label(photo, name or Path(path).name, self._choice)
+            called = name or Path(path).name
+            photo = self._engine(self._choice).cut(read_image(path, named=called))
+            self._label(photo, called, self._choice)
             self._selected = self._changed = self._was = None
             return self._state()
 

@@ -60,10 +60,10 @@ class JoinedBank(Bank):
     """
 
     def __init__(self, bank: Bank, trials: Sequence[Trial]) -> None:
+        self._base = bank  # before the rest, which asks for the categories
+        self._trials = tuple(trials)
         super().__init__(bank.path, bank.version)
         self.share_models(bank)
-        self._base = bank
-        self._trials = tuple(trials)
 
     @cached_property
     def categories(self) -> tuple[CategoryRecord, ...]:
@@ -138,7 +138,8 @@ def build_trial(
     UsageError for one that the bank's generator does not know, and BuildFailed if none of the
     images can serve as a reference.
     """
-    from bank_builder.build import build_bank, check_addition
+    from bank_builder.addition import check_addition
+    from bank_builder.build import build_bank
     from schemas.vocabulary import vocabulary_from_names
 
     check_addition([name], bank.path)

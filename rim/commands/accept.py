@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from rim.options import json_option
+from rim.options import examples, json_option
 
 
 @click.command(
     "accept",
-    epilog="Examples: rim accept bank 16777219; "
-    "rim sql bank \"SELECT image_id FROM images WHERE reason LIKE 'outlier%'\" --format csv "
-    "| rim accept bank -",
+    epilog=examples(
+        "rim accept bank 16777219",
+        "rim sql bank \"SELECT image_id FROM images WHERE reason LIKE 'outlier%'\" --format csv \\",
+        "  | rim accept bank -",
+    ),
 )
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.argument("image_ids", nargs=-1, required=True, metavar="IMAGE_ID...|-")

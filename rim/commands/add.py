@@ -7,11 +7,25 @@ from pathlib import Path
 
 import click
 
-from rim.options import device_option, json_option, offline_option, print_json, say
+from rim import completions
+from rim.logs import warn
+from rim.options import (
+    device_option,
+    examples,
+    json_option,
+    offline_option,
+    preset_option,
+    print_json,
+    say,
+)
+from rim.run_log import emit, log_json_option
 
 
 @click.command(
-    "add", epilog='Example: rim add bank boat "mushroom, toadstool"; photos: --source folder:DIR'
+    "add",
+    epilog=examples(
+        'rim add bank boat "mushroom, toadstool"', "rim add bank boat --source folder:photos"
+    ),
 )
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.argument("names", nargs=-1, required=True, metavar='"NAME, SYNONYM"...')
@@ -20,11 +34,13 @@ from rim.options import device_option, json_option, offline_option, print_json, 
     default="diffusion",
     show_default=True,
     metavar="diffusion|folder:DIR",
+    shell_complete=completions.sources,
     help="Generated images, or your own photos of the new categories, as in rim build.",
 )
-@click.option("--preset", help="Where to find the bank's models, if not where it was built.")
+@preset_option
 @device_option
 @offline_option
+@log_json_option
 @json_option
 def command(
     bank: Path,
@@ -57,8 +73,9 @@ def command(
             device=device,
             offline=offline,
             progress=progress,
-            warn=lambda warning: say(f"warning: {warning}"),
+            warn=warn,
         )
+    emit("result", **asdict(report))
     if as_json:
         print_json(asdict(report))
     else:

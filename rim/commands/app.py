@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from rim.options import device_option, offline_option, say
+from rim.options import device_option, examples, offline_option, preset_option, say
 
 _PORT = 7860
 
 
-@click.command("app", epilog="Example: rim app bank")
+@click.command("app", epilog=examples("rim app bank"))
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.option(
     "--port",
@@ -23,7 +23,7 @@ _PORT = 7860
     help="Of 127.0.0.1; 0 is any free one.",
 )
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
-@click.option("--preset", help="Where to find the bank's models, if not where it was built.")
+@preset_option
 @device_option
 @offline_option
 def command(

@@ -7,29 +7,48 @@ from pathlib import Path
 
 import click
 
-from rim.options import device_option, json_option, offline_option, print_json, say
+from rim import completions
+from rim.logs import warn
+from rim.options import (
+    device_option,
+    examples,
+    json_option,
+    offline_option,
+    print_json,
+    say,
+    settings_option,
+)
+from rim.run_log import emit, log_json_option
 
 
 @click.command(
-    "build", epilog='Example: printf "house\\nfish\\n" | rim build - --out bank -k 8 --steps 20'
+    "build",
+    epilog=examples(
+        'printf "house\\nfish\\n" | rim build - --out bank -k 8 --steps 20',
+        "rim build voc20 --preset paper --out voc --dry-run",
+        "rim build words.txt --out bank --source folder:photos",
+    ),
 )
-@click.argument("vocabulary")
+@click.argument("vocabulary", shell_complete=completions.vocabularies)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bank.")
 @click.option(
     "--preset",
     default="miniature",
     show_default=True,
+    metavar="NAME|FILE.toml",
     help="Models and settings: a preset's name or a TOML file.",
+    shell_complete=completions.presets,
 )
 @click.option("-k", "--images-per-category", type=click.IntRange(1), help="Images a category (K).")
 @click.option("--steps", type=click.IntRange(1), help="Denoising steps.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of all randomness.")
-@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting.")
+@settings_option
 @click.option(
     "--source",
     default="diffusion",
     show_default=True,
     metavar="diffusion|folder:DIR",
+    shell_complete=completions.sources,
     help="Generated images, or your own photos: DIR/CATEGORY/NAME.jpg, and NAME.mask.png beside "
     "it where you have a mask.",
 )
@@ -39,6 +58,7 @@ from rim.options import device_option, json_option, offline_option, print_json, 
 @click.option("--overwrite", is_flag=True, help="Replace a bank that has other settings.")
 @device_option
 @offline_option
+@log_json_option
 @json_option
 def command(
     vocabulary: str,
@@ -72,7 +92,7 @@ def command(
     chosen = choose_settings(preset, images_per_category, steps, seed, settings)
     words = choose_vocabulary(vocabulary, limit)
     for warning in words.warnings:
-        say(f"warning: {warning}")
+        warn(warning)
     if dry_run:
         from bank_builder.build import preview_build
         from rim.estimate import estimate
@@ -101,6 +121,7 @@ def command(
             overwrite=overwrite,
             progress=progress,
         )
+    emit("result", **asdict(report))
     empty = report.categories_without_feature
     if as_json:
         print_json(asdict(report))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.options import device_option, json_option, offline_option, print_json, say
+from rim import completions
+from rim.options import device_option, examples, json_option, offline_option, print_json, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,10 +16,17 @@ if TYPE_CHECKING:
     from rim.label_sets import LabelComparison
 
 
-@click.command("compare-labels", epilog="Example: rim compare-labels ade150 coco-stuff --top 10")
-@click.argument("a")
-@click.argument("b")
-@click.option("--preset", default="paper", show_default=True, help="Whose CLIP embeds the names.")
+@click.command("compare-labels", epilog=examples("rim compare-labels ade150 coco-stuff --top 10"))
+@click.argument("a", shell_complete=completions.vocabularies)
+@click.argument("b", shell_complete=completions.vocabularies)
+@click.option(
+    "--preset",
+    default="paper",
+    show_default=True,
+    metavar="NAME|FILE.toml",
+    help="Whose CLIP embeds the names.",
+    shell_complete=completions.presets,
+)
 @click.option(
     "--template", metavar="TEXT", help="Has {category} in it; by default that of the preset."
 )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.options import json_option, print_json
+from rim.options import examples, json_option, print_json
 
 if TYPE_CHECKING:
     from rim.doctor import Device, Diagnosis, ModelState
 
 
-@click.command("doctor", epilog="Example: rim doctor --json")
+@click.command("doctor", epilog=examples("rim doctor --json"))
 @json_option
 def command(as_json: bool) -> int:
     """Say which devices and libraries there are, where weights are kept, and which presets are

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from query.datasets.names import DATASET_NAMES
-from rim.options import device_option, json_option, parse_background, print_json, say
+from rim import completions
+from rim.options import (
+    Choice,
+    device_option,
+    examples,
+    json_option,
+    parse_background,
+    preset_option,
+    print_json,
+    say,
+    settings_option,
+)
+from rim.run_log import emit, log_json_option
 
 if TYPE_CHECKING:
     from query.scores import Scores
@@ -18,13 +30,15 @@ _FOLDER = click.Path(path_type=Path)
 
 @click.command(
     "eval",
-    epilog="Examples: rim eval bank --dataset miniature --scenes 100 --seed 7;  "
-    "rim eval bank --dataset voc21 --root VOCdevkit --out scores --pictures figures;  "
-    "rim eval --dataset ade150 --root ADEChallengeData2016 --predictions other-system",
+    epilog=examples(
+        "rim eval bank --dataset miniature --scenes 100 --seed 7",
+        "rim eval bank --dataset voc21 --root VOCdevkit --out scores --pictures figures",
+        "rim eval --dataset ade150 --root ADEChallengeData2016 --predictions other-system",
+    ),
 )
 @click.argument("bank", required=False, type=_FOLDER)
 @click.option(
-    "--dataset", required=True, type=click.Choice(DATASET_NAMES), help="What to score on."
+    "--dataset", required=True, type=Choice(DATASET_NAMES), metavar="NAME", help="What to score on."
 )
 @click.option("--root", type=_FOLDER, help="The benchmark's official folder, or the one above.")
 @click.option("--split", help="Of a benchmark: val or train.  [default: val]")
@@ -42,14 +56,15 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--allow-missing", is_flag=True, help="Score classes that the bank lacks as 0 and list them."
 )
-@click.option("--matcher", metavar="prototype|knn|ranking", help="As in `rim query`.")
+@click.option("--matcher", type=Choice(["prototype", "knn", "ranking"]), help="As in `rim query`.")
 @click.option(
     "--background",
     metavar="COSINE|auto|off",
+    shell_complete=completions.backgrounds,
     help="As in `rim query`.  [default: off, unless background is a class]",
 )
-@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting.")
-@click.option("--preset", help="Where to find the bank's models, if not where it was built.")
+@settings_option
+@preset_option
 @click.option(
     "--predictions",
     type=_FOLDER,
@@ -65,6 +80,7 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.option("--pictures-count", default=20, show_default=True, type=click.IntRange(1))
 @device_option
+@log_json_option
 @json_option
 def command(
     bank: Path | None,
@@ -154,6 +170,7 @@ def command(
         raise
     for failure in scores.failed:
         say(f"rim: left out: {failure.error}")
+    emit("result", **scores.to_dict())
     if as_json:
         print_json(scores.to_dict())
     else:

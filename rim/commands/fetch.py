@@ -6,11 +6,18 @@ from dataclasses import asdict
 
 import click
 
-from rim.options import json_option, print_json, say
+from rim import completions
+from rim.options import examples, json_option, print_json, say
 
 
-@click.command("fetch", epilog="Example: rim fetch --preset paper")
-@click.option("--preset", required=True, help="A preset's name or a TOML file.")
+@click.command("fetch", epilog=examples("rim fetch --preset paper"))
+@click.option(
+    "--preset",
+    required=True,
+    metavar="NAME|FILE.toml",
+    help="A preset's name or a TOML file.",
+    shell_complete=completions.presets,
+)
 @json_option
 def command(preset: str, as_json: bool) -> int:
     """Download the weights of a preset and check every byte; then --offline works.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from rim.options import json_option, print_json
+from rim.options import examples, json_option, print_json
 
 
-@click.command("info", epilog="Example: rim info bank --json")
+@click.command("info", epilog=examples("rim info bank --json"))
 @click.argument("bank", type=click.Path(path_type=Path))
 @json_option
 def command(bank: Path, as_json: bool) -> int:

@@ -7,32 +7,50 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rim import completions
 from rim.options import (
+    Choice,
     device_option,
+    examples,
     json_option,
     offline_option,
     parse_background,
+    preset_option,
     print_json,
     say,
+    settings_option,
 )
+from rim.run_log import emit, log_json_option
 
 if TYPE_CHECKING:
     from rim.photo_queries import FolderResult
 
 
-@click.command("query", epilog="Example: rim query bank photos/ --out labels --matcher knn")
+@click.command(
+    "query",
+    epilog=examples(
+        "rim query bank photos/ --out labels --matcher knn",
+        "rim query bank photos/ --out labels --format overlay,coco --categories house,grass",
+    ),
+)
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
 @click.option(
     "--matcher",
-    type=click.Choice(["prototype", "knn", "ranking"]),
+    type=Choice(["prototype", "knn", "ranking"]),
     help="How regions are named.  [default: the bank's, knn]",
 )
-@click.option("--categories", metavar="A,B,C", help="Only these categories take part.")
+@click.option(
+    "--categories",
+    metavar="A,B,C",
+    help="Only these categories take part.",
+    shell_complete=completions.category_list,
+)
 @click.option(
     "--background",
     metavar="COSINE|auto|off",
+    shell_complete=completions.backgrounds,
     help="Regions less similar than this stay unlabelled.  [default: auto, from the bank]",
 )
 @click.option("--filter", is_flag=True, help="Drop categories with less than 1 % of the photo.")
@@ -52,14 +70,16 @@ if TYPE_CHECKING:
     default="labels,overlay,json",
     show_default=True,
     help="Any of labels, overlay, json, palette, labelme, coco, dataset, regions.",
+    shell_complete=completions.formats,
 )
 @click.option(
     "--overwrite", is_flag=True, help="Start over where DIR holds results of other settings."
 )
-@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting.")
-@click.option("--preset", help="Where to find the bank's models, if not where it was built.")
+@settings_option
+@preset_option
 @device_option
 @offline_option
+@log_json_option
 @json_option
 def command(
     bank: Path,
@@ -125,6 +145,7 @@ def command(
     query = PhotoQuery(opened, chosen, overrides, preset, device, offline)
 
     def complain(error: str) -> None:
+        emit("left_out", error=error)
         say(f"rim: {error}")
 
     if len(inputs) == 1 and not of_a_run(wanted):
@@ -145,6 +166,7 @@ def command(
                 on_photo=advance,
                 on_failure=complain,
             )
+    emit("result", **_as_data(result))
     if as_json:
         print_json(_as_data(result))
     else:
@@ -168,6 +190,7 @@ def _as_data(result: FolderResult) -> dict[str, Any]:
         ],
         "failed": [{"image": str(one.image), "error": one.error} for one in result.failed],
         "files": [str(file) for file in result.files],
+        "others": result.others,
     }
 
 

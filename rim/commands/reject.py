@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from rim.options import json_option
+from rim.options import examples, json_option
 
 
 @click.command(
     "reject",
-    epilog="Examples: rim reject bank 16777219 --reason blurred; "
-    'rim sql bank "SELECT image_id FROM images WHERE sam_score < 0.5" --format csv '
-    "| rim reject bank -",
+    epilog=examples(
+        "rim reject bank 16777219 --reason blurred",
+        'rim sql bank "SELECT image_id FROM images WHERE sam_score < 0.5" --format csv \\',
+        "  | rim reject bank -",
+    ),
 )
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.argument("image_ids", nargs=-1, required=True, metavar="IMAGE_ID...|-")

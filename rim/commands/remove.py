@@ -7,12 +7,19 @@ from pathlib import Path
 
 import click
 
-from rim.options import json_option, print_json, say
+from rim import completions
+from rim.options import examples, json_option, print_json, say
 
 
-@click.command("remove", epilog="Example: rim remove bank water boat")
+@click.command("remove", epilog=examples("rim remove bank water boat"))
 @click.argument("bank", type=click.Path(path_type=Path))
-@click.argument("categories", nargs=-1, required=True, metavar="CATEGORY...")
+@click.argument(
+    "categories",
+    nargs=-1,
+    required=True,
+    metavar="CATEGORY...",
+    shell_complete=completions.categories,
+)
 @json_option
 def command(bank: Path, categories: tuple[str, ...], as_json: bool) -> int:
     """Take categories out of BANK.

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
-from rim.options import json_option, print_json, say
+from rim import completions
+from rim.options import Choice, examples, json_option, print_json, say
 
 
 @click.command(
     "report",
-    epilog="Examples: rim report bank --out report;  "
-    "rim report bank --out report --categories house,fish --version 2",
+    epilog=examples(
+        "rim report bank --out report",
+        "rim report bank --out report --categories house,fish --version 2",
+    ),
 )
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.option(
@@ -22,14 +25,19 @@ from rim.options import json_option, print_json, say
     metavar="DIR",
     help="Made if it is missing; an earlier report there is replaced.",
 )
-@click.option("--categories", metavar="A,B,C", help="Show only these.")
+@click.option(
+    "--categories",
+    metavar="A,B,C",
+    help="Show only these.",
+    shell_complete=completions.category_list,
+)
 @click.option(
     "--version", type=click.IntRange(1), metavar="N", help="Of the bank.  [default: latest]"
 )
 @click.option(
     "--map",
     "projection",
-    type=click.Choice(("pca", "umap")),
+    type=Choice(("pca", "umap")),
     default="pca",
     show_default=True,
     help="How the map of the features is laid out; umap wants the package umap-learn.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from query.sql_limits import TIMEOUT
-from rim.options import say
+from rim.options import Choice, examples, say
 from schemas.errors import OutputError, RimError
 from schemas.printable import printable_lines
 
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     "sql",
     # A question may begin with a comment, which looks like an option.
     context_settings={"ignore_unknown_options": True},
-    epilog='Example: rim sql bank "SELECT category, accepted FROM categories ORDER BY accepted"',
+    epilog=examples(
+        'rim sql bank "SELECT category, accepted FROM categories ORDER BY accepted"',
+        "rim sql bank --example 7 --format csv",
+    ),
 )
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.argument("sql", required=False)
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "csv", "json", "parquet"]),
+    type=Choice(["table", "csv", "json", "parquet"]),
     default="table",
     show_default=True,
 )
@@ -39,8 +42,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0),
     metavar="SECONDS",
     default=TIMEOUT,
-    show_default=f"{TIMEOUT:g}",
-    help="Stop a question after this long; 0 is no limit.",
+    help=f"Stop a question after this long, {TIMEOUT:g} if nothing is said; 0 is no limit.",
 )
 @click.option("--examples", is_flag=True, help="List ten questions worth asking.")
 @click.option("--example", type=int, metavar="N", help="Ask the one of that number.")

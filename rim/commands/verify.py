@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.options import device_option, json_option, print_json, say
+from rim.options import device_option, examples, json_option, print_json, say
 
 if TYPE_CHECKING:
     from bank_builder.models import BuildModels
     from schemas.settings import Settings
 
 
-@click.command("verify", epilog="Example: rim verify bank --repair")
+@click.command(
+    "verify", epilog=examples("rim verify bank --repair", "rim verify bank --prune --keep 1")
+)
 @click.argument("bank", type=click.Path(path_type=Path))
 @click.option("--repair", is_flag=True, help="Mend what can be mended.")
 @click.option("--prune", is_flag=True, help="Delete what no version needs.")

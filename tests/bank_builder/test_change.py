@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bank_builder.build import add_categories, build_bank, check_addition
+from bank_builder.addition import add_categories, check_addition
+from bank_builder.build import build_bank
 from bank_builder.change import remove_categories
 from bank_builder.person_verdicts import give_verdicts
 from bank_builder.seeds import image_seed
@@ -24,8 +25,8 @@ from schemas.errors import (
     VocabularyError,
 )
 from schemas.ids import pack_image_id
+from schemas.lock import build_lock
 from schemas.manifest import commit_manifest, list_versions
-from schemas.progress_file import build_lock
 from schemas.records import ModelRecord
 from schemas.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.vocabulary import vocabulary_from_names

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bank_builder.build import add_categories, build_bank
+from bank_builder.addition import add_categories
+from bank_builder.build import build_bank
 from bank_builder.change import remove_categories
 from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
 from schemas.bank import Bank

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bank_builder.build import add_categories, build_bank
+from bank_builder.addition import add_categories
+from bank_builder.build import build_bank
 from bank_builder.change import remove_categories
 from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
 from bank_builder.seeds import image_seed
 from schemas.bank import Bank
 from schemas.errors import BankError, OutputError, UsageError
 from schemas.ids import pack_image_id
+from schemas.lock import build_lock
 from schemas.manifest import list_versions
-from schemas.progress_file import build_lock
 from schemas.verdicts import Verdict
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, facts, shard_files

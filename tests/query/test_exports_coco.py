@@ -20,6 +20,7 @@ from tests.query.results import NAMES, finished, random_result, segmentation, ta
 RESULTS = (random_result(0), random_result(1, (25, 31)), segmentation(np.full((4, 5), -1)))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own
 def test_pycocotools_reads_the_regions(tmp_path: Path) -> None:
     write_instances(finished(tmp_path, RESULTS))
     coco = COCO(tmp_path / "coco-instances.json")

@@ -115,7 +115,6 @@ VIEWS = Names(
     [
         ("SELECT * FROM im", ["images"]),
         ("SELECT * FROM n", ["nearest("]),
-        ("SELECT rea FROM images", []),  # at the end of the line, where nothing begins
         ("FROM images WHERE rea", ["reason"]),
         ("FROM images i WHERE i.", ["image_id", "category", "reason"]),
         ("FROM images AS i, builds b WHERE b.s", ["seconds"]),
@@ -146,7 +145,7 @@ def keyboard(state: Path) -> Iterator[object]:
 
 def test_questions_are_edited_over_several_lines(keyboard: object) -> None:
     questions = edited_questions(VIEWS)
-    keyboard.send_text("SELECT 1\rFROM ima\t;\r")  # type: ignore[attr-defined]
+    keyboard.send_text("SELECT 1\rFROM images;\r")  # type: ignore[attr-defined]
     assert next(questions) == "SELECT 1\nFROM images;"
     keyboard.send_text("SELECT 2\r\r")  # type: ignore[attr-defined]
     assert [next(questions), next(questions)] == ["SELECT 2\n", ""]
@@ -189,11 +188,15 @@ def test_on_a_terminal(built: Path, state: Path) -> None:
     command = f"{sys.executable} -m rim sql {built} --format csv"
     repository = Path(__file__).parents[2]
     terminal = pexpect.spawn(
-        command, env={**environment, "PATH": ""}, cwd=repository, encoding="utf-8", timeout=60
+        command, env={**environment, "PATH": ""}, cwd=repository, encoding="utf-8", timeout=20
     )
-    terminal.expect("rim> ")
+    terminal.expect("rim>")
     terminal.send("SELECT 40 + 2 AS answer;\r")
     terminal.expect("answer\r\n42\r\n")
+    terminal.send("SELECT count(*) AS n FROM ima\t")
+    terminal.expect("images")
+    terminal.send(";\r")
+    terminal.expect(f"n\r\n{4 * len(NAMES)}\r\n")
     terminal.send("nonsense;\r")
     terminal.expect("rim: Parser Error")
     terminal.send(".quit\r")

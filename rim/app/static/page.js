@@ -120,7 +120,7 @@
       for (let y = 0; y < height; y += 1) {
         for (let x = 0; x < width; x += 1) {
           const at = 4 * (y * width + x);
-          if (!wanted.has(spots[y * width + x])) { data.data[at + 3] = 110; continue; }
+          if (!wanted.has(spots[y * width + x])) { data.data[at + 3] = 90; continue; }
           if (!inside(x - thick, y) || !inside(x + thick, y) || !inside(x, y - thick) || !inside(x, y + thick)) {
             data.data[at] = data.data[at + 1] = data.data[at + 2] = 255;
             data.data[at + 3] = 255;
@@ -239,9 +239,9 @@
     function card(one, button) {
       return make("figure", {class: "rim-card", "data-image": one.image_id},
         one.picture ? make("img", {src: one.picture, alt: `reference ${one.number} of ${one.category}`}) : make("div", {class: "rim-no-picture", text: "no picture"}),
+        one.similarity === null ? null : make("span", {class: "rim-cosine-badge", title: "cosine to the region", text: one.similarity.toFixed(3)}),
         make("figcaption", {},
-          make("div", {class: "rim-line"}, swatch(one.colour), make("strong", {text: one.category}),
-            one.similarity === null ? null : make("span", {class: "rim-number", title: "cosine to the region", text: one.similarity.toFixed(3)})),
+          make("div", {class: "rim-line", title: one.category}, swatch(one.colour), make("strong", {text: one.category})),
           make("div", {class: "rim-small"}, make("code", {text: one.image_id, title: "image_id"}), make("span", {text: one.on_trial ? "on trial" : one.reason || one.status})),
           button));
     }
@@ -280,7 +280,7 @@
   function trials({trigger, ...part}) {
     follow(part, (root, value) => {
       root.replaceChildren(...value.names.map((name) => make("div", {class: "rim-trial"},
-        make("strong", {text: name}), make("span", {class: "rim-small", text: "on trial"}), make("span", {class: "rim-space"}),
+        make("div", {class: "rim-trial-name"}, make("strong", {text: name}), make("span", {class: "rim-small", text: "on trial"})),
         make("button", {type: "button", class: "rim-button rim-main", text: `Keep (${value.images} images)`, onclick: (event) => { event.currentTarget.disabled = true; trigger("keep", {name}); }}),
         make("button", {type: "button", class: "rim-button", text: "Drop", onclick: () => trigger("drop", {name})}))));
     });
