@@ -6,7 +6,7 @@ shell goes on with files. Nothing here may fail or write: a person is in the mid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from click import Context, Parameter
@@ -16,7 +16,6 @@ from schemas.errors import RimError
 from schemas.printable import hidden_character
 
 Items = list[CompletionItem[str]]
-Complete = Callable[[Context, Parameter, str], Items]
 
 _FILES = "file"
 
@@ -88,13 +87,11 @@ def category_list(context: Context, parameter: Parameter, begun: str) -> Items:
     return _in_list(begun, _categories(context))
 
 
-def listed(names: Callable[[], Iterable[str]]) -> Complete:
-    """The last of several names with commas between them. names: asked for when it is needed."""
+def formats(context: Context, parameter: Parameter, begun: str) -> Items:
+    """Formats of results, the last of several with commas between them."""
+    from query.exports.formats import FORMATS
 
-    def complete(context: Context, parameter: Parameter, begun: str) -> Items:
-        return _in_list(begun, names())
-
-    return complete
+    return _in_list(begun, FORMATS)
 
 
 def _in_list(begun: str, names: Iterable[str]) -> Items:

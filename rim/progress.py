@@ -1,5 +1,5 @@
-"""Progress for people: a bar with rate and time left on a terminal, plain lines elsewhere, all on
-standard error.
+"""Progress for people: a bar with rate and time left on a terminal, a plain line now and then
+elsewhere, both on standard error; and every step in the log that `--log-json` asks for.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -20,24 +20,31 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+
+from rim.run_log import emit
+from schemas.printable import printable
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress
     from foundation.download import Transfer
 
-_SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LINES = 10.0
+_SHARE_BETWEEN_LINES = 0.05
+_LONGEST_SILENCE = 60.0  # seconds
+_BAR = 20  # columns
 
 
 @contextmanager
 def counter(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Shows how many of `total` items are done; yields the function to call after each."""
-    with _display(what) as show:
+    with resumed_counter(what) as show:
         done = 0
 
         def advance() -> None:
             nonlocal done
             done += 1
-            show(_Status(done, total))
+            show(done, total)
 
         yield advance
 
@@ -53,6 +60,7 @@ def resumed_counter(what: str) -> Iterator[Callable[[int, int], None]]:
         def on_item(done: int, total: int) -> None:
             nonlocal reused
             reused = done - 1 if reused is None else reused
+            emit("progress", what=what, done=done, total=total, reused=reused)
             show(_Status(done, total, reused))
 
         yield on_item
@@ -67,10 +75,14 @@ def build_progress() -> Iterator[Callable[[BuildProgress], None]]:
         def on_event(event: BuildProgress) -> None:
             nonlocal reused
             reused = event.done if reused is None else reused
-            share = event.accepted / max(1, event.accepted + event.rejected + event.failed)
-            words = [event.stage, *([event.category] if event.category else [])]
-            note = " ".join([*words, f"accepted {share:.0%}"])
-            show(_Status(event.done, event.total, reused, note))
+            emit("progress", what="images", **asdict(event), reused=reused)
+            known = event.accepted + event.rejected + event.failed
+            words = [event.stage]
+            if event.category:
+                words.append(printable(event.category))
+            if known:
+                words.append(f"accepted {event.accepted / known:.0%}")
+            show(_Status(event.done, event.total, reused, " ".join(words), event.stage))
 
         yield on_event
 
@@ -81,7 +93,7 @@ def transfer_progress(what: str) -> Iterator[Callable[[Transfer], None]]:
     with _display(what) as show:
 
         def on_transfer(transfer: Transfer) -> None:
-            note = f"{'checking ' if transfer.checking else ''}{transfer.file}"
+            note = f"{'checking ' if transfer.checking else ''}{printable(transfer.file)}"
             show(_Status(transfer.done, transfer.total, transfer.kept, note, are_bytes=True))
 
         yield on_transfer
@@ -90,13 +102,14 @@ def transfer_progress(what: str) -> Iterator[Callable[[Transfer], None]]:
 @dataclass(frozen=True)
 class _Status:
     """done, total: items, or bytes. reused: those that were done before and say nothing about the
-    rate.
+    rate. stage: where another begins, a line is due.
     """
 
     done: int
     total: int
     reused: int = 0
     note: str = ""
+    stage: str = ""
     are_bytes: bool = False
 
     def count(self) -> str:
@@ -109,23 +122,45 @@ class _Status:
         """The pace, which is items or bytes a second."""
         return f"{pace / 1e6:.1f} MB/s" if self.are_bytes else f"{pace:.1f}/s"
 
+    def left(self, pace: float) -> str:
+        """The time that the rest takes at this pace; nothing where that is not known."""
+        return f"{duration((self.total - self.done) / pace)} left" if pace else ""
+
+
+def duration(seconds: float) -> str:
+    """A time for people, such as `42 s`, `3 min 20 s`, `5 h 07 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
 
 @contextmanager
 def _display(what: str) -> Iterator[Callable[[_Status], None]]:
     if not sys.stderr.isatty():
-        yield _plain_lines(what)
+        yield _PlainLines(what).show
         return
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[count]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),  # names may look like marks
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(_BAR),
+        TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        # Names may look like marks; on a narrow terminal they are cut, not the numbers.
+        TextColumn(
+            "{task.fields[note]}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
     )
     started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # Warnings appear above the bar. Standard output is left alone: it may be a file.
+    with Progress(
+        *columns, console=Console(stderr=True), expand=True, redirect_stdout=False
+    ) as progress:
         task = progress.add_task(what, total=None, note="", rate="", count="")
 
         def show(status: _Status) -> None:
@@ -141,23 +176,40 @@ def _display(what: str) -> Iterator[Callable[[_Status], None]]:
         yield show
 
 
-def _plain_lines(what: str) -> Callable[[_Status], None]:
-    started = time.monotonic()
-    last = started
+class _PlainLines:
+    """Lines for a file: the last, the first of a stage, and in between one every 10 s or 5 % of the
+    work, whichever is rarer, but no silence longer than a minute.
+    """
 
-    def show(status: _Status) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < _SECONDS_BETWEEN_LINES and status.done < status.total:
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what = what
+        self._clock = clock
+        self._started = self._last = clock()
+        self._shown: _Status | None = None
+
+    def show(self, status: _Status) -> None:
+        """Writes a line if one is due."""
+        now = self._clock()
+        if not self._is_due(status, now):
             return
-        last = now
-        pace = _pace(status, started)
-        left = f" {(status.total - status.done) / pace:.0f} s left" if pace else ""
-        line = f"{what} {status.count()} {status.rate(pace)}{left} {status.note}"
-        click.echo(line.rstrip(), err=True)
+        self._last, self._shown = now, status
+        pace = _pace(status, self._started, now)
+        words = (self._what, status.count(), status.rate(pace), status.left(pace), status.note)
+        click.echo(" ".join(word for word in words if word), err=True)
 
-    return show
+    def _is_due(self, status: _Status, now: float) -> bool:
+        shown = self._shown
+        if status.done >= status.total:
+            return shown is None or (shown.done, shown.stage) != (status.done, status.stage)
+        if shown is not None and shown.stage != status.stage:
+            return True
+        silence = now - self._last
+        share = (status.done - (shown.done if shown else 0)) / status.total
+        return silence >= _LONGEST_SILENCE or (
+            silence >= _SECONDS_BETWEEN_LINES and share >= _SHARE_BETWEEN_LINES
+        )
 
 
-def _pace(status: _Status, started: float) -> float:
-    return (status.done - status.reused) / max(time.monotonic() - started, 1e-6)
+def _pace(status: _Status, started: float, now: float | None = None) -> float:
+    passed = (time.monotonic() if now is None else now) - started
+    return (status.done - status.reused) / max(passed, 1e-6)

@@ -1,4 +1,4 @@
-"""Documents as programs: their fenced blocks, run as they stand, in a folder with what they name."""
+"""Documents as programs: their fenced blocks, run as they stand, in a furnished folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command, question and program in the README and the site's pages runs as it stands there."""
+"""Every command, question and program in the README and the site runs as it stands there."""
 
 from __future__ import annotations
 

@@ -39,9 +39,15 @@ from rim.run_log import emit, log_json_option
     help="Models and settings: a preset's name or a TOML file.",
     shell_complete=completions.presets,
 )
-@click.option("-k", "--images-per-category", type=click.IntRange(1), help="Images a category (K).")
-@click.option("--steps", type=click.IntRange(1), help="Denoising steps.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of all randomness.")
+@click.option(
+    "-k",
+    "--images-per-category",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Images a category (K).",
+)
+@click.option("--steps", metavar="N", type=click.IntRange(1), help="Denoising steps.")
+@click.option("--seed", metavar="N", type=click.IntRange(0), help="Seed of all randomness.")
 @settings_option
 @click.option(
     "--source",
@@ -52,7 +58,7 @@ from rim.run_log import emit, log_json_option
     help="Generated images, or your own photos: DIR/CATEGORY/NAME.jpg, and NAME.mask.png beside "
     "it where you have a mask.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Only the first N categories.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N categories.")
 @click.option("--retry-failed", is_flag=True, help="Make failed images anew.")
 @click.option("--dry-run", is_flag=True, help="Estimate images, time and disk; build nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace a bank that has other settings.")

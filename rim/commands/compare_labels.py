@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     "--top",
     default=5,
     show_default=True,
+    metavar="N",
     type=click.IntRange(0),
     help="Worst categories to show, of each vocabulary.",
 )

@@ -47,11 +47,12 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--classes", type=_FOLDER, help="Class names of `folder`, in the order of labels.")
 @click.option(
     "--ignore",
+    metavar="N",
     type=click.IntRange(0),
     help="Label of `folder` that is not scored.  [default: 255, in 16 bits 65535]",
 )
-@click.option("--scenes", default=100, show_default=True, type=click.IntRange(1))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--scenes", default=100, show_default=True, metavar="N", type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, metavar="N", type=click.IntRange(0))
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.")
 @click.option(
     "--allow-missing", is_flag=True, help="Score classes that the bank lacks as 0 and list them."
@@ -78,7 +79,9 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--pictures", type=_FOLDER, metavar="DIR", help="Photo, truth and prediction side by side."
 )
-@click.option("--pictures-count", default=20, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--pictures-count", default=20, show_default=True, metavar="N", type=click.IntRange(1)
+)
 @device_option
 @log_json_option
 @json_option

@@ -1,0 +1,138 @@
+"""The pages in a real browser, from the disk: nothing is refused, and the scripts do their work."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from query.report.cards import picture_layout
+from query.report.likeness import measure_likeness
+from query.report.overview import summarise_categories
+from schemas.ids import unpack_image_id
+from tests.query.report.conftest import Written
+from tests.query.report.examples import NAMES
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PROBE = Path(__file__).with_name("probe.js")
+PAGES = ("index.html", "map.html", "similarity.html", "categories/category-00003.html")
+_HARNESS = """<!doctype html><meta charset="utf-8"><pre id="found"></pre>
+<script>
+const found = [];
+window.addEventListener("message", (event) => {
+  found.push(event.data);
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    for name in BROWSERS:
+        path = shutil.which(name)
+        if path is not None:
+            return path
+    pytest.skip(f"none of the browsers {', '.join(BROWSERS)} is installed")
+
+
+def dom_of(browser: str, page: Path, work: Path, *options: str) -> tuple[str, str]:
+    """A page as the browser has it after its scripts, and what it wrote to its console."""
+    command = [
+        *(browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,1000"),
+        *(f"--user-data-dir={work / 'profile'}", "--virtual-time-budget=15000"),
+        *("--enable-logging=stderr", *options, "--dump-dom", page.as_uri()),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    console = [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
+    return ended.stdout, "\n".join(console)
+
+
+@pytest.fixture(scope="module")
+def seen(
+    written: Written, browser: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Any]]:
+    """What the probe saw in each page, all pages side by side in one browser."""
+    work = tmp_path_factory.mktemp("browser")
+    folder = Path(shutil.copytree(written.folder, work / "report with spaces & ümlauts"))
+    shutil.copy(PROBE, folder / "data")
+    for page in PAGES:
+        root = "../" * page.count("/")
+        text = (folder / page).read_text(encoding="utf-8")
+        script = f'<script defer src="{root}data/probe.js"></script></head>'
+        (folder / page).write_text(text.replace("</head>", script), encoding="utf-8")
+    frames = "".join(f'<iframe src="{page}" width="1200" height="900"></iframe>' for page in PAGES)
+    (folder / "harness.html").write_text(_HARNESS + frames, encoding="utf-8")
+    dom, console = dom_of(browser, folder / "harness.html", work)
+    assert console == ""
+    match = re.search(r'<pre id="found">(.*?)</pre>', dom, re.S)
+    assert match is not None
+    pages = json.loads(html.unescape(match[1]))
+    assert len(pages) == len(PAGES)
+    return {page["page"].partition(" ")[0].lower(): page for page in pages}
+
+
+def test_nothing_is_refused_and_every_picture_loads(seen: dict[str, dict[str, Any]]) -> None:
+    for page in seen.values():
+        assert page["refused"] == []
+        assert page["font"] == "16px", "the style sheet counts"
+        assert None not in page["pictures"], page
+        assert page["wide"] <= 0, "nothing is wider than the window"
+
+
+def test_hover_on_the_map_shows_each_reference_s_picture(
+    written: Written, seen: dict[str, dict[str, Any]]
+) -> None:
+    likeness = measure_likeness(written.bank)
+    categories = {
+        one.category_id: one
+        for one in summarise_categories(written.bank, written.bank.categories, likeness)
+    }
+    hovered = seen["map"]["hovered"]
+    # Nearly all: some lie under others.
+    assert len(hovered) >= 0.8 * len(likeness.standings)
+    for text, (name, href, left, top, width, height) in hovered.items():
+        number, image_id = re.fullmatch(r"#(\d+) · (\d+)", text).groups()
+        key = unpack_image_id(int(image_id))
+        assert key.number == int(number)
+        assert name == NAMES[key.category_id]
+        own = categories[key.category_id]
+        cell = picture_layout(own).cell(own.image_ids.index(int(image_id)))
+        assert href == f"pictures/{cell.name}"
+        assert (-int(left), -int(top)) == (cell.x, cell.y)
+        assert (int(width), int(height)) == (cell.sheet_width, cell.sheet_height)
+    sizes = [[int(own[4]), int(own[5])] for own in hovered.values()]
+    assert seen["map"]["tipSizes"] == sizes
+
+
+def test_keys_step_through_what_is_highlighted(seen: dict[str, dict[str, Any]]) -> None:
+    assert seen["map"]["stepped"] == NAMES[3]
+
+
+def test_the_matrix_says_which_pair_it_is(
+    written: Written, seen: dict[str, dict[str, Any]]
+) -> None:
+    likeness = measure_likeness(written.bank)
+    order = likeness.order()
+    first, second = (NAMES[int(likeness.category_ids[order[place]])] for place in (0, 2))
+    cosine = likeness.cosine[order[0], order[2]]
+    text = f"{first} × {second}  {cosine:.2f}".replace("-", "−")  # noqa: RUF001
+    assert seen["similarity"]["readout"] == text
+
+
+def test_tables_sort_and_filter(seen: dict[str, dict[str, Any]]) -> None:
+    for name in ("overview", "similarity"):
+        assert seen[name]["down"] == sorted(seen[name]["down"], reverse=True)
+        assert seen[name]["up"] == sorted(seen[name]["up"])
+    assert seen["overview"]["filtered"] >= 1
+    assert seen["similarity"]["filtered"] >= 2
+
+
+def test_switches_need_no_script(seen: dict[str, dict[str, Any]]) -> None:
+    assert seen["house"]["heat"] == ["none", "inline", "inline", "none"]

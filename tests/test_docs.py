@@ -1,0 +1,166 @@
+"""The site: built without a warning or a network, whole, and as current as what it describes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from schemas.sections import Matching
+from tests.documents import REPOSITORY, read
+
+pytest.importorskip("mkdocs", reason="mkdocs is not installed: make setup")
+pytest.importorskip("material", reason="mkdocs-material is not installed: make setup")
+
+from docs import generate_examples, generate_settings, hooks  # noqa: E402  (need mkdocs)
+
+# A resolver and proxies that lead nowhere: what would ask the network fails.
+OFFLINE = """
+import socket
+def refuse(*arguments, **options):
+    raise OSError("the network was asked")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+from mkdocs.__main__ import cli
+cli()
+"""
+
+
+class Links(HTMLParser):
+    """What a page loads by itself, what it links to, and its anchors."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.linked: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attributes}
+        self.anchors |= {values[key] for key in ("id", "name") if key in values}
+        if "src" in values:
+            self.loaded.append(values["src"])
+        if "href" in values:
+            (self.linked if tag == "a" else self.loaded).append(values["href"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built in a process that cannot reach anything."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    built = subprocess.run(
+        [sys.executable, "-c", OFFLINE, "build", "--strict", "--site-dir", str(folder)],
+        cwd=REPOSITORY,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    assert "WARNING" not in built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Links]:
+    """Every page of the site."""
+    return {path: Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+
+
+def test_pages_load_nothing_from_elsewhere(site: Path, pages: dict[Path, Links]) -> None:
+    assert len(pages) > 15
+    for path, links in pages.items():
+        for address in links.loaded:
+            parts = urlsplit(address)
+            assert not parts.netloc, f"{path.name}: {address}"
+            assert parts.scheme in ("", "data"), f"{path.name}: {address}"
+    for style in site.rglob("*.css"):
+        addresses = re.findall(r"(?:url\(|@import\s*)[\"']?([^\"')]+)", style.read_text("utf-8"))
+        assert not [one for one in addresses if urlsplit(one).netloc], style.name
+
+
+def test_internal_links_lead_somewhere(site: Path, pages: dict[Path, Links]) -> None:
+    followed = 0
+    for path, links in pages.items():
+        for address in {*links.linked, *links.loaded}:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                continue
+            target = path if not parts.path else path.parent / unquote(parts.path)
+            if path.name == "404.html":  # its links are absolute, wherever it is shown
+                target = site / unquote(parts.path).lstrip("/")
+            target = target.resolve()
+            target = target / "index.html" if target.is_dir() else target
+            assert target.is_file(), f"{path.relative_to(site)}: {address}"
+            if parts.fragment and target in pages:
+                anchors = pages[target].anchors | {"__top", "__nav"}
+                assert unquote(parts.fragment) in anchors, f"{path.name}: {address}"
+            followed += 1
+    assert followed > 300
+
+
+def test_pages_of_files_elsewhere_are_there(site: Path) -> None:
+    for source, page in hooks.PUBLISHED.items():
+        html = (site / page).with_suffix(".html").read_text(encoding="utf-8")
+        (title,) = re.findall(r"^# (.*)", read(source), re.MULTILINE)[:1]
+        assert title.partition(":")[0].split()[-1] in html, source
+
+
+def test_nothing_but_the_site_is_published(site: Path) -> None:
+    assert not list(site.rglob("*.py"))
+
+
+def test_every_picture_of_the_pages_is_described() -> None:
+    for path in (REPOSITORY / "docs").glob("*.md"):
+        for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", path.read_text("utf-8")):
+            assert len(words) > 10, f"{path.name}: {target}"
+
+
+def test_the_page_of_settings_is_current() -> None:
+    assert generate_settings.PAGE.read_text(encoding="utf-8") == generate_settings.page(), (
+        "run `python -m docs.generate_settings`"
+    )
+
+
+def test_the_examples_in_sql_are_current() -> None:
+    text = generate_examples.PAGE.read_text(encoding="utf-8")
+    assert text == generate_examples.page(text), "run `python -m docs.generate_examples`"
+
+
+def test_the_page_of_settings_says_what_holds() -> None:
+    rows = {
+        row[1].strip(" `"): [cell.strip() for cell in row[2:-1]]
+        for row in (line.split("|") for line in read("docs/settings.md").splitlines())
+        if len(row) == 9
+    }
+    assert rows["fuse"] == [
+        "threshold of Eq. 1; at 1 nothing is fused",
+        "number, ≥ 0, ≤ 1",
+        *("`0.9`", "**`1.0`**", "`0.9`", "`0.9`"),
+    ]
+    assert rows["guidance_scale"][2:] == ["`7.5`", "**`4.0`**", "`7.5`", "**`1.0`**"]
+    assert rows["background"][1] == "number, ≥ -1, ≤ 1 or `auto` or `none`"
+    assert set(Matching.model_fields) <= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("markdown", "there"),
+    [
+        ("[a](sam.md)", "[a](sam.md)"),
+        ("![a](../../../docs/pictures/x.png)", "![a](../pictures/x.png)"),
+        ("[a](../../../CONTRIBUTING.md#style)", "[a](../contributing.md#style)"),
+        ("[a](../../../schemas/sections.py)", "a (`schemas/sections.py`)"),
+        ("[a](https://example.org/x.md)", "[a](https://example.org/x.md)"),
+        ("[a](#here)", "[a](#here)"),
+    ],
+)
+def test_links_of_a_file_elsewhere_lead_to_pages(markdown: str, there: str) -> None:
+    source = "data/miniature/cards/clip.md"
+    assert hooks.relinked(markdown, source, hooks.PUBLISHED[source]) == there
