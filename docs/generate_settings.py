@@ -49,7 +49,7 @@ FILE.toml` one of your own. `--set section.key=value` changes one value, and may
 times:
 
 ```
-rim build words.txt --out bank --set localisation.points=8 --set reference.min_area=0.01 --dry-run
+rim build words.txt --out other --set localisation.points=8 --set reference.min_area=0.01 --dry-run
 ```
 
 A value is written as in TOML; a bare word is a text, and `none` switches off what can be off. An
@@ -195,8 +195,11 @@ def _models(settings: Mapping[str, Settings]) -> str:
         for preset in PRESETS:
             source = getattr(settings[preset].models, role)
             size = f"{source.size_gb:g} GB" if source.size_gb else "in the repository"
-            # A location is a name, not something to follow: addresses are not linked.
-            tables.append(f"| {preset} | `{source.location}` | {source.licence} | {size} |")
+            # Of an address the file's name: the page tells which weights, the preset where from.
+            location = (
+                source.location.rpartition("/")[2] if ":" in source.location else (source.location)
+            )
+            tables.append(f"| {preset} | `{location}` | {source.licence} | {size} |")
         tables.append("")
     return _MODELS.format(
         text=text,

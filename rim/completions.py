@@ -13,7 +13,6 @@ from click import Context, Parameter
 from click.shell_completion import CompletionItem
 
 from schemas.errors import RimError
-from schemas.printable import hidden_character
 
 Items = list[CompletionItem[str]]
 
@@ -112,10 +111,7 @@ def _categories(context: Context) -> list[str]:
         vocabulary = read_manifest(Path(bank)).vocabulary
     except (RimError, OSError):
         return []
-    # Somebody else's names may hold what moves the cursor.
-    return [
-        one.name for one in vocabulary if not one.removed and hidden_character(one.name) is None
-    ]
+    return [one.name for one in vocabulary if not one.removed]
 
 
 def _or_files(begun: str, names: Iterable[str]) -> Items:

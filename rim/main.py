@@ -17,6 +17,7 @@ import rim
 from rim.logs import told_in_lines
 from rim.options import examples
 from rim.run_log import close_log, emit
+from rim.usage import explained
 from schemas.errors import RimError
 from schemas.printable import printable_lines
 
@@ -72,6 +73,11 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args == ["help"]:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        if args[:1] == ["help"]:
+            args = [*args[1:2], "--help"]
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             from schemas.overrides import did_you_mean
 
@@ -99,6 +105,8 @@ def cli(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
+    if COMPLETION_VARIABLE in os.environ:
+        import rim.bash_completion  # noqa: F401  (known to click from then on)
     # `--debug` may stand anywhere, also after the command's own arguments.
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
@@ -124,9 +132,7 @@ def _run(arguments: list[str], debug: bool) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-        hint = f" (see {where} --help)" if where else ""
-        _complain(f"{error.format_message()}{hint}")
+        _complain(explained(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted; what was finished is kept")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from rim import completions
 from schemas.printable import is_unicode, printable_lines
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_UNBROKEN = 100_000  # columns
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -35,6 +40,7 @@ def device_option(function: _Function) -> _Function:
     """`--device`: where the models run."""
     return click.option(
         "--device",
+        metavar="NAME",
         default="auto",
         show_default=True,
         help="auto, cpu, cuda, cuda:1, ...",
@@ -92,6 +98,13 @@ def parse_background(text: str | None) -> float | str | None:
             f"expected a cosine between -1 and 1, auto or off, found {text!r}",
             param_hint="--background",
         ) from None
+
+
+def stdout_console() -> Console:
+    """Standard output for tables: as wide as the terminal; in a file or pipe no line is broken."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _UNBROKEN)
 
 
 def say(message: str) -> None:

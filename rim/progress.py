@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -18,7 +18,6 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Column
 
@@ -69,19 +68,18 @@ def resumed_counter(what: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def build_progress() -> Iterator[Callable[[BuildProgress], None]]:
     """Shows the events of a build."""
-    with _display("images") as show:
+    with _display("images", "loading models") as show:
         reused: int | None = None  # the first event says how many images are there already
 
         def on_event(event: BuildProgress) -> None:
             nonlocal reused
             reused = event.done if reused is None else reused
-            emit("progress", what="images", **asdict(event), reused=reused)
+            emit("progress", what="images", **_rounded(asdict(event)), reused=reused)
             known = event.accepted + event.rejected + event.failed
-            words = [event.stage]
-            if event.category:
-                words.append(printable(event.category))
-            if known:
-                words.append(f"accepted {event.accepted / known:.0%}")
+            # The share first: on a narrow terminal the end is cut off.
+            share = [f"accepted {event.accepted / known:.0%},"] if known else []
+            category = [printable(event.category)] if event.category else []
+            words = [*share, event.stage, *category]
             show(_Status(event.done, event.total, reused, " ".join(words), event.stage))
 
         yield on_event
@@ -127,6 +125,10 @@ class _Status:
         return f"{duration((self.total - self.done) / pace)} left" if pace else ""
 
 
+def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(one, 3) if isinstance(one, float) else one for key, one in fields.items()}
+
+
 def duration(seconds: float) -> str:
     """A time for people, such as `42 s`, `3 min 20 s`, `5 h 07 min`."""
     whole = round(seconds)
@@ -138,17 +140,15 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def _display(what: str) -> Iterator[Callable[[_Status], None]]:
+def _display(what: str, note: str = "") -> Iterator[Callable[[_Status], None]]:
     if not sys.stderr.isatty():
         yield _PlainLines(what).show
         return
+    words = ("description", "fields[count]", "fields[rate]", "fields[left]")
     columns = (
-        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-        BarColumn(_BAR),
-        TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
-        TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
         TimeElapsedColumn(table_column=Column(no_wrap=True)),
-        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        BarColumn(_BAR),
+        *(TextColumn(f"{{task.{word}}}", table_column=Column(no_wrap=True)) for word in words),
         # Names may look like marks; on a narrow terminal they are cut, not the numbers.
         TextColumn(
             "{task.fields[note]}",
@@ -161,16 +161,18 @@ def _display(what: str) -> Iterator[Callable[[_Status], None]]:
     with Progress(
         *columns, console=Console(stderr=True), expand=True, redirect_stdout=False
     ) as progress:
-        task = progress.add_task(what, total=None, note="", rate="", count="")
+        task = progress.add_task(what, total=None, note=note, rate="", count="", left="")
 
         def show(status: _Status) -> None:
+            pace = _pace(status, started)
             progress.update(
                 task,
                 completed=status.done,
                 total=status.total,
                 note=status.note,
                 count=status.count(),
-                rate=status.rate(_pace(status, started)),
+                rate=status.rate(pace),
+                left=status.left(pace),
             )
 
         yield show

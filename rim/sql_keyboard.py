@@ -20,7 +20,6 @@ from pygments.lexers.sql import SqlLexer
 
 from query.sql_examples import EXAMPLES
 from rim.sql_prompt import COMMANDS, MORE, PROMPT, is_whole
-from schemas.printable import hidden_character
 
 if TYPE_CHECKING:
     from prompt_toolkit.document import Document
@@ -117,8 +116,7 @@ class SqlCompleter(Completer):
     def _of_text(self, before: str) -> Iterator[Completion]:
         begun = before.rsplit("'", 1)[1]
         for name in (*self._names.categories, "accepted", "rejected", "failed"):
-            # Somebody else's names: none that would turn the terminal's writing around.
-            if name.lower().startswith(begun.lower()) and hidden_character(name) is None:
+            if name.lower().startswith(begun.lower()):
                 yield Completion(name.replace("'", "''") + "'", -len(begun), display=name)
 
 

@@ -197,8 +197,12 @@ def no_bank(bank: Path) -> str:
     """Why a folder without a manifest cannot be opened, and what to do."""
     if not bank.exists():
         return f"expected a bank at {bank}, found nothing there; rim build makes one"
+    if not bank.is_dir():
+        return f"expected a bank, which is a folder, found no folder at {bank}"
     if (bank / "build.json").exists():
         return f"{bank} holds an unfinished build; run the same rim build again to finish it"
     if any((bank / "shards").glob("c*")):
         return f"{bank} holds finished shards and no version; run the same rim build again"
-    return f"expected a bank, found no manifest in {bank}; is it the folder that rim build made?"
+    around = next((one for one in bank.absolute().parents if list_versions(one)), None)
+    guess = f"did you mean {around}?" if around else "is it the folder that rim build made?"
+    return f"expected a bank, found no manifest in {bank}; {guess}"

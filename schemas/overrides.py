@@ -55,7 +55,9 @@ def set_value(model: type[BaseModel], data: dict[str, Any], override: str) -> No
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or len(path) < 2 or not is_unicode(override):
-        raise SettingsError(f"expected section.key=value, found {_shown(override)}")
+        raise SettingsError(
+            f"expected section.key=value, found {_shown(override)}{_with_section(model, path)}"
+        )
     for depth, section in enumerate(path[:-1]):
         field = model.model_fields.get(section)
         inner = _model_in(field.annotation) if field else None
@@ -70,6 +72,15 @@ def set_value(model: type[BaseModel], data: dict[str, Any], override: str) -> No
     if path[-1] not in model.model_fields:
         raise SettingsError(_unknown_key(model, path))
     data[path[-1]] = _parse_value(text.strip(), model.model_fields[path[-1]].annotation)
+
+
+def _with_section(model: type[BaseModel], path: Sequence[str]) -> str:
+    """A hint for a key that was given without its section, if there is one of that name."""
+    for section, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        if len(path) == 1 and inner is not None and path[0] in inner.model_fields:
+            return f" (did you mean {section}.{path[0]}=...?)"
+    return ""
 
 
 def _parse_value(text: str, annotation: Any) -> Any:

@@ -18,7 +18,7 @@ from tests.documents import REPOSITORY, read
 pytest.importorskip("mkdocs", reason="mkdocs is not installed: make setup")
 pytest.importorskip("material", reason="mkdocs-material is not installed: make setup")
 
-from docs import generate_examples, generate_settings, hooks  # noqa: E402  (need mkdocs)
+from docs import generate_examples, generate_settings, hooks
 
 # A resolver and proxies that lead nowhere: what would ask the network fails.
 OFFLINE = """

@@ -15,6 +15,7 @@ from benchmarks.gates.references import chosen
 from foundation.images import decode_png
 from schemas.bank import Bank, BankFeatures
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
+from schemas.index import index_order
 from schemas.sections import Localisation as LocalisationSettings
 from schemas.sections import Reference
 
@@ -45,7 +46,7 @@ def stored_features(bank: Bank, *, rejected: bool) -> BankFeatures:
     table = stored.features.to_table(["feature_id", "embedding"])
     feature_id = table["feature_id"].to_numpy()
     flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    order = np.argsort(feature_id)
+    order = index_order(feature_id)
     feature_id = feature_id[order]
     image_id, role = unpack_feature_ids(feature_id)
     every = BankFeatures(

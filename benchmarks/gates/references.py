@@ -22,6 +22,7 @@ from schemas.ids import (
     unpack_feature_ids,
     unpack_image_ids,
 )
+from schemas.index import index_order
 
 Features = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -31,8 +32,9 @@ _AT_ONCE = 50
 
 
 def as_bank_features(embeddings: Mapping[int, Features], dimension: int) -> BankFeatures:
-    """Features (d,) by feature_id as those of a bank, ascending."""
-    feature_id = np.array(sorted(embeddings), np.int64)
+    """Features (d,) by feature_id as those of a bank, in its order."""
+    feature_id = np.array(list(embeddings), np.int64)
+    feature_id = feature_id[index_order(feature_id)]
     image_id, role = unpack_feature_ids(feature_id)
     stacked = np.array([embeddings[int(one)] for one in feature_id], np.float32)
     return BankFeatures(

@@ -19,6 +19,7 @@ from query.exports.labelme import encode_labelme, labelme_path
 from query.exports.regions_json import encode_json, json_path
 from schemas.errors import UsageError
 from schemas.files import write_atomic
+from schemas.overrides import did_you_mean
 
 if TYPE_CHECKING:
     from query.result import Segmentation
@@ -58,7 +59,8 @@ def check_formats(formats: Sequence[str], *, alone: bool = False) -> None:
     unknown = [name for name in formats if name not in known]
     if unknown or not formats:
         of_runs = [name for name in unknown if name in FORMATS]
-        hint = f"; {of_runs[0]} is of a whole run: rim.query_folder" if of_runs else ""
+        guess = did_you_mean(unknown[0], known) if unknown else ""
+        hint = f"; {of_runs[0]} is of a whole run: rim.query_folder" if of_runs else guess
         raise UsageError(
             f"expected output formats out of {', '.join(known)}, found"
             f" {', '.join(unknown) or 'none'}{hint}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ class QueryRun:
                 kept = KeptPhoto.read(self._kept_path(image.name))
                 if kept is None:
                     raise OSError(f"{self._kept_path(image.name)}: it has gone or was changed")
-                file_name = image.path.absolute().relative_to(root).as_posix()
+                file_name = Path(os.path.abspath(image.path)).relative_to(root).as_posix()
                 yield RunPhoto(number, image.name, file_name, kept)
 
         run = FinishedRun(self.folder, self.names, self.identity.bank_version, photos)

@@ -58,8 +58,8 @@ class Card:
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawn:
-    """What is drawn of one image."""
+class Drawn:
+    """What is drawn of one image: thumbnail, attention over it, mask and points; see `Card`."""
 
     picture: Rgba | None = None
     attention: Rgba | None = None
@@ -78,7 +78,7 @@ class CategoryCards:
 
 def picture_layout(category: CategorySummary) -> Layout:
     """Where the thumbnails of a category's images lie, in the order of `image_ids`."""
-    return Layout(f"category-{category.category_id:05d}", category.images)
+    return Layout(category.key, category.images)
 
 
 def make_cards(
@@ -124,7 +124,7 @@ def make_cards(
     return CategoryCards(tuple(cards), cover)
 
 
-def _drawn_rows(bank: Bank, category: CategorySummary) -> Iterator[tuple[dict[str, Any], _Drawn]]:
+def _drawn_rows(bank: Bank, category: CategorySummary) -> Iterator[tuple[dict[str, Any], Drawn]]:
     """The category's images by ascending image_id, with what is drawn of each."""
     table = bank.images_table(category_id=category.category_id)
     for start in range(0, table.num_rows, _AT_ONCE):
@@ -132,45 +132,49 @@ def _drawn_rows(bank: Bank, category: CategorySummary) -> Iterator[tuple[dict[st
         ids = [row["image_id"] for row in rows]
         pngs, maps = bank.png(ids), bank.attention_png(ids)
         for row in rows:
-            yield row, _draw(row, pngs.get(row["image_id"]), maps.get(row["image_id"]))
+            yield row, draw(row, pngs.get(row["image_id"]), maps.get(row["image_id"]))
 
 
-def _draw(row: Mapping[str, Any], png: bytes | None, attention: bytes | None) -> _Drawn:
+def draw(row: Mapping[str, Any], png: bytes | None, attention: bytes | None) -> Drawn:
+    """What is drawn of an image with these facts (the columns of `schemas.tables.IMAGES`)."""
     if png is None:
-        return _Drawn()
+        return Drawn()
     try:
         picture, fit = thumbnail(png, THUMBNAIL)
     except ImageError as error:
-        return _Drawn(note=f"Its picture cannot be shown: {error}")
+        return Drawn(note=f"Its picture cannot be shown: {error}")
     try:
-        return _Drawn(
+        return Drawn(
             picture=picture,
             attention=None if attention is None else heat(attention, fit.at(HEAT), HEAT),
             outline=_outline(row, fit),
             points=_points(row, fit),
         )
     except ImageError as error:
-        return _Drawn(picture, note=f"Its mask or attention cannot be shown: {error}")
+        return Drawn(picture, note=f"Its mask or attention cannot be shown: {error}")
 
 
 def _outline(row: Mapping[str, Any], fit: Fit) -> str:
     mask = row["mask"]
     if mask is None:
         return ""
-    height, width = mask["size"]
-    return outline(Rle((height, width), mask["counts"]), fit)
+    size, counts = mask["size"], mask["counts"]
+    if counts is None or size is None or len(size) != 2 or None in size:
+        raise ImageError("expected a mask's size and run lengths, found none")
+    return outline(Rle((size[0], size[1]), counts), fit)
 
 
 def _points(row: Mapping[str, Any], fit: Fit) -> tuple[tuple[str, str], ...]:
     size = (row["width"], row["height"])
     if row["points"] is None or not all(size):
         return ()
-    return marks([(point["x"], point["y"]) for point in row["points"]], size, fit)
+    points = ((point["x"], point["y"]) for point in row["points"] if point is not None)
+    return marks([(x, y) for x, y in points if x is not None and y is not None], size, fit)
 
 
 def _card(
     row: Mapping[str, Any],
-    drawn: _Drawn,
+    drawn: Drawn,
     verdicts: tuple[Verdict, ...],
     standing: Standing,
     picture: Cell | None,

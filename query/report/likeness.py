@@ -11,6 +11,7 @@ from scipy.spatial.distance import squareform
 
 from foundation.nearness import nearness, rows_of
 from schemas.bank import Bank
+from schemas.errors import BankDamaged
 from schemas.ids import FOREGROUND
 from schemas.prototypes import cluster
 
@@ -109,7 +110,8 @@ def measure_likeness(bank: Bank) -> Likeness:
     """How alike a bank's categories are, by the foreground features of accepted images.
 
     Memory beyond the features, which may be mapped from the index, is a vector a category, C x C
-    cosines, and what `foundation.nearness` takes. Raises BankDamaged as `Bank.features` does.
+    cosines, and what `foundation.nearness` takes. Raises BankDamaged as `Bank.features` does, and
+    for features that are no numbers.
     """
     features = bank.features()
     count = int(np.count_nonzero(features.role == FOREGROUND))
@@ -119,6 +121,10 @@ def measure_likeness(bank: Bank) -> Likeness:
     means = np.empty((len(ids), embeddings.shape[1]), np.float64)
     for place, own in enumerate(rows):
         means[place] = cluster(embeddings[own], 1).centres[0]
+    if not np.isfinite(means).all():
+        raise BankDamaged(
+            f"{bank.path}: expected features of finite numbers, found others; run: rim verify"
+        )
     standings: dict[int, Standing] = {}
     if count:
         near = nearness(embeddings, code, np.ones(count, bool))

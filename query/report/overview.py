@@ -55,9 +55,14 @@ class CategorySummary:
     cover: int | None
 
     @property
+    def key(self) -> str:
+        """What its files are called; from the id, since a name may hold anything."""
+        return f"category-{self.category_id:05d}"
+
+    @property
     def page(self) -> str:
-        """The name of its page; from the id, since a name may hold anything."""
-        return f"category-{self.category_id:05d}.html"
+        """The name of its page."""
+        return f"{self.key}.html"
 
 
 @dataclass(frozen=True)

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from query.report.cards import Card, make_cards, picture_layout
-from query.report.drawing import heat_colours, reduced
+from query.report.cards import Card, make_cards
+from query.report.content import Content, cover_layout, gather
+from query.report.drawing import reduced
 from query.report.folder import check_folder, replacing_folder
-from query.report.likeness import Likeness, measure_likeness
+from query.report.map_page import write_map
 from query.report.overview import (
-    CategorySummary,
     bank_reasons,
     disk_parts,
     group_reasons,
-    summarise_categories,
 )
-from query.report.pages import Link, Pages, Site, colour_of, links_of
-from query.report.pictures import Placed, Scale, map_picture, matrix_picture
-from query.report.projection import Kind, Projection, check_kind, project
-from query.report.script_data import packed, script
-from query.report.sheets import COVER, THUMBNAIL, Layout, SheetWriter
-from query.report.weak import RULE, Weakness, find_weak
+from query.report.pages import Pages, Site
+from query.report.projection import check_kind
+from query.report.sheets import COVER, SheetWriter
+from query.report.similarity_page import write_similarity
+from query.report.weak import RULE, Weakness
 from schemas.bank import Bank
-from schemas.ids import FOREGROUND, unpack_image_ids
+from schemas.printable import printable
 from schemas.records import CategoryRecord
-from schemas.verdicts import Verdict
 
 NEAREST: Final = 6
 """Categories that a category's page names as most like it."""
-PAIRS: Final = 200
-"""Pairs of categories in the table of those most alike."""
-
-_MOST_LABELS = 48  # categories with names along the matrix; more would be too small to read
-_MOST_LETTERS = 18  # of a name there, as in the template
-_LETTER = 6.0  # width of one, where a cell of the matrix is 16
-_PAIRS_A_CATEGORY = 3
-_GRADIENT_STEPS = 16
 _FORMAT_VERSION = 1
 
 
@@ -56,23 +44,6 @@ class Report:
     weak: tuple[Weakness, ...]
     files: int
     bytes: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Content:
-    """What the pages are about."""
-
-    bank: Bank
-    categories: tuple[CategorySummary, ...]
-    likeness: Likeness
-    weak: tuple[Weakness, ...]
-    links: Mapping[int, Link]
-    verdicts: Mapping[int, tuple[Verdict, ...]]
-
-    @property
-    def ids(self) -> frozenset[int]:
-        """Of the categories that are shown."""
-        return frozenset(category.category_id for category in self.categories)
 
 
 def write_report(
@@ -103,11 +74,11 @@ def write_report(
     """
     kind = check_kind(projection)
     target = check_folder(out, bank.path)
-    content = _content(bank, _chosen(bank, category_ids))
+    content = gather(bank, _chosen(bank, category_ids))
     description: dict[str, object] = {
         "format": "rim-report",
         "format_version": _FORMAT_VERSION,
-        "bank": bank.path.resolve().name,
+        "bank": printable(bank.path.resolve().name),
         "version": bank.version,
     }
     with replacing_folder(target, description) as folder:
@@ -116,8 +87,8 @@ def write_report(
         pages = Pages(folder, Site.of(bank, len(content.categories)))
         pages.write_assets()
         _write_categories(content, pages, folder, progress)
-        _write_similarity(content, pages, folder)
-        _write_map(content, pages, folder, kind)
+        write_similarity(content, pages, folder)
+        write_map(content, pages, folder, kind)
         _write_index(content, pages)
     written = [path.stat().st_size for path in target.rglob("*") if path.is_file()]
     return Report(
@@ -138,39 +109,14 @@ def _chosen(bank: Bank, category_ids: Collection[int] | None) -> tuple[CategoryR
     return tuple(record for record in bank.categories if record.category_id in wanted)
 
 
-def _content(bank: Bank, chosen: Sequence[CategoryRecord]) -> _Content:
-    likeness = measure_likeness(bank)
-    categories = summarise_categories(bank, chosen, likeness)
-    covers = _cover_layout(len(categories))
-    shown = {
-        category.category_id: (category, covers.cell(place))
-        for place, category in enumerate(categories)
-    }
-    verdicts: defaultdict[int, list[Verdict]] = defaultdict(list)
-    for verdict in bank.verdicts:
-        verdicts[verdict.image_id].append(verdict)
-    return _Content(
-        bank=bank,
-        categories=categories,
-        likeness=likeness,
-        weak=find_weak(categories),
-        links=links_of(bank, shown),
-        verdicts={image_id: tuple(own) for image_id, own in verdicts.items()},
-    )
-
-
-def _cover_layout(count: int) -> Layout:
-    return Layout("covers", count, COVER, columns=20, rows=20)
-
-
 def _write_categories(
-    content: _Content, pages: Pages, folder: Path, progress: Callable[[int, int], None] | None
+    content: Content, pages: Pages, folder: Path, progress: Callable[[int, int], None] | None
 ) -> None:
     pictures = folder / "pictures"
     total = len(content.categories)
     blank = np.zeros((COVER, COVER, 4), np.uint8)
     doubts = {one.category.category_id: one.reasons for one in content.weak}
-    with SheetWriter(pictures, _cover_layout(total)) as covers:
+    with SheetWriter(pictures, cover_layout(total)) as covers:
         for place, category in enumerate(content.categories):
             made = make_cards(content.bank, category, content.verdicts, content.likeness, pictures)
             covers.put(place, blank if made.cover is None else reduced(made.cover, COVER))
@@ -199,104 +145,7 @@ def _reasons(cards: Sequence[Card]) -> tuple[Any, ...]:
     return group_reasons([(card.status, card.reason or "", card.by_person) for card in cards])
 
 
-def _write_similarity(content: _Content, pages: Pages, folder: Path) -> None:
-    likeness = content.likeness.only(content.ids)
-    order = likeness.order()
-    ids = likeness.category_ids[order].tolist()
-    cosine = likeness.cosine[np.ix_(order, order)]
-    scale = Scale.of(cosine)
-    if len(ids) > 1:
-        (folder / "pictures" / "similarity.png").write_bytes(matrix_picture(cosine, scale))
-        data = {
-            "names": [content.links[one].name for one in ids],
-            "pages": [content.links[one].page for one in ids],
-            "low": scale.low,
-            "high": scale.high,
-            "steps": packed(scale.steps(cosine), "<u1"),
-        }
-        (folder / "data" / "similarity.js").write_bytes(script("rimSimilarity", data))
-    steps = heat_colours(np.linspace(0, 1, _GRADIENT_STEPS)[None])[0]
-    pages.write(
-        "similarity.html",
-        "similarity.html",
-        links=content.links,
-        order=ids,
-        label=_label_width([content.links[one].name for one in ids]),
-        pairs=likeness.pairs(min(PAIRS, _PAIRS_A_CATEGORY * len(ids))),
-        scale=scale,
-        gradient=["#{:02x}{:02x}{:02x}".format(*colour[:3]) for colour in steps.tolist()],
-    )
-
-
-def _label_width(names: Sequence[str]) -> int:
-    """Room for the names along the matrix, 0 where there are too many to be written."""
-    if len(names) > _MOST_LABELS:
-        return 0
-    return round(8 + _LETTER * min(_MOST_LETTERS, max(map(len, names), default=0)))
-
-
-def _write_map(content: _Content, pages: Pages, folder: Path, kind: Kind) -> None:
-    features = content.bank.features()
-    rows = np.flatnonzero(
-        (features.role == FOREGROUND) & np.isin(features.category_id, list(content.ids))
-    )
-    whole = len(rows) == np.count_nonzero(features.role == FOREGROUND)
-    # Foregrounds come first: where all are shown they need not be copied out of the index.
-    embeddings = features.embeddings[: len(rows)] if whole else features.embeddings[rows]
-    found: Projection = project(embeddings, kind)
-    if len(rows):
-        _write_map_files(content, folder, found, features.image_id[rows])
-    pages.write(
-        "map.html",
-        "map.html",
-        categories=content.categories,
-        links=content.links,
-        points=len(rows),
-        explained=found.explained,
-    )
-
-
-def _write_map_files(
-    content: _Content, folder: Path, found: Projection, image_id: np.ndarray
-) -> None:
-    keys = unpack_image_ids(image_id)
-    ids = np.array([category.category_id for category in content.categories], np.int64)
-    category = np.searchsorted(ids, keys.category_id)
-    position = np.empty(len(image_id), np.int64)
-    for place, summary in enumerate(content.categories):
-        own = np.flatnonzero(category == place)
-        position[own] = np.searchsorted(np.array(summary.image_ids, np.int64), image_id[own])
-    placed = Placed.of(found.coordinates)
-    colours = [colour_of(one) for one in ids.tolist()]
-    layout = picture_layout(content.categories[0])
-    data = {
-        "side": THUMBNAIL,
-        "columns": layout.columns,
-        "rows": layout.rows,
-        "width": placed.width,
-        "height": placed.height,
-        "categories": [
-            {
-                "id": one.category_id,
-                "name": one.name,
-                "colour": colour,
-                "images": one.images,
-                "page": one.page,
-            }
-            for one, colour in zip(content.categories, colours, strict=True)
-        ],
-        "x": packed(placed.x, "<u2"),
-        "y": packed(placed.y, "<u2"),
-        "category": packed(category, "<u4"),
-        "position": packed(position, "<u4"),
-        "low": packed(image_id & 0xFFFFFF, "<u4"),
-    }
-    (folder / "data" / "map.js").write_bytes(script("rimMap", data))
-    picture = map_picture(placed, colours, category)
-    (folder / "pictures" / "map.png").write_bytes(picture)
-
-
-def _write_index(content: _Content, pages: Pages) -> None:
+def _write_index(content: Content, pages: Pages) -> None:
     manifest = content.bank.manifest
     disk = disk_parts(content.bank)
     seconds = sorted(manifest.seconds.items(), key=lambda item: -item[1])

@@ -241,6 +241,7 @@ def _values(shown: Shown) -> Outputs:
 
 def _reporter(progress: gr.Progress) -> Callable[[BuildProgress], None]:
     """Shows a build's progress."""
+    progress(0, desc="loading the models")
 
     def report(event: BuildProgress) -> None:
         words = f"{event.stage}: {event.accepted} accepted, {event.rejected} rejected"

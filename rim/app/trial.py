@@ -101,8 +101,11 @@ class JoinedBank(Bank):
 
 
 def own_place(bank: Bank, trials: Iterable[Trial], image_id: int) -> tuple[Bank, int]:
-    """The bank that an image lies in, and its image_id there."""
-    category_id = unpack_image_id(image_id).category_id
+    """The bank that an image lies in, and its image_id there; the first bank for what is none."""
+    try:
+        category_id = unpack_image_id(image_id).category_id
+    except ValueError:
+        return bank, image_id
     for trial in trials:
         if trial.category_id == category_id:
             return trial.bank, image_id - trial.shift

@@ -42,6 +42,7 @@ def command(
         from rim.bank import Bank
 
         opened = Bank(bank)
+        say(f"rim: loading the models of {bank}")
         session = AppSession(opened, preset=preset, device=device, offline=offline)
         try:
             address = f"http://{HOST}:{listener.getsockname()[1]}/"

@@ -24,7 +24,8 @@ from rim.run_log import emit, log_json_option
 @click.command(
     "build",
     epilog=examples(
-        'printf "house\\nfish\\n" | rim build - --out bank -k 8 --steps 20',
+        "rim build words.txt --out bank -k 8 --steps 20",
+        'printf "house\\nfish\\n" | rim build - --out bank',
         "rim build voc20 --preset paper --out voc --dry-run",
         "rim build words.txt --out bank --source folder:photos",
     ),

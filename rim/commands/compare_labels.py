@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from rim import completions
-from rim.options import device_option, examples, json_option, offline_option, print_json, say
+from rim.options import (
+    device_option,
+    examples,
+    json_option,
+    offline_option,
+    print_json,
+    say,
+    stdout_console,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,12 +82,11 @@ def command(
 
 
 def _print(a: str, b: str, found: LabelComparison, top: int) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from query.label_similarity import DEFINITION
 
-    console = Console(highlight=False)
+    console = stdout_console()
     # A console would break lines that a reader may want to search.
     click.echo(f"A: {a}, {found.categories_a} categories")
     click.echo(f"B: {b}, {found.categories_b} categories")

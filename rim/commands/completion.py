@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rim.options import examples
+from rim.options import Choice, examples
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -18,15 +18,16 @@ _SHELLS = ("bash", "zsh", "fish")
         'eval "$(rim completion bash)"          # in this shell alone; for zsh likewise',
     ),
 )
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.argument("shell", type=Choice(_SHELLS), metavar="|".join(_SHELLS))
 def command(shell: str) -> int:
-    """Print the script by which SHELL completes rim's commands, options, and names of presets,
+    """Print the script by which a shell completes rim's commands, options, and names of presets,
     vocabularies, data sets, formats, settings and a bank's categories.
 
     Where it belongs is in the examples; a new shell reads it from there.
     """
     from click.shell_completion import get_completion_class
 
+    import rim.bash_completion  # noqa: F401  (known to click from then on)
     from rim.main import COMPLETION_VARIABLE, cli
 
     kind = get_completion_class(shell)

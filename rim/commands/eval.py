@@ -19,6 +19,7 @@ from rim.options import (
     print_json,
     say,
     settings_option,
+    stdout_console,
 )
 from rim.run_log import emit, log_json_option
 
@@ -182,11 +183,10 @@ def command(
 
 
 def _print_table(scores: Scores) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = stdout_console()
     table = Table("class", box=None)
     for heading in ("IoU", "accuracy", "truth", "predicted"):
         table.add_column(heading, justify="right")

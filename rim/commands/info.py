@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rim.options import examples, json_option, print_json
+from rim.options import examples, json_option, print_json, stdout_console
 
 
 @click.command("info", epilog=examples("rim info bank --json"))
@@ -21,7 +21,6 @@ def command(bank: Path, as_json: bool) -> int:
         print_json(facts)
         return 0
 
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -31,7 +30,7 @@ def command(bank: Path, as_json: bool) -> int:
         # Somebody else's bank: its texts are neither marks nor codes for the terminal.
         return escape(printable(text, most=10_000))
 
-    console = Console(highlight=False)
+    console = stdout_console()
     console.print(
         f"[bold]{shown(facts['path'])}[/] version {facts['version']}, {shown(facts['created'])}, "
         f"preset {shown(facts['preset'])}",

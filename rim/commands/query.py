@@ -55,7 +55,10 @@ if TYPE_CHECKING:
 )
 @click.option("--filter", is_flag=True, help="Drop categories with less than 1 % of the photo.")
 @click.option(
-    "--text-weight", type=click.FloatRange(0, 1), help="Of a category's name, beside its pictures."
+    "--text-weight",
+    metavar="W",
+    type=click.FloatRange(0, 1),
+    help="Of a category's name, beside its pictures.",
 )
 @click.option(
     "--source-weight",

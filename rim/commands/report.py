@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rim import completions
 from rim.options import Choice, examples, json_option, print_json, say
+from schemas.printable import printable
+
+if TYPE_CHECKING:
+    from query.report.write import Report
+
+_SHOWN = 8
 
 
 @click.command(
@@ -88,9 +95,16 @@ def command(
             }
         )
         return 0
-    weak = f"; {len(report.weak)} categories are worth a look" if report.weak else ""
+    weak = f"; worth a look: {_names(report)}" if report.weak else ""
     say(
         f"{report.index}: {report.categories} categories, {report.images} images, "
         f"{report.bytes / 1e6:.1f} MB{weak}"
     )
     return 0
+
+
+def _names(report: Report) -> str:
+    """The first weak categories, and how many more there are."""
+    names = [printable(one.category.name) for one in report.weak[:_SHOWN]]
+    more = len(report.weak) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("bank", type=click.Path(path_type=Path))
-@click.argument("sql", required=False)
+@click.argument("words", nargs=-1, metavar="[SQL]")
 @click.option(
     "--format",
     "style",
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option("--example", type=int, metavar="N", help="Ask the one of that number.")
 def command(
     bank: Path,
-    sql: str | None,
+    words: tuple[str, ...],
     style: str,
     output: Path | None,
     timeout: float,
@@ -61,6 +61,12 @@ def command(
     FROM nearest(IMAGE_ID, k := 10) gives the references most like one. Questions only: nothing else
     can be read, and nothing written. Ctrl-C ends a question, at the prompt no more than that.
     """
+    if len(words) > 1:
+        raise click.UsageError(
+            f"expected one question, found {len(words)} words; put it in quotes: rim sql {bank} "
+            f'"{words[0]} ..."'
+        )
+    sql = words[0] if words else None
     if sum((sql is not None, examples, example is not None)) > 1:
         raise click.UsageError("expected one of a question, --examples and --example N")
     if example is not None:

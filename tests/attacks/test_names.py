@@ -248,4 +248,4 @@ def test_progress_on_a_terminal_shows_names_as_they_are(
     with build_progress() as show:
         for number, name in enumerate(("[/]", "[red]marked[/]", "[link=x]")):
             show(BuildProgress("references", number + 1, 3, name, number + 1, 0, 0, 1.0))
-    assert "references [link=x] accepted 100%" in capsys.readouterr().err
+    assert "accepted 100%, references [link=x]" in capsys.readouterr().err

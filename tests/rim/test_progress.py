@@ -1,13 +1,28 @@
-"""Progress: plain lines without a terminal; images of earlier builds are not counted as fast."""
+"""Progress: lines now and then without a terminal, a bar on one; the log; seconds of stages."""
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import rim
+from bank_builder.build import build_bank
 from bank_builder.progress import BuildProgress
-from rim.progress import build_progress, counter
+from rim.logs import told_in_lines, warn
+from rim.progress import _PlainLines, _Status, build_progress, counter, duration
+from rim.run_log import RunLog, close_log, emit, open_log
+from schemas.errors import OutputError
+from schemas.shards import shards_folder
+from schemas.vocabulary import vocabulary_from_names
+from tests.bank_builder.stand_in import StandInPainter, StandInStack, on_call, settings
+from tests.rim.conftest import Run
 
 
 def _event(done: int, stage: str = "references", category: str | None = "fish") -> BuildProgress:
@@ -24,11 +39,186 @@ def test_a_counter_ends_with_a_line(capfd: pytest.CaptureFixture[str]) -> None:
 def test_reused_images_do_not_count_in_the_rate(capfd: pytest.CaptureFixture[str]) -> None:
     with build_progress() as progress:
         progress(_event(10, category=None))
-    assert capfd.readouterr().err == "images 10/10 0.0/s references accepted 100%\n"
+    assert capfd.readouterr().err == "images 10/10 0.0/s accepted 100%, references\n"
 
 
 def test_a_build_names_stage_and_category(capfd: pytest.CaptureFixture[str]) -> None:
     with build_progress() as progress:
         progress(_event(0, category=None))
         progress(_event(10))
-    assert capfd.readouterr().err.endswith("references fish accepted 100%\n")
+        progress(_event(10, "index", None))
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0].endswith("accepted 100%, references fish")
+    assert lines[1].endswith("accepted 100%, index")
+
+
+@pytest.mark.parametrize(
+    ("seconds_an_item", "items", "between"),
+    [
+        (0.01, 20_000, 10),  # 200 s: 10 s are 5 %
+        (0.01, 2_000, 20),  # 20 s: one half way and one at the end
+        (1, 1_000, 50),  # 5 % are 50 s
+        (10, 1_000, 60),  # 5 % are longer than anybody likes to hear nothing
+    ],
+)
+def test_lines_come_now_and_then(
+    capfd: pytest.CaptureFixture[str], seconds_an_item: float, items: int, between: float
+) -> None:
+    now = 0.0
+    lines = _PlainLines("images", clock=lambda: now)
+    times = []
+    for done in range(1, items + 1):
+        now += seconds_an_item
+        lines.show(_Status(done, items))
+        if capfd.readouterr().err:
+            times.append(now)
+    gaps = [later - earlier for earlier, later in zip([0.0, *times], times, strict=False)]
+    assert len(times) > 1
+    assert max(gaps) <= between + 2 * seconds_an_item
+    assert min(gaps[:-1]) >= min(between, 10) - 2 * seconds_an_item
+
+
+def test_times_are_for_people() -> None:
+    assert [duration(s) for s in (0.4, 59, 61, 3599, 3600 * 5 + 7 * 60)] == [
+        *("0 s", "59 s", "1 min 01 s", "59 min 59 s", "5 h 07 min")
+    ]
+
+
+BAR = """
+import logging, warnings
+from bank_builder.progress import BuildProgress
+from rim.logs import told_in_lines
+from rim.progress import build_progress
+with told_in_lines(), build_progress() as show:
+    show(BuildProgress("references", 4, 10, "[bold]fish", 3, 1, 0, 1.0))
+    logging.getLogger("bank_builder.x").warning("one\\nline \\x1b[31m")
+    warnings.warn("old", UserWarning)
+    show(BuildProgress("references", 8, 10, "[bold]fish", 6, 2, 0, 2.0))
+"""
+
+
+def test_warnings_do_not_break_the_bar() -> None:
+    pexpect = pytest.importorskip("pexpect")
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-c", BAR],
+        cwd=Path(__file__).parents[2],
+        dimensions=(24, 100),
+        env={"TERM": "xterm", "PATH": ""},
+        encoding="utf-8",
+        timeout=20,
+    )
+    terminal.expect(pexpect.EOF)
+    written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before)
+    lines = [line.strip() for line in re.split(r"[\r\n]+", written)]
+    assert any(line.endswith("rim: warning: one line \\x1b[31m") for line in lines)
+    assert any(line.endswith("rim: warning: UserWarning: old") for line in lines)
+    (last,) = {line for line in lines if "8/10" in line}
+    assert last.endswith("accepted 75%, references [bold]fish")
+    assert "left" in last
+
+
+def test_what_others_log_is_one_line_with_their_name(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings(), told_in_lines():
+        warnings.simplefilter("default")
+        logging.getLogger("urllib3.pool").warning("retry\n  again")
+        logging.getLogger("schemas.lock").error("two\nlines")
+        logging.getLogger("rim.x").info("not this")
+        warnings.warn("old\nway", DeprecationWarning, stacklevel=1)
+        warn("from a command")
+    assert capfd.readouterr().err.splitlines() == [
+        "rim: warning: urllib3.pool: retry again",
+        "rim: error: two lines",
+        "rim: warning: DeprecationWarning: old way",
+        "rim: warning: from a command",
+    ]
+    assert not any("OneLine" in type(one).__name__ for one in logging.getLogger().handlers)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_log_is_appended_to_and_there_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    open_log(path, "build")
+    emit("progress", done=1, place=tmp_path, name="\ud800")
+    with warnings.catch_warnings(), told_in_lines():
+        logging.getLogger("bank_builder").warning("no memory left")
+    before = [one["event"] for one in read_log(path)]
+    close_log(status=3)
+    emit("progress", done=2)  # no log any more
+    open_log(path, "query")
+    close_log(0)
+    events = read_log(path)
+    assert before == ["start", "progress", "warning"]
+    assert [one["event"] for one in events] == [*before, "end", "start", "end"]
+    assert events[1]["place"] == str(tmp_path)
+    assert events[1]["name"] == "\ud800"
+    assert events[2]["logger"] == "bank_builder"
+    assert events[2]["message"] == "no memory left"
+    assert events[3]["status"] == 3
+    assert all(re.fullmatch(r"\d{4}-.*T.*\.\d{3}\+00:00", one["time"]) for one in events)
+
+
+def test_a_log_that_cannot_be_written(tmp_path: Path, run: Run, built: Path) -> None:
+    with pytest.raises(OutputError, match="--log-json: expected a file"):
+        RunLog(tmp_path)
+    outcome = run("query", built, "x.png", "--out", tmp_path, "--log-json", tmp_path / "no" / "log")
+    assert outcome.status == 2
+    assert outcome.err.startswith("rim: --log-json: expected a file that can be written")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_ends_the_log_and_not_the_work(capfd: pytest.CaptureFixture[str]) -> None:
+    with told_in_lines():
+        open_log(Path("/dev/full"), "build")
+        emit("progress", done=1)
+        close_log(0)
+    assert capfd.readouterr().err == (
+        "rim: warning: /dev/full: the log ends here (No space left on device)\n"
+    )
+
+
+def test_commands_write_the_log(
+    run: Run, built: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log.jsonl"
+    options = ("--log-json", log, "--offline")
+    out = tmp_path / "labels"
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    assert run("query", built, scene, broken, "--out", out, *options).status == 3
+    events = read_log(log)
+    names = [one["event"] for one in events]
+    assert names[0] == "start"
+    assert names.count("progress") == 2
+    assert names[-2:] == ["result", "end"]
+    (left_out,) = (one for one in events if one["event"] == "left_out")
+    assert "broken.png" in left_out["error"]
+    assert events[-1]["status"] == 3
+
+    assert run("query", built, tmp_path / "none.png", "--out", out, *options).status == 2
+    error, end = read_log(log)[-2:]
+    assert error["event"] == "error"
+    assert "none.png" in error["message"]
+    assert (end["event"], end["status"]) == ("end", 2)
+
+
+def test_seconds_are_those_of_the_shards(opened: rim.Bank) -> None:
+    seconds = dict(opened.manifest.seconds)
+    assert seconds.pop("index") > 0
+    for stage, value in seconds.items():
+        assert value == pytest.approx(sum(one.seconds[stage] for one in opened.shards), abs=1e-2)
+
+
+def test_seconds_count_what_was_done_before_an_interrupt(tmp_path: Path) -> None:
+    out, words = tmp_path / "bank", vocabulary_from_names(["fish", "owl"])
+    # The second shard's first picture: the first shard is there by then.
+    interrupted = StandInStack(StandInPainter(before=on_call(4, KeyboardInterrupt())))
+    with pytest.raises(KeyboardInterrupt):
+        build_bank(words, out, settings(), interrupted)
+    assert list(shards_folder(out).glob("*/shard.json")), "something was done before"
+    report = build_bank(words, out, settings(), StandInStack())
+    assert report.reused_shards > 0
+    test_seconds_are_those_of_the_shards(rim.open(out))

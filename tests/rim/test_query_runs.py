@@ -288,7 +288,8 @@ def test_photos_of_several_folders_are_told_apart(
     other = tmp_path / "other" / "deep"
     other.mkdir(parents=True)
     shutil.move(photos / "p3.png", other / "p3.png")
-    rim.query_folder(opened, [photos, other], tmp_path / "out", formats=["coco"])
+    given = [photos / ".." / "photos", other]
+    rim.query_folder(opened, given, tmp_path / "out", formats=["coco"])
     coco = COCO(tmp_path / "out" / "coco-instances.json")
     names = [one["file_name"] for one in coco.loadImgs(coco.getImgIds())]
     assert names == ["photos/p0.png", "photos/p1.png", "photos/p2.png", "other/deep/p3.png"]

@@ -41,6 +41,8 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
         ["fetch", "--help"],
         ["fetch"],
         ["fetch", "--preset", "papre"],
+        ["report", "--help"],
+        ["report", "bank"],
         ["doctor", "--help"],
         ["bild"],
     ],

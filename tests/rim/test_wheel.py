@@ -61,6 +61,9 @@ def test_runs_from_an_empty_folder(site: Path, tmp_path: Path) -> None:
         site, tmp_path, "sql", "bank", "SELECT count(*) AS n FROM images", "--format", "json"
     )
     assert json.loads(asked.stdout) == [{"n": 4}], asked.stderr
+    reported = _rim(site, tmp_path, "report", "bank", "--out", "report")
+    assert reported.returncode == 0, reported.stderr
+    assert (tmp_path / "report" / "assets" / "map.js").is_file(), "templates and assets come along"
 
 
 def test_wheel_holds_no_tests_or_training_leftovers(site: Path) -> None:

@@ -139,7 +139,7 @@
   figure.append(tip);
 
   const imageId = (i) => (BigInt(data.categories[category[i]].id) << 24n) | BigInt(low[i]);
-  const cardOf = (i) => `categories/${data.categories[category[i]].page}#i${imageId(i)}`;
+  const cardOf = (i) => `categories/${data.categories[category[i]].key}.html#i${imageId(i)}`;
 
   function show(i) {
     current = i;
@@ -153,7 +153,7 @@
     const within = position[i] % perSheet;
     const cells = Math.min(own.images - sheet * perSheet, perSheet);
     const row = Math.floor(within / data.columns);
-    image.setAttribute("href", `pictures/${own.page.replace(".html", "")}-${sheet}.webp`);
+    image.setAttribute("href", `pictures/${own.key}-${sheet}.webp`);
     image.setAttribute("x", -(within % data.columns) * data.side);
     image.setAttribute("y", -row * data.side);
     image.setAttribute("width", Math.min(cells, data.columns) * data.side);
@@ -280,6 +280,7 @@
       show(-1);
     });
     item.prepend(box);
+    if (`#${item.id}` === window.location.hash) box.click();
   }
   const filter = document.createElement("input");
   filter.type = "search";

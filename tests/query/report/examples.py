@@ -101,7 +101,7 @@ def example_bank(path: Path) -> Bank:
     )
 
 
-_VOID = frozenset({"meta", "link", "input", "img", "br", "image", "path", "circle", "rect"})
+_VOID = frozenset({"meta", "link", "input", "img", "br", "image", "path", "use", "circle", "rect"})
 
 
 @dataclass

@@ -25,15 +25,21 @@
 
   seen.font = styled("body", "fontSize");
   seen.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  const pictures = [...document.querySelectorAll("image")].map((one) => one.href.baseVal);
+  seen.narrow = window.innerWidth <= 400;
+  if (seen.narrow) {
+    window.parent.postMessage(seen, "*");
+    return;
+  }
+  const pictures = [...document.querySelectorAll("image[href]")].map((one) => one.href.baseVal);
   seen.pictures = await Promise.all([...new Set(pictures)].map(loaded));
-
-  seen.sources = [...new Set(pictures)];
 
   const canvas = document.querySelector("#map canvas");
   if (canvas) {
     const box = canvas.getBoundingClientRect();
     const tip = document.querySelector(".tip");
+    const boxes = [...document.querySelectorAll('#legend input[type="checkbox"]')];
+    seen.highlighted = boxes.map((one) => one.checked);
+    document.querySelector(".legend button").click();
     seen.hovered = {};
     for (let y = box.top; y < box.bottom; y += 6) {
       for (let x = box.left; x < box.right; x += 6) {
@@ -49,8 +55,7 @@
     }
     const tips = Object.values(seen.hovered);
     seen.tipSizes = await Promise.all(tips.map((one) => loaded(one[1])));
-    const box0 = document.querySelector('#legend input[type="checkbox"]');
-    box0.click();
+    boxes[2].click();
     canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
     seen.stepped = tip.querySelector("b").textContent;
   }

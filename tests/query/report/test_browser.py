@@ -10,18 +10,25 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from query.report.cards import picture_layout
 from query.report.likeness import measure_likeness
 from query.report.overview import summarise_categories
 from schemas.ids import unpack_image_id
 from tests.query.report.conftest import Written
-from tests.query.report.examples import NAMES
+from tests.query.report.examples import COLOURS, NAMES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PROBE = Path(__file__).with_name("probe.js")
-PAGES = ("index.html", "map.html", "similarity.html", "categories/category-00003.html")
+PAGES = (
+    "index.html",
+    "map.html#category-00005",
+    "similarity.html",
+    "categories/category-00003.html",
+)
 _HARNESS = """<!doctype html><meta charset="utf-8"><pre id="found"></pre>
 <script>
 const found = [];
@@ -42,14 +49,19 @@ def browser() -> str:
     pytest.skip(f"none of the browsers {', '.join(BROWSERS)} is installed")
 
 
-def dom_of(browser: str, page: Path, work: Path, *options: str) -> tuple[str, str]:
-    """A page as the browser has it after its scripts, and what it wrote to its console."""
+def run(browser: str, page: Path, work: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Opens a page from the disk in a fresh profile."""
     command = [
         *(browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,1000"),
         *(f"--user-data-dir={work / 'profile'}", "--virtual-time-budget=15000"),
-        *("--enable-logging=stderr", *options, "--dump-dom", page.as_uri()),
+        *("--enable-logging=stderr", *options, page.as_uri()),
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+def dom_of(browser: str, page: Path, work: Path) -> tuple[str, str]:
+    """A page as the browser has it after its scripts, and what it wrote to its console."""
+    ended = run(browser, page, work, "--dump-dom")
     console = [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
     return ended.stdout, "\n".join(console)
 
@@ -62,28 +74,32 @@ def seen(
     work = tmp_path_factory.mktemp("browser")
     folder = Path(shutil.copytree(written.folder, work / "report with spaces & ümlauts"))
     shutil.copy(PROBE, folder / "data")
-    for page in PAGES:
+    for page in (page.partition("#")[0] for page in PAGES):
         root = "../" * page.count("/")
         text = (folder / page).read_text(encoding="utf-8")
         script = f'<script defer src="{root}data/probe.js"></script></head>'
         (folder / page).write_text(text.replace("</head>", script), encoding="utf-8")
-    frames = "".join(f'<iframe src="{page}" width="1200" height="900"></iframe>' for page in PAGES)
+    frames = "".join(
+        f'<iframe src="{page}" width="{width}" height="900"></iframe>'
+        for width in (1200, 400)
+        for page in PAGES
+    )
     (folder / "harness.html").write_text(_HARNESS + frames, encoding="utf-8")
     dom, console = dom_of(browser, folder / "harness.html", work)
     assert console == ""
     match = re.search(r'<pre id="found">(.*?)</pre>', dom, re.S)
     assert match is not None
     pages = json.loads(html.unescape(match[1]))
-    assert len(pages) == len(PAGES)
-    return {page["page"].partition(" ")[0].lower(): page for page in pages}
+    assert len(pages) == 2 * len(PAGES)
+    assert [page["page"] for page in pages if page["wide"] > 0] == [], "wider than the window"
+    return {page["page"].partition(" ")[0].lower(): page for page in pages if not page["narrow"]}
 
 
 def test_nothing_is_refused_and_every_picture_loads(seen: dict[str, dict[str, Any]]) -> None:
     for page in seen.values():
         assert page["refused"] == []
         assert page["font"] == "16px", "the style sheet counts"
-        assert None not in page["pictures"], page
-        assert page["wide"] <= 0, "nothing is wider than the window"
+        assert None not in page["pictures"]
 
 
 def test_hover_on_the_map_shows_each_reference_s_picture(
@@ -112,7 +128,8 @@ def test_hover_on_the_map_shows_each_reference_s_picture(
 
 
 def test_keys_step_through_what_is_highlighted(seen: dict[str, dict[str, Any]]) -> None:
-    assert seen["map"]["stepped"] == NAMES[3]
+    assert seen["map"]["highlighted"] == [False, True, False], "by the address, then none"
+    assert seen["map"]["stepped"] == NAMES[8]
 
 
 def test_the_matrix_says_which_pair_it_is(
@@ -136,3 +153,22 @@ def test_tables_sort_and_filter(seen: dict[str, dict[str, Any]]) -> None:
 
 def test_switches_need_no_script(seen: dict[str, dict[str, Any]]) -> None:
     assert seen["house"]["heat"] == ["none", "inline", "inline", "none"]
+
+
+def test_the_mask_is_an_outline_and_the_picture_is_seen_through_it(
+    written: Written, browser: str, tmp_path: Path
+) -> None:
+    page = written.folder / "categories" / "category-00003.html"
+    shot = tmp_path / "shot.png"
+    run(browser, page, tmp_path, f"--screenshot={shot}", "--hide-scrollbars")
+    with Image.open(shot) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+
+    def near(colour: tuple[int, int, int]) -> int:
+        return int((np.abs(pixels - colour).max(axis=2) <= 12).sum())
+
+    # Each thumbnail shown whole, at least 150 pixels wide and half as high, is nearly all picture.
+    thumbs = near(COLOURS[3]) / (150 * 75)
+    assert thumbs > 4
+    assert near((255, 45, 135)) > 4 * 100, "a line of some pixels about each disc"
+    assert near((0, 0, 0)) < 2000

@@ -81,11 +81,16 @@ def test_what_is_interrupted_leaves_the_earlier_report(
     target = tmp_path / "out"
     with replacing_folder(target, {}) as work:
         (work / "index.html").write_text("first")
-    with pytest.raises(type(error)), replacing_folder(target, {}) as work:
-        (work / "index.html").write_text("second")
-        raise error
+    with pytest.raises(type(error)):
+        write_and_raise(target, error)
     assert (target / "index.html").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def write_and_raise(target: Path, error: BaseException) -> None:
+    with replacing_folder(target, {}) as work:
+        (work / "index.html").write_text("second")
+        raise error
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
@@ -100,7 +105,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 def test_a_report_that_fails_midway_leaves_nothing(
     written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write, "_write_map", lambda *_: 1 / 0)
+    monkeypatch.setattr(write, "write_map", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report(written.bank, tmp_path / "deep" / "out")
     assert list((tmp_path / "deep").iterdir()) == []

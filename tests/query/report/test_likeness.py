@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 
 from query.report.likeness import Likeness, Neighbour, Pair, measure_likeness
-from query.report.overview import PERSON_GROUP, CategorySummary, disk_parts, group_reasons
+from query.report.overview import (
+    PERSON_GROUP,
+    CategorySummary,
+    disk_parts,
+    group_reasons,
+    summarise_categories,
+)
 from query.report.weak import find_weak
+from schemas.errors import BankDamaged
 from schemas.ids import unpack_image_id
 from tests.query.report.conftest import Written
 
@@ -176,12 +183,22 @@ def test_covers_are_accepted_and_most_typical(written: Written) -> None:
         for image_id, standing in found.standings.items()
         if unpack_image_id(image_id).category_id == 3
     }
-    from query.report.overview import summarise_categories
-
     house = summarise_categories(written.bank, written.bank.categories, found)[0]
 
     assert house.cover == max(own, key=lambda one: own[one] or -2)
     assert (house.images, house.accepted, house.rejected, house.failed) == (12, 7, 4, 1)
+
+
+def test_features_that_are_no_numbers_are_damage(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = written.bank.features()
+    spoilt = features.embeddings.copy()
+    spoilt[2, 1] = np.nan
+    bad = replace(features, embeddings=spoilt)
+    monkeypatch.setattr(type(written.bank), "features", lambda _: bad)
+    with pytest.raises(BankDamaged, match="finite"):
+        measure_likeness(written.bank)
 
 
 def test_measuring_leaves_the_bank_alone(written: Written, tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from query.report.cards import draw
 from query.report.pages import POLICY
+from query.report.pictures import Placed, map_picture
 from query.report.write import write_report
 from query.sql import run_sql
 from schemas.verdicts import Verdict
@@ -38,7 +43,6 @@ def test_every_tag_is_closed_in_its_place(written: Written) -> None:
 
 def test_every_link_and_file_is_there_and_relative(written: Written) -> None:
     for name, page in written.pages.items():
-        ids = {"": set(page.attributes("id"))}
         for link in links_of(page):
             parts = urlsplit(link)
             assert not parts.scheme, (name, link)
@@ -47,7 +51,8 @@ def test_every_link_and_file_is_there_and_relative(written: Written) -> None:
             assert not parts.path or target.is_file(), (name, link)
             assert written.folder in target.resolve().parents or not parts.path, (name, link)
             if parts.fragment:
-                assert parts.fragment in ids[parts.path], (name, link)
+                path = str(target.resolve().relative_to(written.folder)) if parts.path else name
+                assert parts.fragment in set(written.pages[path].attributes("id")), (name, link)
 
 
 def test_every_file_is_used_by_some_page(written: Written) -> None:
@@ -143,7 +148,7 @@ def test_verdicts_say_who_and_why(written: Written) -> None:
     page = written.pages[HOUSE]
     assert len(page.of_class("person")) == 2
     assert f"overruled: nearer to another category, {TAG}" in page.text
-    reasons = re.findall(r"(\d+) × (mask too small [^)]*\))", page.text)
+    reasons = re.findall(r"(\d+) × (mask too small [^)]*\))", page.text)  # noqa: RUF001
     assert reasons == [
         ("1", "mask too small (below 0.005 of the image)"),
         ("1", "mask too small (below 0.01 of the image)"),
@@ -206,6 +211,30 @@ def test_some_categories_alone_have_no_links_to_the_others(
     assert TAG in Page.read(folder / "categories" / "category-00003.html").text
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"mask": {"size": None, "counts": "08`0"}},
+        {"mask": {"size": [4, None], "counts": "08`0"}},
+        {"mask": {"size": [4], "counts": "08`0"}},
+        {"mask": {"size": [4, 6], "counts": None}},
+        {"points": [None, {"x": None, "y": 2}]},
+        {"width": 0, "height": None},
+    ],
+)
+def test_facts_that_no_builder_writes_still_give_a_card(
+    written: Written, broken: dict[str, object]
+) -> None:
+    row = written.bank.images_table(category_id=3).to_pylist()[0]
+    png = written.bank.png([row["image_id"]])[row["image_id"]]
+
+    drawn = draw({**row, **broken}, png, None)
+
+    assert drawn.picture is not None
+    assert (drawn.note is not None) == ("mask" in broken)
+    assert drawn.points == () or "mask" in broken
+
+
 def test_progress_counts_categories(written: Written, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_report(written.bank, tmp_path / "out", progress=lambda *two: seen.append(two))
@@ -233,6 +262,22 @@ def test_a_bank_without_any_accepted_image(tmp_path: Path, name: str) -> None:
     assert [one.reasons for one in report.weak] == [
         ("No accepted reference: no photo can be labelled with it.",)
     ]
+
+
+def test_without_scripts_the_map_is_a_picture_of_all_points() -> None:
+    placed = Placed.of(np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0], [2.0, 1.0]]))
+    colours = ["#ff0000", "#0000ff"]
+    with Image.open(io.BytesIO(map_picture(placed, colours, np.array([0, 0, 1, 1])))) as image:
+        pixels = np.asarray(image.convert("RGBA"))
+    height, width = pixels.shape[:2]
+    # A box twice as wide as high, in the middle, 24 pixels from the sides.
+    top, left, half = height // 2, width // 2, (width - 48) // 4
+    red, blue = [255, 0, 0, 255], [0, 0, 255, 255]
+    assert pixels[top + half, 24].tolist() == red
+    assert pixels[top + half, width - 25].tolist() == red
+    assert pixels[top - half, 24].tolist() == blue
+    assert pixels[top, left].tolist() == blue
+    assert np.count_nonzero(pixels[..., 3]) < 4 * 100
 
 
 def test_example_is_what_the_tests_think(tmp_path: Path) -> None:
