@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from foundation.images import encode_png
 from query.overlay import draw_overlay
+from schemas.ids import UNLABELLED
 
 if TYPE_CHECKING:
     import supervision
 
     from foundation.masks import Rle
+
+
+SHOWN_SIDE = 1000
+"""Pixels of the longer side of the overlay in a notebook."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,11 @@ class Region:
     similarity: float
     area: int
     box: tuple[int, int, int, int]
-    rle: Rle
+    rle: Rle = field(repr=False)
     references: tuple[NearReference, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """A labelled photo.
 
@@ -79,6 +86,18 @@ class Segmentation:
     def overlay(self) -> NDArray[np.uint8]:
         """The photo with its labels drawn over it, uint8 (H, W, 3)."""
         return draw_overlay(self.image, self.label_map, self.category_names)
+
+    def __repr__(self) -> str:
+        height, width = self.label_map.shape
+        named = f"{len(self.regions)} regions of {len({one.category_id for one in self.regions})}"
+        unlabelled = np.count_nonzero(self.label_map == UNLABELLED) / max(1, self.label_map.size)
+        return f"Segmentation({width} x {height}, {named} categories, {unlabelled:.0%} unlabelled)"
+
+    def _repr_png_(self) -> bytes:
+        """The overlay, for a notebook, at most SHOWN_SIDE pixels long."""
+        picture = Image.fromarray(self.overlay())
+        picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        return encode_png(np.asarray(picture, dtype=np.uint8))
 
     def save(
         self,

@@ -97,6 +97,20 @@ class Scores:
         """Classes that the bank does not have and therefore cannot predict."""
         return tuple(one.name for one in self.classes if one.missing)
 
+    def _repr_html_(self) -> str:
+        """The scores as a table, for a notebook."""
+        from query.html import html_table
+
+        head = ["mIoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU", "images"]
+        whole = (self.miou, self.pixel_accuracy, self.mean_accuracy, self.fw_iou, self.images)
+        left_out = f"{len(self.failed)} images left out." if self.failed else ""
+        rows = []
+        for one in self.classes:
+            name = f"{one.name} (missing)" if one.missing else one.name
+            rows.append((name, one.iou, one.accuracy, one.truth_pixels, one.predicted_pixels))
+        columns = ["class", "IoU", "accuracy", "truth", "predicted"]
+        return html_table(head, [whole]) + html_table(columns, rows, left_out)
+
     def to_dict(self) -> ScoresJson:
         """The scores for JSON, null instead of NaN."""
         return {

@@ -16,6 +16,7 @@ from query.sql_questions import MAX_STATEMENT, views_read
 from query.sql_session import Session
 from query.sql_views import VIEW_PARTS
 from schemas.errors import SqlError
+from schemas.printable import printable
 
 if TYPE_CHECKING:
     from schemas.bank import Bank
@@ -25,7 +26,7 @@ __all__ = ["FORMATS", "TIMEOUT", "Answer", "BankConnection", "connect", "format_
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """The answer to one question; it is worked out when it is fetched."""
 
@@ -45,6 +46,19 @@ class Answer:
         memory; BankDamaged if the bank is.
         """
         return self._connection.run(self._session, lambda: self._session.fetch(self._relation))
+
+    def __repr__(self) -> str:
+        return f"Answer({', '.join(map(printable, self.columns))})"
+
+    def _repr_html_(self) -> str:
+        """The first rows, for a notebook; raises as `to_arrow_table` does."""
+        from query.html import MAX_ROWS, answer_table
+
+        session = self._session
+        first = self._connection.run(
+            session, lambda: session.fetch(self._relation.limit(MAX_ROWS + 1))
+        )
+        return answer_table(first)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """All rows as tuples; the same errors, and SqlError for a value that Python cannot hold."""

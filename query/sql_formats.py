@@ -94,7 +94,7 @@ def _as_parquet(table: pa.Table) -> bytes:
 def _as_table(table: pa.Table) -> bytes:
     shown = table.slice(0, MAX_TABLE_ROWS)
     columns = [
-        [_shown(name), *map(_table_cell, values)]
+        [_shown(name), *map(table_cell, values)]
         for name, values in zip(shown.column_names, _values(shown), strict=True)
     ]
     widths = [max(map(_width, cells)) for cells in columns]
@@ -156,7 +156,8 @@ def _csv_cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
-def _table_cell(value: Any) -> str:
+def table_cell(value: Any) -> str:
+    """A value as a person sees it in a table: short, hidden characters escaped."""
     if value is None:
         return "NULL"
     if isinstance(value, bytes):

@@ -27,6 +27,15 @@ class Bank(schemas.bank.Bank):
         self._stacks: dict[tuple[str, str, bool], ModelStack] = {}
         self._engines: dict[tuple[str, str, bool], QueryEngine] = {}
 
+    def __repr__(self) -> str:
+        return f"Bank({str(self.path)!r}, version={self.version})"
+
+    def _repr_html_(self) -> str:
+        """What it holds, with a few pictures, for a notebook."""
+        from rim.display import bank_html
+
+        return bank_html(self)
+
     def sql(self, statement: str, *, timeout: float | None = TIMEOUT) -> Answer:
         """The answer to one question over the views that `rim sql` lists.
 

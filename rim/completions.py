@@ -102,7 +102,8 @@ def _in_list(begun: str, names: Iterable[str]) -> Items:
 
 
 def _categories(context: Context) -> list[str]:
-    bank = context.params.get("bank")
+    # Where the line ends in an option, click leaves the arguments before it as they are.
+    bank = context.params.get("bank") or next(iter(context.args), None)
     if bank is None:
         return []
     from schemas.manifest import read_manifest

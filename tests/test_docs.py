@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -164,3 +165,24 @@ def test_the_page_of_settings_says_what_holds() -> None:
 def test_links_of_a_file_elsewhere_lead_to_pages(markdown: str, there: str) -> None:
     source = "data/miniature/cards/clip.md"
     assert hooks.relinked(markdown, source, hooks.PUBLISHED[source]) == there
+
+
+def test_the_readme_has_the_numbers_of_the_page() -> None:
+    summary = read("README.md").partition("## Numbers")[2].partition("## Limits")[0]
+    rows = [line for line in summary.splitlines() if line.startswith("| mIoU")]
+    assert len(rows) == 4
+    page = read("docs/numbers.md")
+    assert set(rows) <= set(page.splitlines())
+    numbers = set(re.findall(r"\d[\d,]*\.?\d*", summary))
+    assert numbers <= set(re.findall(r"\d[\d,]*\.?\d*", page)), "a number that the page has not"
+
+
+def test_extras_that_the_documents_name_exist() -> None:
+    extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+    named = {
+        name
+        for path in (REPOSITORY / "docs").glob("*.md")
+        for name in re.findall(r"'\.\[(\w+)\]'", path.read_text(encoding="utf-8"))
+    }
+    assert "app" in named
+    assert named <= set(extras)

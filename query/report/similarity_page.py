@@ -20,7 +20,7 @@ PAIRS: Final = 200
 _PAIRS_A_CATEGORY = 3
 _MOST_LABELS = 48  # categories with names along the matrix; more would be too small to read
 _MOST_LETTERS = 18  # of a name there, as in the template
-_LETTER = 6.4  # width of one, where a cell of the matrix is 16
+_LETTER = 7.2  # of a name of wide letters, such as "mushroom"
 _GRADIENT_STEPS = 16
 
 

@@ -76,7 +76,7 @@
     const some = highlighted.size > 0;
     for (const front of some ? [false, true] : [true]) {
       let last = -1;
-      context.globalAlpha = front ? 0.85 : 0.12;
+      context.globalAlpha = front ? 0.85 : 0.18;
       for (let i = 0; i < count; i += 1) {
         if (some && highlighted.has(category[i]) !== front) continue;
         const x = left + xs[i] * one;

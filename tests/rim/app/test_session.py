@@ -122,7 +122,8 @@ def test_a_rejected_reference_decides_nothing_any_more(
     assert [(card.image_id, card.reason) for card in after.rejected] == [
         (bad, "rejected by a person")
     ]
-    assert after.selection is not None, "the region is still selected"
+    assert after.selection is not None
+    assert after.selection.area == before.selection.area, "the same region is still selected"
     assert bad not in [card.image_id for card in after.selection.references]
     assert after.selection.was == (before.selection.category, before.selection.score)
     asked = rim.open(own_bank.path).sql(f"SELECT status FROM images WHERE image_id = {bad}")
