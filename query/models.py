@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.model_files import fingerprint
 from schemas.errors import BankError, ModelError
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from foundation.segmenter import ImageEmbedding, MaskCandidates
     from query.text_evidence import TextImageScorer
     from schemas.bank import Bank
+    from schemas.records import ModelRecord
     from schemas.settings import Settings
 
 ROLES_USED = ("segmenter", "features")
@@ -74,6 +74,10 @@ class Stack(Protocol):
         """Where a role's files are."""
         ...
 
+    def fingerprints(self, roles: Sequence[str]) -> dict[str, ModelRecord]:
+        """Name, licence and fingerprint of models, by role; ModelError if one is missing."""
+        ...
+
 
 def check_models(bank: Bank, stack: Stack) -> None:
     """Features of different models cannot be compared: all must be the bank's own.
@@ -85,12 +89,11 @@ def check_models(bank: Bank, stack: Stack) -> None:
         expected = bank.manifest.models.get(role)
         if expected is None:
             raise BankError(f"{bank.path}: expected a record of the model {role}, found none")
-        path = stack.path(role)
-        found = fingerprint(path)
+        found = stack.fingerprints((role,))[role].fingerprint
         if found != expected.fingerprint:
             raise ModelError(
                 f"models.{role}: expected {expected.name} as the bank was built with"
-                f" (fingerprint {expected.fingerprint[:12]}), found another in {path}"
+                f" (fingerprint {expected.fingerprint[:12]}), found another in {stack.path(role)}"
                 f" ({found[:12]}); choose the bank's preset, or build a bank with this one"
             )
     own, others = bank.settings.features.size, stack.settings.features.size

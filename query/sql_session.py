@@ -50,7 +50,9 @@ class Session:
         )
         self._memory = self._limit_memory()
         self._create_views(bank)
-        self.duckdb.execute("SET enable_progress_bar = false")
+        # In a notebook without ipywidgets it is off, and may not even be set.
+        if self.duckdb.execute("SELECT current_setting('enable_progress_bar')").fetchall()[0][0]:
+            self.duckdb.execute("SET enable_progress_bar = false")
         self.duckdb.execute("SET enable_external_access = false")
         self.duckdb.execute("SET lock_configuration = true")
 

@@ -19,6 +19,7 @@ from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
 from foundation.stack import ModelStack
 from query.models import PatchExtractor
 from query.text_evidence import TextImageScorer
+from schemas.records import ModelRecord
 from schemas.settings import Settings
 
 Image = NDArray[np.uint8]
@@ -119,6 +120,10 @@ class RememberingStack:
     def path(self, role: str) -> Path:
         """Where a role's files are."""
         return self._stack.path(role)
+
+    def fingerprints(self, roles: Sequence[str]) -> dict[str, ModelRecord]:
+        """Of those files."""
+        return self._stack.fingerprints(roles)
 
 
 def _digest(image: Image) -> bytes:

@@ -84,12 +84,12 @@ class ColourStack:
     def path(self, role: str) -> Path:
         return self.folder / f"{role}.pth"
 
-    def records(self) -> dict[str, ModelRecord]:
+    def fingerprints(self, roles: Sequence[str] = ROLES_USED) -> dict[str, ModelRecord]:
         return {
             role: ModelRecord(
                 name=f"colour {role}", licence="none", fingerprint=fingerprint(self.path(role))
             )
-            for role in ROLES_USED
+            for role in roles
         }
 
 
@@ -110,7 +110,7 @@ def colour_bank(path: Path, stack: ColourStack) -> Bank:
             )
             for number in range(3)
         ]
-    return write_bank(path, rows, settings=stack.settings, models=stack.records())
+    return write_bank(path, rows, settings=stack.settings, models=stack.fingerprints())
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
