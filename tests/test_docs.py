@@ -11,10 +11,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import click
 import pytest
 
+from query.exports.formats import FORMATS
+from rim.main import cli
 from schemas.sections import Matching
-from tests.documents import REPOSITORY, read
+from tests.documents import REPOSITORY, commands, read
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed: make setup")
 pytest.importorskip("material", reason="mkdocs-material is not installed: make setup")
@@ -186,3 +189,14 @@ def test_extras_that_the_documents_name_exist() -> None:
     }
     assert "app" in named
     assert named <= set(extras)
+
+
+def test_commands_and_formats_that_the_documents_name_exist() -> None:
+    known = set(cli.list_commands(click.Context(cli)))
+    for path in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
+        text = path.read_text(encoding="utf-8")
+        named = set(re.findall(r"`rim ([a-z][a-z-]*)", text))
+        named |= {line.split()[1] for line in commands(text) if line.startswith("rim ")}
+        assert named <= known, path.name
+    table = read("docs/recipes.md").partition("| format |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(FORMATS)
