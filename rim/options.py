@@ -100,6 +100,11 @@ def parse_background(text: str | None) -> float | str | None:
         ) from None
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 image", "2 images"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def stdout_console() -> Console:
     """Standard output for tables: as wide as the terminal; in a file or pipe no line is broken."""
     from rich.console import Console

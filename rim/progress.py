@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 10.0
 _SHARE_BETWEEN_LINES = 0.05
 _LONGEST_SILENCE = 60.0  # seconds
+_TOO_EARLY = 0.05  # seconds, after which a rate says something
 _BAR = 20  # columns
 
 
@@ -117,7 +118,9 @@ class _Status:
         return f"{self.done}/{self.total}"
 
     def rate(self, pace: float) -> str:
-        """The pace, which is items or bytes a second."""
+        """The pace, which is items or bytes a second; nothing where it is not known."""
+        if not pace:
+            return ""
         return f"{pace / 1e6:.1f} MB/s" if self.are_bytes else f"{pace:.1f}/s"
 
     def left(self, pace: float) -> str:
@@ -213,5 +216,6 @@ class _PlainLines:
 
 
 def _pace(status: _Status, started: float, now: float | None = None) -> float:
+    """Items or bytes a second, 0 as long as that cannot be told."""
     passed = (time.monotonic() if now is None else now) - started
-    return (status.done - status.reused) / max(passed, 1e-6)
+    return (status.done - status.reused) / passed if passed > _TOO_EARLY else 0.0

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rim.options import print_json, say
+from rim.options import counted, print_json, say
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,13 +46,14 @@ def tell_verdicts(change: VerdictChange, bank: Path, done: str, *, as_json: bool
         print_json({**verdicts, "emptied": change.emptied, **asdict(report)})
     elif change.changed:
         also = f", {len(change.unchanged)} were so already" if change.unchanged else ""
+        images = counted(len(change.changed), "image")
         say(
-            f"{bank}: version {report.version}, {len(change.changed)} images {done}{also}; "
+            f"{bank}: version {report.version}, {images} {done}{also}; "
             f"{report.accepted} of {report.images} accepted, {report.features} features"
         )
     else:
         say(
-            f"{bank}: nothing to change, {len(change.unchanged)} images were so already; "
+            f"{bank}: nothing to change in {counted(len(change.unchanged), 'image')}; "
             f"version {report.version}"
         )
     if change.emptied:

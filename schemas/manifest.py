@@ -98,8 +98,14 @@ def manifest_path(bank: Path, version: int) -> Path:
 
 
 def list_versions(bank: Path) -> list[int]:
-    """The numbers of a folder's manifests, ascending; empty if it is no bank."""
-    names = (_FILE_NAME.fullmatch(path.name) for path in manifests_folder(bank).glob("*.json"))
+    """The numbers of a folder's manifests, ascending; empty if it is no bank.
+
+    Raises BankError if the folder may not be read.
+    """
+    try:
+        names = [_FILE_NAME.fullmatch(one.name) for one in manifests_folder(bank).glob("*.json")]
+    except PermissionError as error:
+        raise BankError(f"{bank}: expected a bank that can be read ({error.strerror})") from error
     return sorted(int(match[1]) for match in names if match)
 
 
@@ -203,6 +209,7 @@ def no_bank(bank: Path) -> str:
         return f"{bank} holds an unfinished build; run the same rim build again to finish it"
     if any((bank / "shards").glob("c*")):
         return f"{bank} holds finished shards and no version; run the same rim build again"
-    around = next((one for one in bank.absolute().parents if list_versions(one)), None)
-    guess = f"did you mean {around}?" if around else "is it the folder that rim build made?"
+    above = bank.resolve().parent
+    is_inside = bool(list_versions(above))
+    guess = f"did you mean {above}?" if is_inside else "is it the folder that rim build made?"
     return f"expected a bank, found no manifest in {bank}; {guess}"

@@ -164,7 +164,7 @@ def _shipped_path(name: str) -> Path:
         return vocabulary_path(name)
     close = difflib.get_close_matches(name[:MAX_NAME], shipped, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         guess = " (a folder; photos are named by --source folder:DIR)"
     elif "," in name:
         guess = " (names themselves are given as lines of a file, or of standard input with '-')"

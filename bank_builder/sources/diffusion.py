@@ -18,6 +18,7 @@ from foundation.prompts import category_prompt, spoken_name
 from foundation.text_to_image import GeneratedImage
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
+from schemas.overrides import did_you_mean
 from schemas.progress_file import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
@@ -42,11 +43,12 @@ def check_known(
     ]
     if unknown:
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        known = settings.known_categories or ()
+        guess = did_you_mean(unknown[0], known) if len(unknown) == 1 else ""
         raise UsageError(
             f"the generator of the preset {settings.preset!r} does not know "
-            f"{', '.join(unknown[:_SHOWN])}{more}; it knows "
-            f"{', '.join(settings.known_categories or ())}. For other categories use --preset "
-            "paper, or photos of your own: --source folder:DIR"
+            f"{', '.join(unknown[:_SHOWN])}{more}{guess}; it knows {', '.join(known)}. "
+            "For other categories use --preset paper, or photos of your own: --source folder:DIR"
         )
 
 

@@ -10,6 +10,7 @@ import click
 from rim import completions
 from rim.logs import warn
 from rim.options import (
+    counted,
     device_option,
     examples,
     json_option,
@@ -79,14 +80,16 @@ def command(
     if as_json:
         print_json(asdict(report))
     else:
+        categories = "1 category" if len(names) == 1 else f"{len(names)} categories"
         say(
-            f"{bank}: version {report.version}, {len(names)} categories added; {report.images} "
+            f"{bank}: version {report.version}, {categories} added; {report.images} "
             f"images, {report.accepted} accepted, {report.rejected} rejected, {report.failed} "
             f"failed, {report.features} features"
         )
     if report.failed:
         why = f"rim sql {bank} \"SELECT image_id, reason FROM images WHERE status = 'failed'\""
-        say(f"{report.failed} images failed; why: {why}; to try again: rim build --retry-failed")
+        failed = counted(report.failed, "image")
+        say(f"{failed} failed; why: {why}; to try again: rim build --retry-failed")
     empty = report.categories_without_feature
     if empty:
         say(f"no usable reference image of: {', '.join(empty)}")

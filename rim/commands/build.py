@@ -10,6 +10,7 @@ import click
 from rim import completions
 from rim.logs import warn
 from rim.options import (
+    counted,
     device_option,
     examples,
     json_option,
@@ -141,7 +142,7 @@ def command(
         )
     if report.failed:
         why = f"rim sql {out} \"SELECT image_id, reason FROM images WHERE status = 'failed'\""
-        say(f"{report.failed} images failed; why: {why}; to try again: --retry-failed")
+        say(f"{counted(report.failed, 'image')} failed; why: {why}; to try again: --retry-failed")
     if empty:
         say(f"no usable reference image of: {', '.join(empty)}")
     return 3 if report.failed or empty else 0

@@ -132,7 +132,7 @@ def test_a_photo_that_cannot_be_read_gives_exit_status_3(run: Run, tmp_path: Pat
     outcome = run(*command)
 
     assert outcome.status == 3
-    assert "1 images failed" in outcome.err
+    assert "1 image failed" in outcome.err
     photo(tmp_path / "mine", "house", 0)
     Image.fromarray(draw_single(1, "house", SIZE).image).save(tmp_path / "mine" / "house" / "0.png")
     before = files_of(tmp_path / "bank")

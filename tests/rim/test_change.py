@@ -86,7 +86,7 @@ def test_photos_are_added_with_a_warning_for_a_dropped_synonym(
 
     assert outcome.status == 0, outcome.err
     assert "warning: the list of categories, entry 1: dropped the synonym 'sky'" in outcome.err
-    assert "version 2, 1 categories added; 18 images" in outcome.err
+    assert "version 2, 1 category added; 18 images" in outcome.err
     assert "images 2/2" in outcome.err
     assert rim.open(bank_copy).categories[-1].name == "--zebra"
 
@@ -150,7 +150,7 @@ def test_a_verdict_and_back(run: Run, bank_copy: Path, built: Path) -> None:
 
     again = run("reject", bank_copy, FISH_2, HOUSE_0)
     assert (again.status, list_versions(bank_copy)) == (0, [1, 2])
-    assert "nothing to change, 2 images were so already; version 2" in again.err
+    assert "nothing to change in 2 images; version 2" in again.err
 
     accepted = run("accept", bank_copy, FISH_2, "--json").json()
     assert (accepted["changed_images"], accepted["version"]) == ([FISH_2], 3)

@@ -252,6 +252,6 @@ def test_ctrl_c_loses_nothing_that_arrived(hub: StandInHub, preset: Path, tmp_pa
     assert hub.transfers("unet/diffusion_pytorch_model.safetensors") == [kept]
     assert not list(blobs.glob("*.part"))
     lines = [line for line in ended.stderr.splitlines() if line.startswith("text_to_image ")]
-    assert lines  # plain lines with rate and time left
-    assert all(" MB " in line and " MB/s" in line for line in lines)
+    assert lines  # plain lines; a rate only if it took a while
+    assert all(" MB" in line for line in lines)
     assert json.loads(ended.stdout)["failed"] == []

@@ -34,6 +34,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     (tmp_path / "words.txt").write_text("house\nfish\n")
+    (tmp_path / "typo.txt").write_text("hose\nfish\n")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     return tmp_path
 
@@ -103,6 +104,7 @@ WRONG = [
     ("build words.txt --out x more", "Got unexpected extra argument (more)"),
     ("build vco20 --out x", "found 'vco20' (did you mean voc20?)"),
     ("build empty --out x", "'empty' (a folder; photos are named by --source folder:DIR)"),
+    ("build typo.txt --out x", "does not know hose (did you mean house?); it knows house"),
     ("build house,fish --out x", "(names themselves are given as lines of a file"),
     ("build words.txt --out x --source foldr:a", "expected diffusion or folder:DIR"),
     ("build words.txt --out x --source folder:none", "expected a folder of photos, found nothing"),

@@ -12,7 +12,7 @@ import pytest
 
 HEAVY = (
     *("torch", "diffusers", "transformers", "huggingface_hub", "segment_anything"),
-    *("faiss", "duckdb", "pyarrow"),
+    *("faiss", "duckdb", "pyarrow", "prompt_toolkit"),
 )
 _LIMIT_S = 0.5
 
@@ -44,6 +44,10 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
         ["report", "--help"],
         ["report", "bank"],
         ["doctor", "--help"],
+        ["completion", "bash"],
+        ["help", "eval"],
+        ["build"],
+        ["eval", "--dataset", "vok20"],
         ["bild"],
     ],
 )

@@ -82,3 +82,8 @@ def test_wheel_holds_no_tests_or_training_leftovers(site: Path) -> None:
 def test_constraints_pin_versions_and_hold_no_addresses() -> None:
     for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines():
         assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.+]+", line), line
+
+
+def test_wheel_says_that_it_is_typed(site: Path) -> None:
+    for package in ("schemas", "foundation", "bank_builder", "query", "rim", "miniature"):
+        assert (site / package / "py.typed").is_file(), package

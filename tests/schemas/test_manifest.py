@@ -183,7 +183,7 @@ def test_folders_that_are_no_bank(tmp_path: Path) -> None:
     with pytest.raises(BankError, match="found nothing there; rim build makes one"):
         read_manifest(tmp_path / "none")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(BankError, match="expected a bank, found no manifest in"):
+    with pytest.raises(BankError, match="expected a bank, which is a folder, found no folder at"):
         read_manifest(tmp_path / "file")
     (tmp_path / "build.json").write_text("{}")
     with pytest.raises(BankError, match="unfinished build; run the same rim build again"):
