@@ -16,6 +16,7 @@ KINDS: Final[tuple[Kind, ...]] = ("pca", "umap")
 
 _ROWS_AT_ONCE = 4096
 _SEED = 0
+_NEIGHBOURS = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,10 @@ def project(features: NDArray[np.float32], kind: Kind) -> Projection:
     laid out by principal components.
     """
     if kind == "umap" and len(features) > 3:
-        umap = import_module("umap").UMAP(metric="cosine", random_state=_SEED, n_jobs=1)
+        neighbours = min(_NEIGHBOURS, len(features) - 1)
+        umap = import_module("umap").UMAP(
+            n_neighbors=neighbours, metric="cosine", random_state=_SEED, n_jobs=1
+        )
         return Projection("umap", np.asarray(umap.fit_transform(features), np.float64), None)
     return principal_components(features)
 
