@@ -96,12 +96,6 @@ def pack_feature_id(image_id: int, role: int) -> int:
     return image_id << 1 | role
 
 
-def unpack_feature_id(feature_id: int) -> tuple[int, int]:
-    """(image_id, role) of one feature_id; ValueError if out of range."""
-    _check_range("feature_id", feature_id, _MAX_IMAGE_ID << 1 | 1)
-    return feature_id >> 1, feature_id & 1
-
-
 def unpack_feature_ids(
     feature_ids: npt.ArrayLike,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int8]]:

@@ -138,17 +138,6 @@ def find_shard(bank: Path, spec: ShardSpec, *, verify: bool = True) -> ShardReco
     return None
 
 
-def verify_shard(bank: Path, record: ShardRecord, *, content: bool = True) -> None:
-    """Checks that a shard's sidecar and files are the recorded ones; BankDamaged if not.
-
-    content: whether to read the files too, not only look at their sizes.
-    """
-    folder = shard_folder(bank, record)
-    verify_sidecar(folder, record)
-    for file in record.files:
-        file.verify(folder, content=content)
-
-
 def verify_sidecar(folder: Path, record: ShardRecord) -> None:
     """Checks that a shard's sidecar is the recorded one; BankDamaged if not."""
     if read_sidecar(folder) != record:

@@ -16,7 +16,6 @@ from schemas.shard_reader import (
     shard_folder,
     shards_folder,
     sidecar_path,
-    verify_shard,
     verify_sidecar,
     write_sidecar,
 )
@@ -37,7 +36,6 @@ __all__ = [
     "shard_folder",
     "shards_folder",
     "sidecar_path",
-    "verify_shard",
     "verify_sidecar",
     "write_shard",
     "write_sidecar",

@@ -15,7 +15,6 @@ from schemas.ids import (
     ImageKey,
     pack_feature_id,
     pack_image_id,
-    unpack_feature_id,
     unpack_feature_ids,
     unpack_image_id,
     unpack_image_ids,
@@ -39,7 +38,7 @@ def test_packing_is_reversible_and_fits_into_int64(key: ImageKey, role: int) -> 
     image_id = pack_image_id(key.category_id, key.source, key.number)
     feature_id = pack_feature_id(image_id, role)
     assert unpack_image_id(image_id) == key
-    assert unpack_feature_id(feature_id) == (image_id, role)
+    assert [one.item() for one in unpack_feature_ids(feature_id)] == [image_id, role]
     assert 0 <= feature_id <= np.iinfo(np.int64).max
 
 

@@ -16,6 +16,7 @@ from schemas.errors import BankDamaged, WriteFailed
 from schemas.files import sha256_file
 from schemas.sealed import seal
 from schemas.shards import (
+    ShardRecord,
     ShardSpec,
     ShardWriter,
     dataset,
@@ -25,7 +26,7 @@ from schemas.shards import (
     remove_unfinished,
     shard_folder,
     shards_folder,
-    verify_shard,
+    verify_sidecar,
     write_shard,
 )
 from schemas.tables import IMAGES, PIXELS, ReferenceRow, features_schema
@@ -39,6 +40,13 @@ from tests.schemas.examples import (
 )
 
 ROWS = [accepted_row(0, "house", 0), rejected_row(0, "house", 1), failed_row(0, "house", 2)]
+
+
+def verify_shard(bank: Path, record: ShardRecord) -> None:
+    """BankDamaged unless all of a shard's files are the recorded ones."""
+    verify_sidecar(shard_folder(bank, record), record)
+    for file in record.files:
+        file.verify(shard_folder(bank, record))
 
 
 def flip(path: Path, position: int) -> None:
