@@ -293,8 +293,7 @@ class Bank:
 
     def _part(self, shard: ShardRecord, part: Part) -> Path:
         """A file of a shard, whose SHA-256 is compared at its first use."""
-        (record,) = (one for one in shard.files if one.name == f"{part}.parquet")
-        return self.check_file(shard_folder(self.path, shard), record)
+        return self.check_file(shard_folder(self.path, shard), getattr(shard, part))
 
     def _pixels(self, image_ids: Iterable[int], column: str) -> dict[int, bytes]:
         wanted: defaultdict[Path, list[int]] = defaultdict(list)

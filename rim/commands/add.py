@@ -10,7 +10,6 @@ import click
 from rim import completions
 from rim.logs import warn
 from rim.options import (
-    counted,
     device_option,
     examples,
     json_option,
@@ -19,6 +18,7 @@ from rim.options import (
     print_json,
     say,
 )
+from rim.report_words import holdings, tell_lacks
 from rim.run_log import emit, log_json_option
 
 
@@ -81,16 +81,5 @@ def command(
         print_json(asdict(report))
     else:
         categories = "1 category" if len(names) == 1 else f"{len(names)} categories"
-        say(
-            f"{bank}: version {report.version}, {categories} added; {report.images} "
-            f"images, {report.accepted} accepted, {report.rejected} rejected, {report.failed} "
-            f"failed, {report.features} features"
-        )
-    if report.failed:
-        why = f"rim sql {bank} \"SELECT image_id, reason FROM images WHERE status = 'failed'\""
-        failed = counted(report.failed, "image")
-        say(f"{failed} failed; why: {why}; to try again: rim build --retry-failed")
-    empty = report.categories_without_feature
-    if empty:
-        say(f"no usable reference image of: {', '.join(empty)}")
-    return 3 if report.failed or empty else 0
+        say(f"{bank}: version {report.version}, {categories} added; {holdings(report)}")
+    return tell_lacks(report, bank, "rim build --retry-failed")

@@ -10,7 +10,6 @@ import click
 from rim import completions
 from rim.logs import warn
 from rim.options import (
-    counted,
     device_option,
     examples,
     json_option,
@@ -19,6 +18,7 @@ from rim.options import (
     say,
     settings_option,
 )
+from rim.report_words import holdings, tell_lacks
 from rim.run_log import emit, log_json_option
 
 
@@ -130,19 +130,10 @@ def command(
             progress=progress,
         )
     emit("result", **asdict(report))
-    empty = report.categories_without_feature
     if as_json:
         print_json(asdict(report))
     elif not report.changed:
         say(f"{out} is up to date: version {report.version}, {report.images} images")
     else:
-        say(
-            f"{out}: version {report.version}, {report.images} images, {report.accepted} accepted, "
-            f"{report.rejected} rejected, {report.failed} failed, {report.features} features"
-        )
-    if report.failed:
-        why = f"rim sql {out} \"SELECT image_id, reason FROM images WHERE status = 'failed'\""
-        say(f"{counted(report.failed, 'image')} failed; why: {why}; to try again: --retry-failed")
-    if empty:
-        say(f"no usable reference image of: {', '.join(empty)}")
-    return 3 if report.failed or empty else 0
+        say(f"{out}: version {report.version}, {holdings(report)}")
+    return tell_lacks(report, out, "--retry-failed")
