@@ -41,13 +41,10 @@ def check_same_models(existing: Existing, models: Mapping[str, ModelRecord]) -> 
 
     Only models that both the bank and the build have use of: photos need no text-to-image model.
     """
-    begun = existing.unfinished.fingerprints if existing.unfinished else {}
-    made = (
-        {role: one.fingerprint for role, one in existing.manifest.models.items()}
-        if (existing.manifest)
-        else {}
-    )
-    for role, fingerprint in (begun | made).items():
+    known = dict(existing.unfinished.fingerprints) if existing.unfinished else {}
+    if existing.manifest is not None:
+        known |= {role: record.fingerprint for role, record in existing.manifest.models.items()}
+    for role, fingerprint in known.items():
         found = models.get(role)
         if found is not None and found.fingerprint != fingerprint:
             raise ModelError(
