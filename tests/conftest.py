@@ -1,7 +1,8 @@
-"""The stand-in hub for all tests that download, and how tests of many examples run."""
+"""The stand-in hub for all tests that download, and how tests run: together, and of many examples."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import hypothesis
 import pytest
 
 from tests.stand_in_hub import StandInHub, running_hub, use_hub
+
+# Processes that test in parallel share the CPUs; more threads than those would wait for each other.
+# Set before torch is imported, and passed on to the commands that tests start.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    _share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _share)))
 
 # How long an example takes is nothing that a test asserts.
 hypothesis.settings.register_profile("rim", deadline=None)
