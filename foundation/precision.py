@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -78,14 +78,14 @@ def resumed_counter(what: str) -> Iterator[ResumedCounter]:
     """Shows work of which an earlier run may have done a part; yields what to call after each
     item, and with the stages before the first one.
     """
-    with _display(what) as show:
+    with _display(what, "preparing") as show:
         yield ResumedCounter(what, show)
 
 
 @contextmanager
 def stages(what: str) -> Iterator[Callable[[str], None]]:
     """Shows work that has no number of items; yields the function to call as a stage begins."""
-    with _display(what) as show:
+    with _display(what, "preparing") as show:
         yield ResumedCounter(what, show).stage
 
 
