@@ -94,7 +94,9 @@ def test_dry_run_without_weights_counts_images_and_disk(
 
 
 def test_dry_run_estimates_and_builds_nothing(run: Run, words: Path, tmp_path: Path) -> None:
-    outcome = run("build", words, "--out", tmp_path / "bank", "-k", "3", "--dry-run", "--json", *CPU)
+    outcome = run(
+        "build", words, "--out", tmp_path / "bank", "-k", "3", "--dry-run", "--json", *CPU
+    )
     assert outcome.status == 0, outcome.err
     estimate = outcome.json()
     assert (estimate["images"], estimate["to_make"], estimate["categories"]) == (6, 6, 2)
