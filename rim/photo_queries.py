@@ -93,8 +93,9 @@ class PhotoQuery:
         """Label a photo; ImageError if it cannot be read, and then no model is loaded for it."""
         from foundation.images import read_image
 
-        pixels = read_image(photo)
-        return self._loaded.segment(pixels, categories=self.categories)
+        if "_loaded" not in vars(self):
+            read_image(photo)
+        return self._loaded.segment(photo, categories=self.categories)
 
     def identity(self) -> RunIdentity:
         """What determines the results beside the photos."""
