@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -94,10 +94,14 @@ class BuildModels(Protocol):
 _USED = ("text_to_image", "segmenter", "features")
 
 
-def load_models(models: BuildModels, roles: Sequence[str] = _USED) -> None:
+def load_models(
+    models: BuildModels,
+    roles: Sequence[str] = _USED,
+    on_role: Callable[[str], None] = lambda role: None,
+) -> None:
     """Loads what a build uses, so that a model that cannot be is found before anything is written.
 
-    roles: those that the build has use of.
+    roles: those that the build has use of. on_role: called with each before it is loaded.
 
     Raises:
         ModelError: a model is missing or cannot be loaded.
@@ -105,4 +109,5 @@ def load_models(models: BuildModels, roles: Sequence[str] = _USED) -> None:
     """
     for role in _USED:
         if role in roles:
+            on_role(role)
             logger.debug("loaded %s", type(getattr(models, role)).__name__)

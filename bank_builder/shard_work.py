@@ -53,6 +53,7 @@ def work_shards(
     settings: Settings,
     on_batch: Callable[[Sequence[ReferenceRow]], None],
     on_restart: Callable[[Sequence[str]], None],
+    on_stage: Callable[[str, str], None] = lambda stage, category: None,
 ) -> Iterator[ShardRecord]:
     """Makes the images of shards, in turn, and publishes each when it is complete.
 
@@ -66,9 +67,16 @@ def work_shards(
         specs: the shards, all of the source of `pictures`.
         on_batch: is given the rows of every batch.
         on_restart: is given the statuses of the rows that are made anew.
+        on_stage: is called with "trial" before the memory is tried, where it is, and with "first
+            batch" before the first pictures are made, and with the first category.
     """
     left = list(specs)
-    size = pictures.batch_size(models) if left else 1
+    size = 1
+    if left:
+        if models.device.type != "cpu":  # on a CPU nothing is tried
+            on_stage("trial", left[0].category)
+        size = pictures.batch_size(models)
+        on_stage("first batch", left[0].category)
     while left:
         work = _Work(bank, pictures, models, settings, size, on_batch, on_restart)
         try:

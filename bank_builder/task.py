@@ -84,9 +84,15 @@ def carry_out(
     out = task.out
     if not overwrite and task.nothing_to_do():
         return _unchanged(task)
+    tally = Tally(progress)
+    if overwrite:  # of what is there nothing will be left
+        tally.begin(sum(task.pictures.count(one) for one in task.plan.vocabulary), ())
+    else:
+        _count(tally, out, task.work())
+    tally.tell("weights")
     models = stack.fingerprints(task.pictures.roles)
     check_same_models(task.existing, models)
-    load_models(stack, task.pictures.roles)
+    load_models(stack, task.pictures.roles, lambda role: tally.tell("loading", role=role))
     with build_lock(out):
         if overwrite:
             clear_bank(out)
@@ -98,7 +104,7 @@ def carry_out(
             fingerprints = {role: record.fingerprint for role, record in models.items()}
             write_plan(out, task.plan.model_copy(update={"fingerprints": fingerprints}))
             work = task.work()
-            tally = Tally(work.images, progress)
+            _count(tally, out, work)
             made = _make(task, work, stack, tally)
         if task.nothing_to_do():  # also where shards that were damaged have their old bytes again
             remove_plan(out)
@@ -114,16 +120,20 @@ def carry_out(
 def _make(task: Task, work: WorkList, stack: BuildModels, tally: Tally) -> list[ShardRecord]:
     """Makes the shards that are missing; BuildFailed if in all shards not one image is there."""
     manifest = task.existing.manifest
-    for record in work.finished:
-        tally.add(shard_statuses(task.out, record))
-    tally.tell("references")
 
     def on_batch(rows: Sequence[ReferenceRow]) -> None:
         tally.add(row.status for row in rows)
         tally.tell("references", rows[0].category)
 
     shards = work_shards(
-        task.out, work.to_do, task.pictures, stack, task.settings, on_batch, tally.take_back
+        task.out,
+        work.to_do,
+        task.pictures,
+        stack,
+        task.settings,
+        on_batch,
+        tally.take_back,
+        tally.tell,
     )
     committed = {shard.name: shard for shard in manifest.shards} if manifest else {}
     made = [*work.finished, *(_in_old_place(task.out, shard, committed) for shard in shards)]
@@ -135,6 +145,12 @@ def _make(task: Task, work: WorkList, stack: BuildModels, tally: Tally) -> list[
             f"{read_table(path, ['reason'])['reason'][0]}; when the cause is mended, {again}"
         )
     return made
+
+
+def _count(tally: Tally, out: Path, work: WorkList) -> None:
+    """Has the tally begin with the images of finished shards."""
+    statuses = (status for record in work.finished for status in shard_statuses(out, record))
+    tally.begin(work.images, statuses)
 
 
 def _in_old_place(

@@ -113,9 +113,9 @@ class SamSegmenter:
             raise UsageError(f"expected points (P, N, 2) with N >= 1, found {points.shape}")
         height, width = embedding.original_size
         scale = np.array([embedding.input_size[1] / width, embedding.input_size[0] / height])
-        coordinates = torch.as_tensor(
-            points.astype(np.float64) * scale, dtype=torch.float32, device=self._sam.device
-        )
+        # Rounded here: a GPU may have no float64.
+        scaled = (points.astype(np.float64) * scale).astype(np.float32)
+        coordinates = torch.as_tensor(scaled, device=self._sam.device)
         # One row and column more than the image: the edge pixels interpolate towards them.
         rows, columns = embedding.logit_size[0] + 1, embedding.logit_size[1] + 1
         if len(points) == 0:

@@ -15,7 +15,7 @@ from foundation.memory import (
     largest_that_fits,
 )
 from foundation.model_files import fingerprint, resolve
-from foundation.precision import compute_in, encoder_type, fast_type
+from foundation.precision import compute_in, decode_in, encoder_type, fast_type
 from schemas.errors import ModelError, RimError, UsageError
 from schemas.records import ModelRecord
 from schemas.settings import Models, ModelSource, Settings
@@ -43,7 +43,7 @@ class ModelStack:
 
     Args:
         settings: of a preset or a bank.
-        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps", ...
         offline: use only weights that are on this machine.
 
     Raises:
@@ -221,7 +221,7 @@ class ModelStack:
         pipeline = load_pipeline(path, self.device)
         dtype = fast_type(self.device)
         compute_in(pipeline.unet, dtype)
-        compute_in(pipeline.vae.decoder, dtype)
+        decode_in(pipeline.vae, dtype)
         generation = self.settings.generation
         return DiffusersTextToImage(
             pipeline,
@@ -280,18 +280,32 @@ _FROM_FOLDER: dict[str, Any] = {
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device of a name; "auto" is a GPU if there is one, else the CPU.
+    """The torch device of a name; "auto" is a CUDA GPU, else Apple's GPU (MPS), else the CPU,
+    whichever works.
 
     Raises:
         UsageError: torch does not know or have the device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        # A virtual machine may have the GPU in name only.
+        return torch.device("mps" if _works("mps") is None else "cpu")
+    error = _works(name)
+    if error is not None:
+        raise UsageError(
+            f"expected a device that torch has here, such as auto, cpu, cuda or mps, found {name!r}"
+        ) from error
+    return torch.device(name)
+
+
+def _works(name: str) -> Exception | None:
+    """Why torch cannot compute on a device; None if it can."""
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
+        if device.type == "mps" and not torch.backends.mps.is_available():
+            return NotImplementedError("MPS is not available")
+        (torch.ones(1, device=device) + 1).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(
-            f"expected a device that torch has here, such as auto, cpu or cuda, found {name!r}"
-        ) from error
-    return device
+        return error
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -50,8 +51,18 @@ class TextToImage(Protocol):
         """One image a prompt, made as one batch; seeds has one entry a prompt, 0..2**63-1."""
         ...
 
+    @property
+    def steps(self) -> int:
+        """Denoising steps of an image."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """How often the UNet is called for a batch; often not the number of steps."""
+        ...
+
     def shortened(self, steps: int) -> TextToImage:
-        """The same with another number of steps, for trials of time and memory."""
+        """The same in so many steps, or in the fewest it can be done in, if these are more."""
         ...
 
 
@@ -69,8 +80,8 @@ class DiffusersTextToImage:
         height, width: of the images, in pixels.
 
     Raises:
-        SettingsError: a height or width that the pipeline cannot make, or more steps than it was
-            trained with.
+        SettingsError: a height or width that the pipeline cannot make, more steps than it was
+            trained with, or a number of steps that its scheduler cannot do.
     """
 
     def __init__(
@@ -93,10 +104,21 @@ class DiffusersTextToImage:
                     f"generation.{name}: expected a multiple of {multiple}, found {value}"
                 )
         self._steps = steps
+        self._calls = unet_calls(pipeline.scheduler, steps)
         self._guidance_scale = guidance_scale
         self._height = height
         self._width = width
         pipeline.set_progress_bar_config(disable=True)
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps of an image."""
+        return self._steps
+
+    @property
+    def calls(self) -> int:
+        """How often the UNet is called for a batch; see `unet_calls`."""
+        return self._calls
 
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[GeneratedImage]:
         """See `TextToImage.generate`.
@@ -134,9 +156,14 @@ class DiffusersTextToImage:
         ]
 
     def shortened(self, steps: int) -> DiffusersTextToImage:
-        """The same pipeline with another number of steps, for trials of time and memory."""
+        """The same pipeline in so many steps, for trials of time and memory.
+
+        Some schedulers cannot do only a few: then in the fewest that they can.
+        """
+        possible = (n for n in range(steps, self._steps) if _can_do(self._pipeline.scheduler, n))
+        fewest = next(possible, max(steps, self._steps))
         return DiffusersTextToImage(
-            self._pipeline, steps, self._guidance_scale, self._height, self._width
+            self._pipeline, fewest, self._guidance_scale, self._height, self._width
         )
 
     def to(self, device: torch.device) -> None:
@@ -156,6 +183,38 @@ class DiffusersTextToImage:
                 "different places of the category's name; this text-to-image model is not supported"
             )
         return indices
+
+
+def unet_calls(scheduler: Any, steps: int) -> int:
+    """How often a diffusers pipeline calls its UNet in so many denoising steps; runs nothing.
+
+    Once for every time step that the scheduler plans: PNDM plans some twice (51 for 50 steps),
+    solvers of second order all but one of them (Heun: 99).
+
+    Args:
+        scheduler: of the pipeline; it is left as it is.
+        steps: at least 1.
+
+    Raises:
+        SettingsError: the scheduler cannot do that number of steps.
+    """
+    plan = copy.deepcopy(scheduler)
+    try:
+        plan.set_timesteps(steps)
+    except Exception as error:  # every scheduler has errors of its own
+        raise SettingsError(
+            f"generation.steps: expected a number of steps that {type(scheduler).__name__} can do, "
+            f"found {steps} ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from error
+    return len(plan.timesteps)
+
+
+def _can_do(scheduler: Any, steps: int) -> bool:
+    try:
+        unet_calls(scheduler, steps)
+    except SettingsError:
+        return False
+    return True
 
 
 def category_token_indices(tokenizer: Any, prompt: Prompt) -> list[int]:

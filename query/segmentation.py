@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,18 @@ class QueryEngine:
         self._labeller = PhotoLabeller(namer, matching, text)
         self._names = {record.category_id: record.name for record in bank.categories}
         self._version = bank.manifest.version
+
+    def load(self, on_role: Callable[[str], None]) -> None:
+        """Loads the models that photos are cut with; the first photo would.
+
+        on_role: called with each role before its model is loaded.
+
+        Raises ModelError for a model that cannot be loaded.
+        """
+        on_role("features")
+        _ = self._stack.features
+        on_role("segmenter")
+        _ = self._stack.segmenter
 
     @property
     def threshold(self) -> float | None:

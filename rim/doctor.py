@@ -138,6 +138,11 @@ def _gpus() -> tuple[Device, ...]:
         except RuntimeError:  # a card that others use alone
             free = None
         devices.append(Device(f"cuda:{index}", facts.name, facts.total_memory, free))
+    if torch.backends.mps.is_available():
+        # It shares the machine's memory, of which it may have this much.
+        most = torch.mps.recommended_max_memory()
+        free = most - torch.mps.driver_allocated_memory()
+        devices.append(Device("mps", "Apple GPU (Metal)", most, free))
     return tuple(devices)
 
 

@@ -5,6 +5,7 @@ machine.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,16 +73,19 @@ def estimate(
     preview: BuildPreview,
     *,
     device: str,
+    on_stage: Callable[[str], None] = lambda words: None,
 ) -> Estimate:
     """Times one image of every stage (of a batch, a few denoising steps), and scales that up.
 
     Without the weights nothing can be timed: images and disk are estimated all the same, and
     nothing is downloaded for it.
+
+    on_stage: called with what is done, such as "loading segmenter".
     """
     pictures = preview.pictures
     probe, missing = None, None
     try:
-        probe = _probe(vocabulary.categories[0].name, pictures, settings, device)
+        probe = _probe(vocabulary.categories[0].name, pictures, settings, device, on_stage)
     except ModelError as error:
         missing = str(error)
     if probe is None:
@@ -102,7 +106,13 @@ def estimate(
     )
 
 
-def _probe(name: str, pictures: Pictures, settings: Settings, device: str) -> _Probe | None:
+def _probe(
+    name: str,
+    pictures: Pictures,
+    settings: Settings,
+    device: str,
+    on_stage: Callable[[str], None],
+) -> _Probe | None:
     """Times one image; None if there is none to time. ModelError if weights are missing."""
     import torch
 
@@ -112,20 +122,23 @@ def _probe(name: str, pictures: Pictures, settings: Settings, device: str) -> _P
 
     stack = ModelStack(settings, device, offline=True)
     on_gpu = stack.device.type == "cuda"
-    load_models(stack, pictures.roles)
+    load_models(stack, pictures.roles, lambda role: on_stage(f"loading {role}"))
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(stack.device)
+    on_stage(f"timing {pictures.stage}: a few short runs on {stack.device}")
     trial = pictures.trial(name, stack)
     if trial is None:
         return None
     seconds = {pictures.stage: trial.seconds}
     image = trial.picture.image
     centre = np.array([[[image.shape[1] / 2, image.shape[0] / 2]]], np.float32)
+    on_stage("timing segmenter")
     stack.activate("segmenter")
     stack.segmenter.predict(stack.segmenter.embed(image), centre).predicted_iou.cpu()
     started = time.perf_counter()
     stack.segmenter.predict(stack.segmenter.embed(image), centre).predicted_iou.cpu()
     seconds["segment"] = (time.perf_counter() - started) * trial.segmented
+    on_stage("timing features")
     stack.activate("features")
     tokens = stack.features.extract([image])[0]
     started = time.perf_counter()

@@ -62,6 +62,7 @@ def evaluate(
     pictures_count: int = 20,
     device: str = "auto",
     progress: Progress | None = None,
+    on_stage: Callable[[str], None] = lambda words: None,
 ) -> Scores:
     """Score labels against ground truth, in one confusion matrix over the data set.
 
@@ -90,6 +91,7 @@ def evaluate(
         pictures_count: of how many images, the first ones.
         device: "auto", "cpu", "cuda", ...
         progress: called with the number of images done and of all.
+        on_stage: called with what is done before the first image, such as "loading segmenter".
 
     Raises UsageError for options that do not fit, a folder that is not the data set's, classes
     that the bank lacks, and if no image can be scored; OutputError for `out` and `pictures`; else
@@ -112,7 +114,7 @@ def evaluate(
     choice.check()
     overrides = query_overrides(matcher, background, settings)
     if predictions is None:
-        source: _Source = _BankSource.open(bank, overrides, preset, device)
+        source: _Source = _BankSource.open(bank, overrides, preset, device, on_stage)
     else:
         source = _PredictionsSource.open(bank, Path(predictions), overrides, preset)
     evaluation = _Evaluation.prepare(source, choice, allow_missing)
@@ -133,6 +135,7 @@ class _BankSource:
     overrides: tuple[str, ...]
     preset: str | None
     device: str
+    on_stage: Callable[[str], None]
 
     @classmethod
     def open(
@@ -141,10 +144,12 @@ class _BankSource:
         overrides: tuple[str, ...],
         preset: str | None,
         device: str,
+        on_stage: Callable[[str], None],
     ) -> _BankSource:
         if bank is None:
             raise UsageError(NO_SOURCE)
-        return cls(bank if isinstance(bank, Bank) else Bank(bank), overrides, preset, device)
+        opened = bank if isinstance(bank, Bank) else Bank(bank)
+        return cls(opened, overrides, preset, device, on_stage)
 
     @property
     def categories(self) -> Sequence[CategoryRecord]:
@@ -180,6 +185,8 @@ class _BankSource:
             engine = self.bank.engine(
                 overrides=self.overrides, preset=self.preset, device=self.device, offline=True
             )
+            engine.load(lambda role: self.on_stage(f"loading {role}"))
+            self.on_stage("first image")
             return bank_labels(engine, mapping)
 
         return lambda sample: labels()(sample)

@@ -7,6 +7,7 @@ progress bar; and messages of loggers come without a name and with whatever char
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from schemas.printable import printable
 _OURS = ("schemas", "foundation", "bank_builder", "query", "rim", "miniature")
 _LONGEST = 2000
 _PYTHON_WARNINGS = "py.warnings"
+# torch's words for an operation that Apple's GPUs lack; it says so of the first one only.
+_NOT_ON_MPS = re.compile(r"The operator '([^']+)' is not currently supported on the MPS backend")
 
 
 @contextmanager
@@ -70,4 +73,10 @@ def _show(
     line: str | None = None,
 ) -> None:
     """Takes the place of `warnings.showwarning`: without the source, which is nobody's here."""
+    lacking = _NOT_ON_MPS.search(str(message))
+    if lacking:
+        logging.getLogger(_PYTHON_WARNINGS).warning(
+            "MPS lacks %s: this and other such operations run on the CPU, slower", lacking[1]
+        )
+        return
     logging.getLogger(_PYTHON_WARNINGS).warning("%s: %s", category.__name__, message)

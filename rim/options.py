@@ -43,7 +43,7 @@ def device_option(function: _Function) -> _Function:
         metavar="NAME",
         default="auto",
         show_default=True,
-        help="auto, cpu, cuda, cuda:1, ...",
+        help="auto, cpu, cuda, cuda:1, mps, ...",
         shell_complete=completions.devices,
     )(function)
 

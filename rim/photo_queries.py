@@ -60,7 +60,10 @@ class FolderResult:
 
 @dataclass(frozen=True)
 class PhotoQuery:
-    """How photos are labelled; the fields are the arguments of `rim.query`."""
+    """How photos are labelled; the fields are the arguments of `rim.query`.
+
+    on_role: called with the role of each model before it is loaded. on_ready: called when all are.
+    """
 
     bank: Bank
     categories: Collection[int] | None
@@ -68,6 +71,8 @@ class PhotoQuery:
     preset: str | None = None
     device: str = "auto"
     offline: bool = False
+    on_role: Callable[[str], None] = lambda role: None
+    on_ready: Callable[[], None] = lambda: None
 
     @cached_property
     def engine(self) -> QueryEngine:
@@ -76,9 +81,21 @@ class PhotoQuery:
             overrides=self.overrides, preset=self.preset, device=self.device, offline=self.offline
         )
 
+    @cached_property
+    def _loaded(self) -> QueryEngine:
+        """The engine, its models loaded."""
+        engine = self.engine
+        engine.load(self.on_role)
+        self.on_ready()
+        return engine
+
     def segment(self, photo: Path) -> Segmentation:
-        """Label a photo; ImageError if it cannot be read."""
-        return self.engine.segment(photo, categories=self.categories)
+        """Label a photo; ImageError if it cannot be read, and then no model is loaded for it."""
+        from foundation.images import read_image
+
+        if "_loaded" not in vars(self):
+            read_image(photo)
+        return self._loaded.segment(photo, categories=self.categories)
 
     def identity(self) -> RunIdentity:
         """What determines the results beside the photos."""

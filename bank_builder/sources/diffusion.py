@@ -15,7 +15,7 @@ from bank_builder.picture import Origin, Picture
 from bank_builder.seeds import image_seed
 from bank_builder.sources.base import Made, Trial
 from foundation.prompts import category_prompt, spoken_name
-from foundation.text_to_image import GeneratedImage
+from foundation.text_to_image import GeneratedImage, TextToImage
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
 from schemas.overrides import did_you_mean
@@ -26,7 +26,7 @@ from schemas.shards import ShardSpec
 from schemas.vocabulary import Vocabulary, name_key
 
 _SHOWN = 8
-_TRIAL_STEPS = 2  # beyond the first
+_TRIAL_STEPS = 2  # beyond the fewest
 
 
 def check_known(
@@ -163,20 +163,24 @@ class GeneratedPictures:
         generation = self.settings.generation
         count = models.batch_that_fits(min(generation.batch_size, self.images_per_category))
         prompt = category_prompt(category, generation.template, generation.no_article)
+        models.activate("text_to_image")
+        whole = models.text_to_image
 
-        def generate(steps: int) -> tuple[float, list[GeneratedImage]]:
-            generator = models.text_to_image.shortened(steps)
+        def generate(generator: TextToImage) -> tuple[float, list[GeneratedImage]]:
             started = time.perf_counter()
             made = generator.generate([prompt] * count, list(range(count)))
             return time.perf_counter() - started, made
 
-        models.activate("text_to_image")
-        generate(1)  # warms up
-        once, made = generate(1)
-        # Encoding the text and decoding the image come once, whatever the number of steps.
-        more = max(0.0, generate(1 + _TRIAL_STEPS)[0] - once) if generation.steps > 1 else 0.0
-        seconds = (once + more / _TRIAL_STEPS * (generation.steps - 1)) / count
-        return Trial(Picture(made[0].image, attention=made[0].attention), seconds)
+        short = whole.shortened(1)
+        generate(short)  # warms up
+        seconds, made = generate(short)
+        # Encoding the text and decoding the image come once, however often the UNet is called.
+        if whole.calls > short.calls:
+            longer = whole.shortened(min(short.steps + _TRIAL_STEPS, whole.steps))
+            more = max(0.0, generate(longer)[0] - seconds)
+            a_call = more / (longer.calls - short.calls)
+            seconds += a_call * (whole.calls - short.calls)
+        return Trial(Picture(made[0].image, attention=made[0].attention), seconds / count)
 
     def pixels(self) -> int:
         """As the settings say."""

@@ -35,6 +35,7 @@ from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.precision import fast_type
 from foundation.prompts import category_prompt
 from foundation.stack import ModelStack
+from foundation.text_to_image import unet_calls
 from miniature.world import FAMILIAR
 from schemas.settings import Settings
 from schemas.shards import ShardSpec
@@ -112,12 +113,15 @@ def warm_up(work: Work) -> None:
 
 
 def denoising_flops(work: Work) -> float:
-    """FLOPs of the UNet for all the images: steps of one call an image, two with guidance."""
-    generation = work.settings.generation
-    once = unet_flops(work.stock.pipeline, (generation.height, generation.width))
-    halves = 2 if generation.guidance_scale > 1 else 1
+    """FLOPs of the UNet for all the images: all its calls, each of one image, or of two with
+    guidance. A UNet that is told the guidance instead looks at one.
+    """
+    generation, pipeline = work.settings.generation, work.stock.pipeline
+    once = unet_flops(pipeline, (generation.height, generation.width))
+    told = pipeline.unet.config.time_cond_proj_dim is not None
+    halves = 2 if generation.guidance_scale > 1 and not told else 1
     images = len(work.categories) * work.per_category
-    return float(once) * halves * generation.steps * images
+    return float(once) * halves * unet_calls(pipeline.scheduler, generation.steps) * images
 
 
 def gates_of(work: Work, seconds: Seconds) -> list[Gate]:

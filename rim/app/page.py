@@ -16,6 +16,7 @@ from rim.app.actions import Actions, Shown
 from rim.app.payload import head_payload, trials_payload, viewer_payload, why_payload
 from rim.app.session import AppSession
 from rim.app.state import Choice, State
+from rim.progress import stage_words
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress
@@ -244,7 +245,7 @@ def _reporter(progress: gr.Progress) -> Callable[[BuildProgress], None]:
     progress(0, desc="loading the models")
 
     def report(event: BuildProgress) -> None:
-        words = f"{event.stage}: {event.accepted} accepted, {event.rejected} rejected"
+        words = f"{stage_words(event)}: {event.accepted} accepted, {event.rejected} rejected"
         progress((event.done, event.total), desc=words, unit="images")
 
     return report

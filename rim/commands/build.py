@@ -104,11 +104,13 @@ def command(
     if dry_run:
         from bank_builder.build import preview_build
         from rim.estimate import estimate
+        from rim.progress import stages
 
         preview = preview_build(
             words, out, chosen, source=pictures, overwrite=overwrite, retry_failed=retry_failed
         )
-        result = estimate(words, chosen, preview, device=device)
+        with stages("estimate") as on_stage:
+            result = estimate(words, chosen, preview, device=device, on_stage=on_stage)
         if as_json:
             print_json(asdict(result))
         else:

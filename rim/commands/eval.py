@@ -167,6 +167,7 @@ def command(
                 pictures_count=pictures_count,
                 device=device,
                 progress=progress,
+                on_stage=progress.stage,
             )
     except KeyboardInterrupt:
         if out is None:

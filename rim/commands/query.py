@@ -145,21 +145,27 @@ def command(
     inputs = collect_inputs(images)
     check_outputs(inputs, out, wanted)
     check_category_ids(wanted, [record.category_id for record in opened.categories])
-    query = PhotoQuery(opened, chosen, overrides, preset, device, offline)
 
     def complain(error: str) -> None:
         emit("left_out", error=error)
         say(f"rim: {error}")
 
-    if len(inputs) == 1 and not of_a_run(wanted):
-        _ = query.engine
-        with resumed_counter("labelling") as advance:
+    alone = len(inputs) == 1 and not of_a_run(wanted)
+    with resumed_counter("labelling") as advance:
+        query = PhotoQuery(
+            opened,
+            chosen,
+            overrides,
+            preset,
+            device,
+            offline,
+            on_role=advance.loading,
+            on_ready=lambda: advance.stage("first photo"),
+        )
+        if alone:
             result = single(query, inputs[0], out, wanted)
             advance(1, 1)
-        for one in result.failed:
-            complain(one.error)
-    else:
-        with resumed_counter("labelling") as advance:
+        else:
             result = run_over(
                 query,
                 inputs,
@@ -169,6 +175,9 @@ def command(
                 on_photo=advance,
                 on_failure=complain,
             )
+    if alone:
+        for one in result.failed:
+            complain(one.error)
     emit("result", **_as_data(result))
     if as_json:
         print_json(_as_data(result))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bank_builder.build import build_bank, preview_build
 from bank_builder.progress import BuildProgress
@@ -132,11 +133,39 @@ def test_progress_counts_up_to_the_total(tmp_path: Path) -> None:
 
     build_bank(VOCABULARY, tmp_path / "bank", settings(), StandInStack(), progress=events.append)
 
-    assert [event.done for event in events] == [0, 2, 3, 4, 6, 7, 8, 8]
+    before = ["weights", "loading", "loading", "loading", "first batch"]
+    assert [event.stage for event in events] == [*before, *["references"] * 6, "index"]
+    assert [event.done for event in events] == [*[0] * 5, 2, 3, 4, 6, 7, 8, 8]
     assert {event.total for event in events} == {8}
-    assert [event.category for event in events] == [None, *["fish"] * 3, *["owl"] * 3, None]
-    assert [event.stage for event in events] == ["references"] * 7 + ["index"]
+    assert [event.role for event in events if event.role] == [
+        *("text_to_image", "segmenter", "features")
+    ]
+    of_a_category = [event.category for event in events[4:]]
+    assert of_a_category == ["fish", *["fish"] * 3, *["owl"] * 3, None]
+    assert not any(event.category for event in events[:4])
     assert events[-1].accepted == 8
+
+
+def test_a_resumed_build_says_first_what_is_there(tmp_path: Path) -> None:
+    out = tmp_path / "bank"
+    build_bank(vocabulary_from_names(["fish, carp", "background"]), out, settings(), StandInStack())
+    events: list[BuildProgress] = []
+    build_bank(VOCABULARY, out, settings(), StandInStack(), progress=events.append)
+    assert [(event.stage, event.done, event.total) for event in events[:2]] == [
+        ("weights", 4, 8),
+        ("loading", 4, 8),
+    ]
+    events.clear()
+    build_bank(VOCABULARY, out, settings(), StandInStack(), progress=events.append, overwrite=True)
+    assert {event.total for event in events} == {8}
+    assert [event.done for event in events[:6]] == [0, 0, 0, 0, 0, 2]
+
+
+def test_a_trial_of_the_memory_is_told_where_there_is_one(tmp_path: Path) -> None:
+    events: list[BuildProgress] = []
+    stack = StandInStack(device=torch.device("cuda"))
+    build_bank(VOCABULARY, tmp_path / "bank", settings(), stack, progress=events.append)
+    assert [event.stage for event in events[3:6]] == ["loading", "trial", "first batch"]
 
 
 def test_the_same_build_twice_gives_the_same_bytes(tmp_path: Path) -> None:

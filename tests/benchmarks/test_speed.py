@@ -6,10 +6,13 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler, LCMScheduler, PNDMScheduler
 
 from bank_builder.models import load_models
 from benchmarks.speed import build, capture, proposals
@@ -22,6 +25,7 @@ from foundation.prompts import category_prompt
 from foundation.stack import ModelStack
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 from schemas.settings import load_settings
+from tests.foundation.conftest import make_consistency_pipeline, make_pipeline
 
 CPU = torch.device("cpu")
 
@@ -178,6 +182,27 @@ def test_flops_of_a_unet_grow_with_the_batch(stock: StockReferences) -> None:
     assert unet_flops(stock.pipeline, (64, 64), batch=3) == pytest.approx(3 * one, rel=0.01)
     # The first convolution alone: 3 x 3, 4 to 64 channels, 16 x 16 places.
     assert one > 2 * 9 * 4 * 64 * 256
+
+
+@pytest.mark.parametrize(
+    ("make", "scheduler", "calls_an_image"),
+    [
+        (make_pipeline, PNDMScheduler(skip_prk_steps=True), 2 * 51),
+        (make_pipeline, DDIMScheduler(), 2 * 50),
+        (make_consistency_pipeline, LCMScheduler(), 50),  # guidance is told, not computed
+    ],
+)
+def test_denoising_is_counted_by_the_calls_of_the_unet(
+    make: Any, scheduler: Any, calls_an_image: int
+) -> None:
+    pipeline = make()
+    pipeline.scheduler = scheduler
+    overrides = ["generation.steps=50", "generation.height=16", "generation.width=16"]
+    models: Any = SimpleNamespace(settings=load_settings("miniature", overrides))
+    other: Any = SimpleNamespace(pipeline=pipeline)
+    work = build.Work(models, other, ["house", "fish"], 3)
+    once = unet_flops(pipeline, (16, 16))
+    assert build.denoising_flops(work) == once * calls_an_image * 6
 
 
 def test_the_rate_of_matrix_products_is_positive(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 import rim
 from tests.rim.conftest import NAMES, Run, files_of
 
+CPU = ("--device", "cpu")
 QUICK = ("-k", "2", "--steps", "4", "--device", "cpu")
 
 
@@ -93,13 +94,24 @@ def test_dry_run_without_weights_counts_images_and_disk(
 
 
 def test_dry_run_estimates_and_builds_nothing(run: Run, words: Path, tmp_path: Path) -> None:
-    outcome = run("build", words, "--out", tmp_path / "bank", "-k", "3", "--dry-run", "--json")
+    outcome = run(
+        "build", words, "--out", tmp_path / "bank", "-k", "3", "--dry-run", "--json", *CPU
+    )
     assert outcome.status == 0, outcome.err
     estimate = outcome.json()
     assert (estimate["images"], estimate["to_make"], estimate["categories"]) == (6, 6, 2)
     assert estimate["seconds"] > 0
     assert estimate["bytes"] > 1000
     assert not (tmp_path / "bank").exists()
+    told = [line for line in outcome.err.splitlines() if line.startswith("estimate ")]
+    assert told == [
+        "estimate loading text_to_image",
+        "estimate loading segmenter",
+        "estimate loading features",
+        "estimate timing generate: a few short runs on cpu",
+        "estimate timing segmenter",
+        "estimate timing features",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,14 @@ def test_graphics_cards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert line in run("doctor").out.splitlines()
 
 
+def test_apples_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 11_000_000_000)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 1_000_000_000)
+    line = "device mps: Apple GPU (Metal), 11.0 GB memory, 10.0 GB free"
+    assert line in run("doctor").out.splitlines()
+
+
 def test_a_table_on_a_terminal(run: Run, hub: StandInHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")

@@ -271,7 +271,13 @@ def test_settings_do_not_go_with_predictions(run: Run, voc: Path) -> None:
 
 def test_a_bank_on_scenes(run: Run, built: Path, opened: rim.Bank, tmp_path: Path) -> None:
     call = ("eval", built, "--dataset", "miniature", "--seed", "5", "--out", tmp_path / "out")
-    assert run(*call, "--scenes", "1").status == 0
+    first = run(*call, "--scenes", "1")
+    assert first.status == 0
+    assert first.err.splitlines()[:3] == [
+        "scoring loading features",
+        "scoring loading segmenter",
+        "scoring first image",
+    ]
     outcome = run(*call, "--scenes", "3", "--json")
     scores = outcome.json()
     assert set(scores) >= {"miou", "pixel_accuracy", "mean_accuracy", "fw_iou", "per_class"}

@@ -16,7 +16,15 @@ import rim
 from bank_builder.build import build_bank
 from bank_builder.progress import BuildProgress
 from rim.logs import told_in_lines, warn
-from rim.progress import _PlainLines, _Status, build_progress, counter, duration
+from rim.progress import (
+    _PlainLines,
+    _Status,
+    build_progress,
+    counter,
+    duration,
+    resumed_counter,
+    stages,
+)
 from rim.run_log import RunLog, close_log, emit, open_log
 from schemas.errors import OutputError
 from schemas.shards import shards_folder
@@ -40,6 +48,118 @@ def test_reused_images_do_not_count_in_the_rate(capfd: pytest.CaptureFixture[str
     with build_progress() as progress:
         progress(_event(10, category=None))
     assert capfd.readouterr().err == "images 10/10 accepted 100%, references\n"
+
+
+def test_a_build_shows_life_before_its_first_image(capfd: pytest.CaptureFixture[str]) -> None:
+    def event(stage: str, category: str | None = None, role: str | None = None) -> BuildProgress:
+        return BuildProgress(stage, 4, 10, category, 3, 1, 0, 1.0, role)
+
+    with build_progress() as progress:
+        progress(event("weights"))
+        for role in ("text_to_image", "segmenter", "segmenter"):
+            progress(event("loading", role=role))
+        progress(event("trial", "fish"))
+        progress(event("first batch", "fish"))
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [
+        f"images 4/10 accepted 75%, {words}"
+        for words in (
+            "finding and checking the weights",
+            "loading text_to_image",
+            "loading segmenter",
+            "trying how many images fit into the memory",
+            "making the first batch: fish",
+        )
+    ]
+
+
+def test_the_rate_is_that_of_this_runs_own_images(capfd: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    lines = _PlainLines("images", clock=lambda: now)
+    lines.show(_Status(600, 1000, 600, "loading", "loading", waiting=True))
+    now = 100.0
+    lines.show(_Status(600, 1000, 600, "first batch", "first batch", waiting=True))
+    now = 300.0  # a batch of 2 in 200 s, loading aside
+    lines.show(_Status(602, 1000, 600, "references", "references"))
+    written = capfd.readouterr().err.splitlines()
+    assert written == [
+        "images 600/1000 loading",
+        "images 600/1000 first batch",
+        "images 602/1000 1 min 40 s each 11 h 03 min left references",
+    ]
+
+
+def test_nothing_is_ever_made_at_no_rate() -> None:
+    shown = [_Status(1, 9).rate(pace) for pace in (0.0, 1e-4, 0.02, 0.2, 0.99, 1.0, 31.4)]
+    each = ["2 h 46 min each", "50 s each", "5.0 s each", "1.0 s each"]
+    assert shown == ["", *each, "1.0/s", "31.4/s"]
+    bytes_ = [_Status(1, 9, are_bytes=True).rate(pace) for pace in (0.0, 200.0, 5e4, 2e6)]
+    assert bytes_ == ["", "0.2 kB/s", "50.0 kB/s", "2.0 MB/s"]
+
+
+def test_a_counter_and_an_estimate_name_their_stages(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    open_log(log, "query")
+    with resumed_counter("labelling") as advance:
+        advance.loading("features")
+        advance.loading("segmenter")
+        advance.stage("first photo")
+        advance(1, 1)
+    with stages("estimate") as stage:
+        stage("loading text_to_image")
+        stage("timing generate")
+    close_log(0)
+    assert capfd.readouterr().err.splitlines() == [
+        "labelling loading features",
+        "labelling loading segmenter",
+        "labelling first photo",
+        "labelling 1/1",
+        "estimate loading text_to_image",
+        "estimate timing generate",
+    ]
+    told = [one for one in read_log(log) if one["event"] == "stage"]
+    assert [(one["what"], one["stage"]) for one in told] == [
+        ("labelling", "loading features"),
+        ("labelling", "loading segmenter"),
+        ("labelling", "first photo"),
+        ("estimate", "loading text_to_image"),
+        ("estimate", "timing generate"),
+    ]
+
+
+WAITING = """
+import time
+from bank_builder.progress import BuildProgress
+from rim.progress import build_progress
+with build_progress() as show:
+    show(BuildProgress("loading", 0, 10, None, 0, 0, 0, 0.0, "text_to_image"))
+    time.sleep(1.3)
+    show(BuildProgress("first batch", 0, 10, "fish", 0, 0, 0, 1.3))
+    time.sleep(1.3)
+"""
+
+
+def test_a_terminal_shows_stage_and_seconds_before_the_first_image() -> None:
+    pexpect = pytest.importorskip("pexpect")
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-c", WAITING],
+        cwd=Path(__file__).parents[2],
+        dimensions=(24, 100),
+        env={"TERM": "xterm", "PATH": ""},
+        encoding="utf-8",
+        timeout=60,
+    )
+    terminal.expect(pexpect.EOF)
+    written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before)
+    lines = [line.strip() for line in re.split(r"[\r\n]+", written)]
+    loading = {line[:7] for line in lines if line.endswith("loading text_to_image")}
+    first = {line[:7] for line in lines if line.endswith("making the first batch: fish")}
+    assert "0:00:01" in loading, "the seconds go on while nothing is told"
+    assert "0:00:02" in first
+    assert not re.search(r"[0-9.]+(/s| s each)| left", written)
 
 
 def test_a_build_names_stage_and_category(capfd: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +259,21 @@ def test_what_others_log_is_one_line_with_their_name(capfd: pytest.CaptureFixtur
         "rim: warning: from a command",
     ]
     assert not any("OneLine" in type(one).__name__ for one in logging.getLogger().handlers)
+
+
+def test_an_operation_that_mps_lacks_is_one_short_line(capfd: pytest.CaptureFixture[str]) -> None:
+    words = (
+        "The operator 'aten::_upsample_bicubic2d_aa.out' is not currently supported on the MPS "
+        "backend and will fall back to run on the CPU. This may have performance implications. "
+        "(Triggered internally at /a/path/ATen/mps/MPSFallback.mm:13.)"
+    )
+    with warnings.catch_warnings(), told_in_lines():
+        warnings.simplefilter("default")
+        warnings.warn(words, UserWarning, stacklevel=1)
+    assert capfd.readouterr().err == (
+        "rim: warning: MPS lacks aten::_upsample_bicubic2d_aa.out: this and other such operations "
+        "run on the CPU, slower\n"
+    )
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

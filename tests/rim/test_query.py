@@ -18,6 +18,11 @@ from tests.rim.conftest import NAMES, Run, files_of, read_labels
 def test_writes_labels_overlay_and_json(run: Run, built: Path, scene: Path, tmp_path: Path) -> None:
     outcome = run("query", built, scene, "--out", tmp_path / "labels")
     assert outcome.status == 0, outcome.err
+    assert outcome.err.splitlines()[:3] == [
+        "labelling loading features",
+        "labelling loading segmenter",
+        "labelling first photo",
+    ]
     labels = read_labels(tmp_path / "labels" / "scene.labels.png")
     assert labels.shape == (96, 128)
     assert labels.dtype == np.uint16
