@@ -197,9 +197,13 @@ def run_build(
 
     # Before the model libraries, which take seconds to import.
     check_build(vocabulary, out, settings, source, overwrite=overwrite)
+    from foundation.missing import Caller
     from foundation.stack import ModelStack
 
-    stack = ModelStack(settings, device, offline)
+    # Photos as references take the models that a query takes.
+    purposes = ("build",) if source.generates else ("query",)
+    caller = Caller(settings.preset, purposes=purposes)
+    stack = ModelStack(settings, device, offline, caller=caller)
     return build_bank(
         vocabulary,
         out,

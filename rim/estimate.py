@@ -108,9 +108,12 @@ def _probe(name: str, pictures: Pictures, settings: Settings, device: str) -> _P
 
     from bank_builder.models import load_models
     from foundation.images import encode_png
+    from foundation.missing import Caller
     from foundation.stack import ModelStack
 
-    stack = ModelStack(settings, device, offline=True)
+    purposes = ("build",) if "text_to_image" in pictures.roles else ("query",)
+    caller = Caller(settings.preset, purposes=purposes)
+    stack = ModelStack(settings, device, offline=True, caller=caller)
     on_gpu = stack.device.type == "cuda"
     load_models(stack, pictures.roles)
     if on_gpu:

@@ -115,10 +115,12 @@ def _vocabulary(source: str | Path | Iterable[str]) -> Vocabulary:
 
 
 def _text_encoder(settings: Settings, device: str, offline: bool) -> ClipScorer:
+    from foundation.missing import Caller
     from foundation.stack import ModelStack
 
+    caller = Caller(settings.preset, purposes=("text",))
     try:
-        return ModelStack(settings, device, offline).text_image
+        return ModelStack(settings, device, offline, caller=caller).text_image
     except ModelError as error:
         if not offline:
             raise

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from foundation.stack import ROLES, ModelStack
-from rim.fetched import cache_folder, read_fetched
+from foundation.user_cache import cache_folder
+from rim.fetched import read_fetched
 from schemas.settings import load_settings
 from tests.rim.conftest import Run, files_of
 from tests.rim.hub_preset import serve_miniature
