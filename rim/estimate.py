@@ -72,16 +72,19 @@ def estimate(
     preview: BuildPreview,
     *,
     device: str,
+    preset: str,
 ) -> Estimate:
     """Times one image of every stage (of a batch, a few denoising steps), and scales that up.
 
     Without the weights nothing can be timed: images and disk are estimated all the same, and
     nothing is downloaded for it.
+
+    preset: as it was named, for what is said of missing weights.
     """
     pictures = preview.pictures
     probe, missing = None, None
     try:
-        probe = _probe(vocabulary.categories[0].name, pictures, settings, device)
+        probe = _probe(vocabulary.categories[0].name, pictures, settings, device, preset)
     except ModelError as error:
         missing = str(error)
     if probe is None:
@@ -102,7 +105,9 @@ def estimate(
     )
 
 
-def _probe(name: str, pictures: Pictures, settings: Settings, device: str) -> _Probe | None:
+def _probe(
+    name: str, pictures: Pictures, settings: Settings, device: str, preset: str
+) -> _Probe | None:
     """Times one image; None if there is none to time. ModelError if weights are missing."""
     import torch
 
@@ -112,7 +117,7 @@ def _probe(name: str, pictures: Pictures, settings: Settings, device: str) -> _P
     from foundation.stack import ModelStack
 
     purposes = ("build",) if "text_to_image" in pictures.roles else ("query",)
-    caller = Caller(settings.preset, purposes=purposes)
+    caller = Caller(preset, purposes=purposes)
     stack = ModelStack(settings, device, offline=True, caller=caller)
     on_gpu = stack.device.type == "cuda"
     load_models(stack, pictures.roles)

@@ -108,7 +108,7 @@ def command(
         preview = preview_build(
             words, out, chosen, source=pictures, overwrite=overwrite, retry_failed=retry_failed
         )
-        result = estimate(words, chosen, preview, device=device)
+        result = estimate(words, chosen, preview, device=device, preset=preset)
         if as_json:
             print_json(asdict(result))
         else:
@@ -128,6 +128,7 @@ def command(
             retry_failed=retry_failed,
             overwrite=overwrite,
             progress=progress,
+            preset=preset,
         )
     emit("result", **asdict(report))
     if as_json:
