@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.purposes import BUILD_ROLES, PHOTO_ROLES
+from foundation.purposes import ROLES_OF
 from schemas.errors import ModelError
 from schemas.resources import preset_names
 from schemas.settings import ModelSource, load_settings
@@ -68,11 +68,10 @@ def _command(role: str, caller: Caller, known: tuple[str, ...]) -> str:
 
 def _covering(role: str, purposes: tuple[str, ...]) -> tuple[str, ...]:
     """The purposes, and one more if none of them takes a role."""
-    own = "build" if role == "text_to_image" else "text" if role == "text_image" else "query"
-    takes = {"build": BUILD_ROLES, "text": ("text_image",)}
-    if any(role in takes.get(purpose, PHOTO_ROLES) for purpose in purposes):
+    if any(role in ROLES_OF[purpose] for purpose in purposes):
         return purposes
-    return (*purposes, own)
+    own = {"text_to_image": "build", "text_image": "text"}
+    return (*purposes, own.get(role, "query"))
 
 
 def _shipped(source: ModelSource, role: str) -> dict[str, int | None]:

@@ -16,8 +16,10 @@ import pytest
 
 from foundation import file_memory
 from foundation.checkpoint_file import checkpoints_folder
+from foundation.purposes import ROLES_OF
 from foundation.stack import ROLES, ModelStack
 from foundation.user_cache import cache_folder
+from rim.commands.fetch import command
 from rim.fetched import read_fetched
 from schemas.manifest import commit_manifest, read_manifest
 from schemas.settings import load_settings
@@ -198,6 +200,11 @@ def test_wrong_calls(run: Run, arguments: tuple[str, ...]) -> None:
     outcome = run("fetch", *arguments)
     assert outcome.status == 2
     assert len(outcome.err.splitlines()) <= 2
+
+
+def test_the_purposes_that_can_be_named() -> None:
+    (option,) = (one for one in command.params if one.name == "purposes")
+    assert list(option.type.choices) == list(ROLES_OF)  # type: ignore[attr-defined]
 
 
 def test_a_damaged_record_is_no_record(run: Run, hub: StandInHub, preset: Path) -> None:
