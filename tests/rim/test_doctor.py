@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from foundation.checkpoint_file import checkpoints_folder
 from foundation.model_files import fetch
 from foundation.stack import ROLES
 from rim import doctor
@@ -121,6 +122,16 @@ def test_a_preset_as_it_fills(
     size = f"{(by_role['segmenter'].bytes or 0) / 1e6:.0f} MB"
     told = f"preset hub: for query not complete without segmenter ({size}); rim fetch --preset hub"
     assert told in run("doctor").out
+
+
+def test_a_checkpoint_of_another_size_than_the_preset_states(run: Run, hub: StandInHub) -> None:
+    file = checkpoints_folder() / "sam_vit_h_4b8939.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"an interrupted copy")
+    (paper,) = (preset for preset in diagnose().presets if preset.name == "paper")
+    (segmenter,) = (model for model in paper.models if model.role == "segmenter")
+    assert (segmenter.status, segmenter.bytes, segmenter.path) == ("changed", 19, str(file))
+    assert file.read_bytes() == b"an interrupted copy"
 
 
 def test_graphics_cards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
