@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.purposes import BUILD_ROLES
 from schemas.records import ModelRecord
 
 # Planning a build, or refusing one, needs no model library.
@@ -91,12 +92,9 @@ class BuildModels(Protocol):
         ...
 
 
-_USED = ("text_to_image", "segmenter", "features")
-
-
 def load_models(
     models: BuildModels,
-    roles: Sequence[str] = _USED,
+    roles: Sequence[str] = BUILD_ROLES,
     on_role: Callable[[str], None] = lambda role: None,
 ) -> None:
     """Loads what a build uses, so that a model that cannot be is found before anything is written.
@@ -107,7 +105,6 @@ def load_models(
         ModelError: a model is missing or cannot be loaded.
         SettingsError: a model cannot do what the settings ask for.
     """
-    for role in _USED:
-        if role in roles:
-            on_role(role)
-            logger.debug("loaded %s", type(getattr(models, role)).__name__)
+    for role in roles:
+        on_role(role)
+        logger.debug("loaded %s", type(getattr(models, role)).__name__)

@@ -96,9 +96,8 @@ def _has_other_settings(folder: Path) -> bool:
         wanted = rim.api.choose_settings("miniature", IMAGES_PER_CATEGORY, STEPS, None, ())
         from foundation.stack import ModelStack
 
-        return old.settings != wanted or (
-            old.manifest.models != ModelStack(wanted, "auto", True).fingerprints()
-        )
+        found = ModelStack(wanted, "auto", True).fingerprints(tuple(old.manifest.models))
+        return old.settings != wanted or old.manifest.models != found
     except RimError:
         return folder.exists()
 

@@ -194,7 +194,8 @@ def _models(settings: Mapping[str, Settings]) -> str:
         tables += ["| preset | location | licence | size |", "|---|---|---|---|"]
         for preset in PRESETS:
             source = getattr(settings[preset].models, role)
-            size = f"{source.size_gb:g} GB" if source.size_gb else "in the repository"
+            there = source.download_bytes
+            size = f"{there / 1e9:.3g} GB" if there else "in the repository"
             # Of an address the file's name: the page tells which weights, the preset where from.
             location = (
                 source.location.rpartition("/")[2] if ":" in source.location else (source.location)

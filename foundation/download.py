@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from foundation.file_memory import known_sha256, note_download
 from schemas.errors import ModelError
-from schemas.files import fsync_file, fsync_folder, sha256_file
+from schemas.files import fsync_file, fsync_folder
 
 _UNFINISHED = ".part"
 
@@ -38,25 +39,40 @@ Watch = Callable[[Transfer], None]
 
 @dataclass(frozen=True)
 class Digest:
-    """What a file's content has to be: the first digits of its SHA-256, or git's SHA-1 of it."""
+    """What a file's content has to be.
 
-    algorithm: Literal["sha256", "git-sha1"]
+    algorithm: git's SHA-1 of a blob; "named" for digits in a file's name, of which nobody says
+    whether they are of MD5 or of SHA-256. digits: the first ones, or all.
+    """
+
+    algorithm: Literal["sha256", "git-sha1", "named"]
     digits: str
 
-    def found(self, path: Path) -> str:
-        """The digits that a file really has, as many as are expected; OSError if unreadable."""
+    def __str__(self) -> str:
+        names = {"sha256": "SHA-256", "git-sha1": "SHA-1 of git", "named": "MD5 or SHA-256"}
+        return f"{names[self.algorithm]} {self.digits}"
+
+    def found(self, path: Path) -> tuple[str, ...]:
+        """The digests that a file has, the expected one first; OSError if unreadable."""
         if self.algorithm == "sha256":
-            return sha256_file(path)[: len(self.digits)]
+            return (known_sha256(path, read=True),)
+        if self.algorithm == "named":
+            return _digests(path, hashlib.md5(usedforsecurity=False), hashlib.sha256())
         size = path.stat().st_size
-        digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        return digest.hexdigest()
+        start = b"blob %d\0" % size
+        return _digests(path, hashlib.sha1(start, usedforsecurity=False))
 
     def matches(self, path: Path) -> bool:
         """Whether a file is there and has the expected content."""
-        return path.is_file() and self.found(path) == self.digits
+        return path.is_file() and any(one.startswith(self.digits) for one in self.found(path))
+
+
+def _digests(path: Path, *digests: hashlib._Hash) -> tuple[str, ...]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            for digest in digests:
+                digest.update(chunk)
+    return tuple(digest.hexdigest() for digest in digests)
 
 
 def download(
@@ -107,15 +123,35 @@ def download(
             tqdm_class=None if on_bytes is None else _reporting_bar(on_bytes),
         )
         file.flush()
-        if digest is not None and (found := digest.found(part)) != digest.digits:
+        if digest is not None and not digest.matches(part):
+            found = " and ".join(digest.found(part))
             part.unlink()
             raise ModelError(
-                f"{target.name}: expected content with the {digest.algorithm} {digest.digits}, "
-                f"found {found}; the corrupted file was deleted, run the same command again"
+                f"{target.name}: expected content with the {digest}, found {found}; the corrupted "
+                "file was deleted, run the same command again"
             )
         fsync_file(part)
         os.replace(part, target)
     fsync_folder(target.parent)
+    note_download(target)
+
+
+def not_ours(path: Path, expected: str) -> ModelError:
+    """The error for a file that is not the expected one and that rim did not download itself.
+
+    It may be wanted by another program, or by a person, and is never deleted.
+
+    Args:
+        path: of the file, or of a link to it.
+        expected: size and digest.
+    """
+    real = path.resolve()
+    name = f"{real}" if real.name == path.name else f"{real} ({path.name})"
+    return ModelError(
+        f"{name}: expected {expected}, found other content ({path.stat().st_size} "
+        "bytes); rim did not download this file and leaves it: move it away, then run the same "
+        "command again"
+    )
 
 
 def size_of(address: str) -> int | None:

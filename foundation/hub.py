@@ -7,28 +7,15 @@ alone would begin a file anew after an interruption, and compare no digests.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from foundation.download import Digest, Transfer, Watch, download, unfinished_bytes
+from foundation.download import Digest, Transfer, Watch, download, not_ours, unfinished_bytes
+from foundation.file_memory import is_own_download
+from foundation.model_layout import CONFIG, INDEX, Layout, layout_of
 from schemas.errors import ModelError
-
-USED = ("*.json", "*.txt", "*.safetensors", "*.pth", "*.pt")
-# Second copies of the same weights that some hub repositories hold.
-UNUSED = ("*.fp16.*", "*non_ema*", "v1-5-pruned*", "sd_turbo.*", ".*", "*/.*")
-_WEIGHTS = (".safetensors", ".pth", ".pt")
-
-
-def is_used(name: str) -> bool:
-    """Whether a file of a model's folder, by its name relative to it, belongs to the model.
-
-    Pictures, notes, hidden files and second copies of the weights in other precisions do not.
-    """
-    return any(fnmatchcase(name, pattern) for pattern in USED) and not any(
-        fnmatchcase(name, pattern) for pattern in UNUSED
-    )
 
 
 @dataclass(frozen=True)
@@ -55,20 +42,32 @@ def cached_snapshot(location: str, revision: str | None) -> Path:
     Raises:
         Exception: of huggingface_hub, if it is not there or not complete.
     """
+    folder = _cached(location, revision, Layout((INDEX,)))
+    if not (folder / INDEX).exists():
+        _cached(location, revision, Layout((CONFIG, "model.safetensors*")))
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    layout = layout_of(names, lambda name: (folder / name).read_bytes())
+    lacking = layout.without_weights(names)
+    if lacking:
+        raise FileNotFoundError(f"no weights in {', '.join(str(folder / one) for one in lacking)}")
+    return _cached(location, revision, layout)
+
+
+def _cached(location: str, revision: str | None, layout: Layout) -> Path:
+    """The folder of a snapshot that has all of the repository's files that a layout uses, as far
+    as the cache knows which those are.
+    """
     from huggingface_hub import snapshot_download
 
-    folder = Path(
+    return Path(
         snapshot_download(
             location,
             revision=revision,
-            allow_patterns=list(USED),
-            ignore_patterns=list(UNUSED),
+            allow_patterns=list(layout.allowed),
+            ignore_patterns=list(layout.ignored),
             local_files_only=True,
         )
     )
-    if not any(path.suffix in _WEIGHTS for path in folder.rglob("*")):
-        raise FileNotFoundError(f"no weights in {folder}")
-    return folder
 
 
 def fetch_snapshot(
@@ -79,16 +78,16 @@ def fetch_snapshot(
     Args:
         location: the hub id "owner/name".
         revision: a commit, branch or tag; None is the main branch.
-        check: compare also the files that are there already with the hub's digests, and download
-            those anew that differ. What is downloaded is always compared.
+        check: compare also the files that are there already with the hub's digests. What is
+            downloaded is always compared.
         watch: called often with what is there so far.
 
     Raises:
-        ModelError: no usable weights in the repository, or a file arrived corrupted.
+        ModelError: no usable weights in the repository, a file arrived corrupted, or one that is
+            there is damaged and was not downloaded by rim; one that was is downloaded anew.
         Exception: of huggingface_hub and its HTTP client, whatever stops the transfer.
     """
-    from huggingface_hub import hf_hub_url, snapshot_download
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    from huggingface_hub import snapshot_download
 
     listing = list_files(location, revision)
     snapshot = snapshot_folder(location, listing.commit)
@@ -97,20 +96,13 @@ def fetch_snapshot(
     missing = []
     for file in listing.files:
         blob, link = blobs / file.digest.digits, snapshot / file.name
-        if _keeps(file, blob, link, check, work):
+        if _is_good(file, blob, link, check, work):
             work.kept(file, file.size)
         else:
             work.kept(file, min(unfinished_bytes(blob), file.size))
             missing.append((file, blob))
     for file, blob in missing:
-        download(
-            hf_hub_url(location, file.name, revision=listing.commit),
-            blob,
-            digest=file.digest,
-            size=file.size,
-            headers=build_hf_headers(),
-            on_bytes=work.on_bytes(file) if watch else None,
-        )
+        _download(listing, file, blob, work.on_bytes(file) if watch else None)
     made = Path(
         snapshot_download(
             location,
@@ -143,26 +135,56 @@ def list_files(location: str, revision: str | None) -> Listing:
     from huggingface_hub import HfApi
 
     info = HfApi().model_info(location, revision=revision, files_metadata=True)
-    siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
-    files = []
-    for name, sibling in sorted(siblings.items()):
-        if not is_used(name):
-            continue
+    files = {}
+    for sibling in info.siblings or ():
         if sibling.lfs is not None:
             digest = Digest("sha256", sibling.lfs.sha256)
         else:
             digest = Digest("git-sha1", str(sibling.blob_id))
-        files.append(HubFile(name, int(sibling.size or 0), digest))
-    if not any(file.name.endswith(_WEIGHTS) for file in files):
+        files[sibling.rfilename] = HubFile(sibling.rfilename, int(sibling.size or 0), digest)
+    everything = Listing(location, str(info.sha), tuple(files.values()))
+    layout = layout_of(files, lambda name: _content(everything, files[name]))
+    lacking = layout.without_weights(files)
+    if lacking:
+        where = f" in {', '.join(lacking)}" if any(lacking) else ""
         raise ModelError(
-            f"{location}: expected weights as *.safetensors, found none; name another repository, "
-            "or another revision of it"
+            f"{location}: expected weights as *.safetensors{where}, found none in full precision; "
+            "name another repository, or another revision of it"
         )
-    return Listing(location, str(info.sha), tuple(files))
+    used = tuple(file for name, file in sorted(files.items()) if layout.uses(name))
+    return Listing(location, everything.commit, used)
 
 
-def _keeps(file: HubFile, blob: Path, link: Path, check: bool, work: _Work) -> bool:
-    """Whether a file is there and good; a bad one is deleted."""
+def _content(listing: Listing, file: HubFile) -> bytes:
+    """A small file of a repository, which is then in the cache."""
+    snapshot = snapshot_folder(listing.location, listing.commit)
+    blob = snapshot.parents[1] / "blobs" / file.digest.digits
+    if not _is_good(file, blob, snapshot / file.name, True, _Work(listing, None)):
+        _download(listing, file, blob, None)
+    return blob.read_bytes() if blob.exists() else (snapshot / file.name).read_bytes()
+
+
+def _download(
+    listing: Listing, file: HubFile, blob: Path, on_bytes: Callable[[int], None] | None
+) -> None:
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    download(
+        hf_hub_url(listing.location, file.name, revision=listing.commit),
+        blob,
+        digest=file.digest,
+        size=file.size,
+        headers=build_hf_headers(),
+        on_bytes=on_bytes,
+    )
+
+
+def _is_good(file: HubFile, blob: Path, link: Path, check: bool, work: _Work) -> bool:
+    """Whether a file is there and good; one that has to be downloaded is neither.
+
+    Raises ModelError for a bad one that rim has not downloaded: it is somebody's, and is left.
+    """
     there = link if link.exists() else blob
     if not there.exists():
         return False
@@ -170,9 +192,8 @@ def _keeps(file: HubFile, blob: Path, link: Path, check: bool, work: _Work) -> b
     if good and check:
         work.checks(file)
         good = file.digest.matches(there)
-    if not good:
-        link.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)
+    if not good and not is_own_download(there):
+        raise not_ours(there, f"{file.size} bytes with the {file.digest}")
     return good
 
 

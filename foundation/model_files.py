@@ -7,19 +7,19 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from foundation.download import Digest, Transfer, Watch, download, size_of, unfinished_bytes
-from foundation.hub import cached_snapshot, fetch_snapshot, is_used
-from foundation.missing import missing_model
+from foundation.checkpoint_file import cached_checkpoint, fetch_checkpoint
+from foundation.download import Transfer, Watch
+from foundation.file_memory import known_sha256
+from foundation.hub import cached_snapshot, fetch_snapshot
+from foundation.missing import Caller, missing_model
+from foundation.model_layout import Layout, layout_of
 from schemas.errors import ModelError
-from schemas.files import sha256_file
 from schemas.lfs import LFS_HINT, is_lfs_pointer
 from schemas.resources import data_folder
 from schemas.settings import ModelSource
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_SHA256_PREFIX = re.compile(r"[-_]([0-9a-f]{6,64})\.\w+$")
 # Unencrypted only where nobody is in between: a mirror or tunnel on this very machine.
 _ADDRESS = re.compile(r"https://|http://(127\.0\.0\.1|localhost)(:\d+)?/")
 
@@ -29,7 +29,7 @@ def resolve(
     role: str,
     *,
     offline: bool = True,
-    preset: str = "",
+    caller: Caller | None = None,
     watch: Watch | None = None,
 ) -> Path:
     """The folder or file that a model source names.
@@ -41,7 +41,7 @@ def resolve(
         source: what the settings say about the model.
         role: the model's key in the settings' section `models`, for messages.
         offline: take only what is on this machine already; otherwise download what is missing.
-        preset: name of the preset that the settings come from, for messages.
+        caller: who needs the model, for messages.
         watch: called often during a download.
 
     Raises:
@@ -60,8 +60,10 @@ def resolve(
     if offline:
         try:
             return _cached(source)
+        except ModelError as error:
+            raise ModelError(f"models.{role}: {error}") from error
         except Exception as error:  # the hub's client lets errors of several libraries through
-            raise missing_model(source, role, preset) from error
+            raise missing_model(source, role, caller or Caller()) from error
     return fetch(source, role, watch=watch)
 
 
@@ -99,16 +101,18 @@ def fetch(
 
     Args:
         revision: instead of the source's own, to get a commit again.
-        check: read also what is there already, and download anew what is damaged.
+        check: read also what is there already, and download anew what is damaged and was
+            downloaded by rim; what was not is never touched.
 
     Raises:
-        ModelError: it could not be downloaded, or arrived damaged. Without `check`, a hub that is
+        ModelError: it could not be downloaded, arrived damaged, or a damaged one is in its place
+            that is not rim's own. Without `check`, a hub that is
             out of reach is none if the model is here already.
     """
     revision = revision or source.revision
     try:
         if is_address(source.location):
-            return _checkpoint(source.location, check, watch)
+            return fetch_checkpoint(source, check, watch)
         return fetch_snapshot(source.location, revision, check=check, watch=watch)
     except ModelError as error:
         raise ModelError(f"models.{role}: {error}") from error
@@ -126,25 +130,47 @@ def model_files(path: Path) -> list[Path]:
     """The files that make up a model, sorted by name: weights, configurations, tokenizers.
 
     Args:
-        path: a single file, or a folder as transformers and diffusers save them. Pictures, notes,
-            hidden files and second copies of the weights in other precisions are left out.
+        path: a single file, or a folder as transformers and diffusers save them; see
+            `model_layout` for what of it counts.
     """
     if path.is_file():
         return [path]
     names = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    return [names[name] for name in sorted(names) if is_used(name)]
+    try:
+        layout = layout_of(names, lambda name: names[name].read_bytes())
+    except (ModelError, OSError):  # whoever loads this says what is wrong with it
+        layout = Layout()
+    return [names[name] for name in sorted(names) if layout.uses(name)]
 
 
-def fingerprint(path: Path) -> str:
+def check_content(source: ModelSource, role: str, path: Path, found: str) -> None:
+    """Compares the fingerprint of a file that an address names with the SHA-256 in the settings.
+
+    Raises:
+        ModelError: it is another file.
+    """
+    if source.sha256 is None or not is_address(source.location):
+        return
+    if fingerprint_of({"": source.sha256}) != found:
+        raise ModelError(
+            f"models.{role}: expected a file with the SHA-256 {source.sha256}, found other content "
+            f"in {path}; move it away and fetch it again, or correct models.{role}.sha256"
+        )
+
+
+def fingerprint(path: Path, *, read: bool = False) -> str:
     """SHA-256 over the names, relative to the folder, and the contents of a model's files.
 
     The same files give the same fingerprint wherever they lie; a single file's own name does not
     count.
 
+    Args:
+        read: read every file, also those whose SHA-256 is remembered; see `file_memory`.
+
     Raises:
         ModelError: there are no files, or they cannot be read.
     """
-    return fingerprint_of(file_hashes(path))
+    return fingerprint_of(file_hashes(path, read=read))
 
 
 def fingerprint_of(hashes: dict[str, str]) -> str:
@@ -153,10 +179,12 @@ def fingerprint_of(hashes: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(pairs).encode("utf-8")).hexdigest()
 
 
-def file_hashes(path: Path, watch: Watch | None = None) -> dict[str, str]:
+def file_hashes(path: Path, watch: Watch | None = None, *, read: bool = False) -> dict[str, str]:
     """SHA-256 of each of a model's files by its name, relative to the folder; "" for a single file.
 
-    watch: called before each file is read.
+    Args:
+        watch: called before each file is read.
+        read: read every file, also those whose SHA-256 is remembered; see `file_memory`.
 
     Raises:
         ModelError: there are no files, or they cannot be read.
@@ -171,7 +199,7 @@ def file_hashes(path: Path, watch: Watch | None = None) -> dict[str, str]:
             name = "" if file == path else file.relative_to(path).as_posix()
             if watch is not None:
                 watch(Transfer(name or path.name, done, total, done, checking=True))
-            hashes[name] = sha256_file(file)
+            hashes[name] = known_sha256(file, read=read)
             done += file.stat().st_size
     except OSError as error:
         raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from error
@@ -185,50 +213,8 @@ def _reason(error: Exception) -> str:
     return " ".join(telling[:2]) or type(error).__name__
 
 
-def checkpoints_folder() -> Path:
-    """Where files from an address are kept: where torch keeps its checkpoints."""
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
 def _cached(source: ModelSource) -> Path:
     """What was downloaded before; some exception if it is not there."""
-    if not is_address(source.location):
-        return cached_snapshot(source.location, source.revision)
-    file = checkpoints_folder() / _file_name(source.location)
-    if not file.is_file():
-        raise FileNotFoundError(f"no {file}")
-    return file
-
-
-def _checkpoint(address: str, check: bool, watch: Watch | None) -> Path:
-    """One file from the web.
-
-    Where the name carries the first digits of the content's SHA-256, as those of the official SAM
-    checkpoints do, the content is compared with them.
-    """
-    name = _file_name(address)
-    file = checkpoints_folder() / name
-    digits = _SHA256_PREFIX.search(name)
-    digest = Digest("sha256", digits.group(1)) if digits else None
-    if file.is_file():
-        if check and digest is not None and watch is not None:
-            there = file.stat().st_size
-            watch(Transfer(name, there, there, there, checking=True))
-        if not check or digest is None or digest.matches(file):
-            return file
-        file.unlink()
-    size = size_of(address)
-    kept = unfinished_bytes(file)
-
-    def report(done: int) -> None:
-        if watch is not None:
-            watch(Transfer(name, done, size or 0, kept))
-
-    download(address, file, digest=digest, size=size, on_bytes=report if watch else None)
-    return file
-
-
-def _file_name(address: str) -> str:
-    return Path(urlsplit(address).path).name
+    if is_address(source.location):
+        return cached_checkpoint(source)
+    return cached_snapshot(source.location, source.revision)

@@ -14,7 +14,8 @@ from foundation.memory import (
     is_out_of_memory,
     largest_that_fits,
 )
-from foundation.model_files import fingerprint, resolve
+from foundation.missing import Caller
+from foundation.model_files import check_content, fingerprint, resolve
 from foundation.precision import compute_in, decode_in, encoder_type, fast_type
 from schemas.errors import ModelError, RimError, UsageError
 from schemas.records import ModelRecord
@@ -45,15 +46,27 @@ class ModelStack:
         settings: of a preset or a bank.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps", ...
         offline: use only weights that are on this machine.
+        caller: who needs the models, for the error if one is missing; by default the preset.
+        read_files: find fingerprints by reading every file, whatever is remembered of it.
 
     Raises:
         UsageError: a device that torch does not know or have.
     """
 
-    def __init__(self, settings: Settings, device: str = "auto", offline: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        device: str = "auto",
+        offline: bool = True,
+        *,
+        caller: Caller | None = None,
+        read_files: bool = False,
+    ) -> None:
         self.settings = settings
         self.device = choose_device(device)
         self.offline = offline
+        self._caller = caller or Caller(settings.preset)
+        self._read_files = read_files
         self._loaded: dict[str, Any] = {}
         self._records: dict[str, ModelRecord] = {}
         self._one_at_a_time = False
@@ -143,21 +156,21 @@ class ModelStack:
         Raises:
             ModelError: they are missing.
         """
-        return resolve(self._source(role), role, offline=self.offline, preset=self.settings.preset)
+        return resolve(self._source(role), role, offline=self.offline, caller=self._caller)
 
     def fingerprints(self, roles: Sequence[str] = ROLES) -> dict[str, ModelRecord]:
         """Name, licence and content fingerprint of models, by default all four, by role; read once.
 
         Raises:
-            ModelError: files are missing or cannot be read.
+            ModelError: files are missing, cannot be read, or are not those that the settings name.
         """
         for role in roles:
             if role not in self._records:
-                source = self._source(role)
+                source, path = self._source(role), self.path(role)
+                found = fingerprint(path, read=self._read_files)
+                check_content(source, role, path, found)
                 self._records[role] = ModelRecord(
-                    name=source.location,
-                    licence=source.licence,
-                    fingerprint=fingerprint(self.path(role)),
+                    name=source.location, licence=source.licence, fingerprint=found
                 )
         return {role: self._records[role] for role in roles}
 

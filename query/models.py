@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.purposes import PHOTO_ROLES
 from schemas.errors import BankError, ModelError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from schemas.records import ModelRecord
     from schemas.settings import Settings
 
-ROLES_USED = ("segmenter", "features")
+ROLES_USED = PHOTO_ROLES
 
 
 class Segmenter(Protocol):
@@ -81,6 +82,9 @@ class Stack(Protocol):
 
 def check_models(bank: Bank, stack: Stack) -> None:
     """Features of different models cannot be compared: all must be the bank's own.
+
+    Nothing in a bank is made by the text-image model, so it may be any, whether or not the bank
+    has a record of one.
 
     Raises ModelError if the content of the segmenter or the feature model is another than when
     the bank was built, BankError if the stack makes features at another image size.

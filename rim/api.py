@@ -76,6 +76,7 @@ def build(
         retry_failed=retry_failed,
         overwrite=overwrite,
         progress=progress,
+        preset=preset,
     )
     return Bank(out)
 
@@ -191,15 +192,23 @@ def run_build(
     retry_failed: bool,
     overwrite: bool,
     progress: Callable[[BuildProgress], None] | None,
+    preset: str,
 ) -> BuildReport:
-    """Load the models and build; the part that the command and the function share."""
+    """Load the models and build; the part that the command and the function share.
+
+    preset: as it was named, for the error if a model is missing.
+    """
     from bank_builder.build import build_bank, check_build
 
     # Before the model libraries, which take seconds to import.
     check_build(vocabulary, out, settings, source, overwrite=overwrite)
+    from foundation.missing import Caller
     from foundation.stack import ModelStack
 
-    stack = ModelStack(settings, device, offline)
+    # Photos as references take the models that a query takes.
+    purposes = ("build",) if source.generates else ("query",)
+    caller = Caller(preset, purposes=purposes)
+    stack = ModelStack(settings, device, offline, caller=caller)
     return build_bank(
         vocabulary,
         out,

@@ -64,22 +64,38 @@ class Bank(schemas.bank.Bank):
 
         Raises SettingsError for a bad override, ModelError if models are missing or not the bank's.
         """
+        from foundation.purposes import query_purposes
         from query.segmentation import QueryEngine
 
         settings = self.query_settings(preset, overrides)
         key = (settings.model_dump_json(), device, offline)
         if key not in self._engines:
-            stack = self.model_stack(settings, device, offline)
+            purposes = query_purposes(settings)
+            stack = self.model_stack(settings, device, offline, purposes, preset)
             self._engines[key] = QueryEngine(self, stack, settings)
         return self._engines[key]
 
-    def model_stack(self, settings: Settings, device: str, offline: bool) -> ModelStack:
-        """The bank's models, from where `query_settings` says; kept, and loaded when first used."""
+    def model_stack(
+        self,
+        settings: Settings,
+        device: str,
+        offline: bool,
+        purposes: tuple[str, ...] = ("query",),
+        preset: str | None = None,
+    ) -> ModelStack:
+        """The bank's models, from where `query_settings` says; kept, and loaded when first used.
+
+        purposes: what they are for, see `foundation.purposes`; with the preset, if one was named,
+        for the error where one is missing.
+        """
+        from foundation.missing import Caller
         from foundation.stack import ModelStack
 
         place = (settings.models.model_dump_json(), device, offline)
         if place not in self._stacks:
-            self._stacks[place] = ModelStack(settings, device, offline)
+            bank = self.path if preset is None else None
+            caller = Caller(preset or "", bank, purposes)
+            self._stacks[place] = ModelStack(settings, device, offline, caller=caller)
         return self._stacks[place]
 
     def share_models(self, other: Bank) -> None:

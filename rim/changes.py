@@ -154,7 +154,8 @@ def run_add(
     if warn is not None:
         for warning in vocabulary.warnings:
             warn(warning)
-    models = bank.model_stack(settings, device, offline)
+    purposes = ("build",) if source.generates else ("query",)
+    models = bank.model_stack(settings, device, offline, purposes, preset)
     return add_categories(names, bank.path, models, source=source, progress=progress)
 
 

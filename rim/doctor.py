@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 import rim
-from rim.fetched import cache_folder, read_fetched
+from foundation.missing import fetch_command
+from foundation.purposes import roles_for
+from foundation.user_cache import cache_folder
+from rim.fetched import read_fetched
 from schemas.errors import ModelError
 from schemas.resources import preset_names
-from schemas.settings import Models, ModelSource, load_settings
+from schemas.settings import ModelSource, load_settings
 
 LIBRARIES = (
     "torch",
@@ -60,7 +63,8 @@ class CacheFolder:
 class ModelState:
     """One model of a preset.
 
-    status: "changed" is one whose files are not of the sizes that were fetched. bytes: on this
+    status: "changed" is one whose files are not of the sizes that were fetched, or that the preset
+    states. bytes: on this
     machine, or about what there is to download; None if unknown. revision: of a model from the hub,
     the commit that was fetched or else what the preset pins; "unpinned" if neither is known.
     """
@@ -74,13 +78,23 @@ class ModelState:
 
 
 @dataclass(frozen=True)
+class PurposeState:
+    """What a purpose of `rim fetch --for` lacks: roles; command: what fetches those."""
+
+    purpose: str
+    lacking: tuple[str, ...]
+    command: str
+
+
+@dataclass(frozen=True)
 class PresetState:
-    """A shipped preset and its four models."""
+    """A shipped preset, its models, and what they suffice for."""
 
     name: str
     description: str
     models: tuple[ModelState, ...]
     complete: bool
+    purposes: tuple[PurposeState, ...]
 
 
 @dataclass(frozen=True)
@@ -159,7 +173,7 @@ def _caches() -> tuple[CacheFolder, ...]:
         from huggingface_hub import constants
 
         folders.append(("hub models", Path(constants.HF_HUB_CACHE).expanduser()))
-        from foundation.model_files import checkpoints_folder
+        from foundation.checkpoint_file import checkpoints_folder
 
         folders.append(("checkpoints", checkpoints_folder()))
     except ImportError:
@@ -175,17 +189,24 @@ def _free(path: Path) -> int:
 
 def _preset(name: str) -> PresetState:
     settings = load_settings(name)
-    models = tuple(
-        _model(name, role, getattr(settings.models, role)) for role in Models.model_fields
+    models = tuple(_model(name, role, source) for role, source in settings.models.sources().items())
+    wrong = {model.role for model in models if model.status != "complete"}
+    purposes = tuple(
+        PurposeState(
+            purpose,
+            tuple(role for role in roles_for((purpose,), settings) if role in wrong),
+            fetch_command(f"--preset {name}", (purpose,)),
+        )
+        for purpose in ("build", "query", "text")  # an evaluation takes what a query takes
     )
-    complete = all(model.status == "complete" for model in models)
-    return PresetState(name, settings.description, models, complete)
+    return PresetState(name, settings.description, models, not wrong, purposes)
 
 
 def _model(preset: str, role: str, source: ModelSource) -> ModelState:
+    from foundation.checkpoint_file import checkpoint_path
     from foundation.model_files import is_address, is_remote, local_path, model_files, resolve
 
-    told = int(source.size_gb * 1e9) if source.size_gb else None
+    told = source.download_bytes
     record = read_fetched(preset).models.get(role)
     if record is not None and not record.is_of(source):
         record = None
@@ -193,8 +214,11 @@ def _model(preset: str, role: str, source: ModelSource) -> ModelState:
     if is_remote(source) and not is_address(source.location):
         revision = (record.commit if record else None) or source.revision or "unpinned"
     try:
-        path = resolve(source, role, preset=preset)
+        path = resolve(source, role)
     except (ModelError, ImportError):
+        if is_address(source.location) and (file := checkpoint_path(source)).is_file():
+            size = file.stat().st_size
+            return ModelState(role, source.location, "changed", size, str(file), revision)
         return ModelState(role, source.location, "missing", told, None, revision)
     sizes = {file: file.stat().st_size for file in model_files(path)}
     same = record is None or all(sizes.get(path / one.name) == one.size for one in record.files)

@@ -73,6 +73,7 @@ def estimate(
     preview: BuildPreview,
     *,
     device: str,
+    preset: str,
     on_stage: Callable[[str], None] = lambda words: None,
 ) -> Estimate:
     """Times one image of every stage (of a batch, a few denoising steps), and scales that up.
@@ -80,12 +81,13 @@ def estimate(
     Without the weights nothing can be timed: images and disk are estimated all the same, and
     nothing is downloaded for it.
 
+    preset: as it was named, for what is said of missing weights.
     on_stage: called with what is done, such as "loading segmenter".
     """
     pictures = preview.pictures
     probe, missing = None, None
     try:
-        probe = _probe(vocabulary.categories[0].name, pictures, settings, device, on_stage)
+        probe = _probe(vocabulary.categories[0].name, pictures, settings, device, preset, on_stage)
     except ModelError as error:
         missing = str(error)
     if probe is None:
@@ -111,6 +113,7 @@ def _probe(
     pictures: Pictures,
     settings: Settings,
     device: str,
+    preset: str,
     on_stage: Callable[[str], None],
 ) -> _Probe | None:
     """Times one image; None if there is none to time. ModelError if weights are missing."""
@@ -118,9 +121,12 @@ def _probe(
 
     from bank_builder.models import load_models
     from foundation.images import encode_png
+    from foundation.missing import Caller
     from foundation.stack import ModelStack
 
-    stack = ModelStack(settings, device, offline=True)
+    purposes = ("build",) if "text_to_image" in pictures.roles else ("query",)
+    caller = Caller(preset, purposes=purposes)
+    stack = ModelStack(settings, device, offline=True, caller=caller)
     on_gpu = stack.device.type == "cuda"
     load_models(stack, pictures.roles, lambda role: on_stage(f"loading {role}"))
     if on_gpu:

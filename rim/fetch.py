@@ -1,14 +1,15 @@
-"""Getting a preset's models onto this machine, and checking those that are here."""
+"""Getting the models of a preset or a bank onto this machine, and checking those that are here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from foundation.checkpoint_file import checkpoint_path
 from foundation.download import Watch
 from foundation.hub import snapshot_folder
 from foundation.model_files import (
@@ -21,9 +22,14 @@ from foundation.model_files import (
     model_files,
     resolve,
 )
+from foundation.purposes import BUILD_ROLES
 from rim.fetched import Fetched, FetchedFile, FetchedModel, read_fetched, write_fetched
 from schemas.errors import ModelError
-from schemas.settings import Models, ModelSource, Settings
+from schemas.files import sha256_bytes
+from schemas.settings import ModelSource, Settings
+
+if TYPE_CHECKING:
+    from schemas.bank import Bank
 
 Status = Literal["local", "present", "fetched", "repaired"]
 
@@ -32,10 +38,11 @@ Status = Literal["local", "present", "fetched", "repaired"]
 class FetchedRole:
     """One model that is here now.
 
-    name: its location in the preset. revision: the hub's commit, None for files. bytes: of all its
-    files. status: "local", a folder that needs no download; "present", was here and is sound;
+    name: its location in the settings. revision: the hub's commit, None for files. bytes: of all
+    its files. status: "local", a folder that needs no download; "present", was here and is sound;
     "fetched", downloaded now, wholly or in part; "repaired", files of it were damaged and have been
-    downloaded anew. damaged: those files.
+    downloaded anew. damaged: those files. of_bank: the fingerprint that the bank recorded, if it is
+    fetched for a bank that did.
     """
 
     role: str
@@ -46,6 +53,12 @@ class FetchedRole:
     fingerprint: str
     status: Status
     damaged: tuple[str, ...] = ()
+    of_bank: str | None = None
+
+    @property
+    def is_another(self) -> bool:
+        """Whether this is not the model that the bank was made with."""
+        return self.of_bank not in (None, self.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,7 @@ class FailedRole:
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What became of each role of a preset."""
+    """What became of each role that was asked for; preset: the name of the settings."""
 
     preset: str
     models: tuple[FetchedRole, ...]
@@ -70,64 +83,117 @@ class FetchReport:
         """0 all is here, 3 but for named models or after repairs, 1 nothing is here."""
         if self.failed and not self.models:
             return 1
-        return 3 if self.failed or any(model.damaged for model in self.models) else 0
+        return 3 if self.failed or any(one.damaged or one.is_another for one in self.models) else 0
+
+
+Progress = Callable[[str], AbstractContextManager[Watch]]
 
 
 def fetch_preset(
-    settings: Settings, progress: Callable[[str], AbstractContextManager[Watch]]
+    settings: Settings, roles: Sequence[str], progress: Progress, *, check: bool = False
 ) -> FetchReport:
-    """Downloads what is missing of a preset's four models, and checks every byte that is here.
+    """Downloads what is missing of a preset's models, and checks those that are here.
 
     What was fetched before is compared with the record of that time; what came here by other ways,
-    with what the hub says now. Each model is recorded as soon as it is complete, so an interrupted
-    call loses none.
+    with what the hub, or the settings, say now. Each model is recorded as soon as it is complete,
+    so an interrupted call loses none.
 
     Args:
         settings: of the preset.
+        roles: the models that are wanted.
         progress: called with a role; the context yields what watches its transfer.
+        check: read every byte, also of files that have not changed since they were last read.
 
     Raises:
         OutputError: the record cannot be written.
     """
-    models: list[FetchedRole] = []
-    failed: list[FailedRole] = []
-    for role in Models.model_fields:
-        source: ModelSource = getattr(settings.models, role)
-        try:
-            with progress(role) as watch:
-                models.append(_fetch_role(settings.preset, role, source, watch))
-        except ModelError as error:
-            failed.append(FailedRole(role, source.location, str(error)))
-    return FetchReport(settings.preset, tuple(models), tuple(failed))
+    return _Fetching(settings.preset, progress, check).all(settings, roles, {})
 
 
-def _fetch_role(preset: str, role: str, source: ModelSource, watch: Watch) -> FetchedRole:
-    local = local_path(source)
-    if local is not None or not is_remote(source):
-        path = resolve(source, role, preset=preset)
-        return _described(role, source, path, file_hashes(path), "local")
-    record = read_fetched(preset).models.get(role)
-    if record is not None and not record.is_of(source):
-        record = None
-    here = _here(role, source, record)
-    if here is not None and record is not None and record.commit != _commit(source, here):
-        record = None  # the hub's branch has moved, and `rim build` has followed it
-    if here is not None and record is not None:
-        damaged = _damaged(here, record, watch)
-        if not damaged:
-            hashes = {file.name: file.sha256 for file in record.files}
-            return _described(role, source, here, hashes, "present")
-        _remove(here, damaged)
-        path = fetch(source, role, revision=record.commit, check=True, watch=watch)
-        status: Status = "repaired"
-    else:
-        damaged = ()
-        before = _stamps(here)
-        path = fetch(source, role, check=True, watch=watch)
-        status = "present" if before and before == _stamps(path) else "fetched"
-    hashes = file_hashes(path, watch)
-    _record(preset, role, source, path, hashes)
-    return _described(role, source, path, hashes, status, damaged)
+def fetch_bank(
+    bank: Bank, roles: Sequence[str], progress: Progress, *, check: bool = False
+) -> FetchReport:
+    """The same for the models that a bank was made with, as its settings name them.
+
+    The bank's fingerprints tell in the report whether it is them that were found.
+    """
+    settings = bank.settings
+    # A bank that somebody else made says what its preset was called: that is no file's name here.
+    record = f"bank-{sha256_bytes(settings.models.model_dump_json().encode())[:16]}"
+    # Nothing in a bank is made by the text-image model: it may be any.
+    expected = {
+        role: one.fingerprint for role, one in bank.manifest.models.items() if role in BUILD_ROLES
+    }
+    return _Fetching(record, progress, check).all(settings, roles, expected)
+
+
+@dataclass(frozen=True)
+class _Fetching:
+    """One call: the name of its record, who watches, and whether every byte is read."""
+
+    record: str
+    progress: Progress
+    check: bool
+
+    def all(
+        self, settings: Settings, roles: Sequence[str], expected: dict[str, str]
+    ) -> FetchReport:
+        models: list[FetchedRole] = []
+        failed: list[FailedRole] = []
+        sources = settings.models.sources()
+        for role in roles:
+            source = sources[role]
+            try:
+                with self.progress(role) as watch:
+                    one = self._role(role, source, watch)
+                models.append(replace(one, of_bank=expected.get(role)))
+            except ModelError as error:
+                failed.append(FailedRole(role, source.location, str(error)))
+        return FetchReport(settings.preset, tuple(models), tuple(failed))
+
+    def _role(self, role: str, source: ModelSource, watch: Watch) -> FetchedRole:
+        local = local_path(source)
+        if local is not None or not is_remote(source):
+            path = resolve(source, role)
+            hashes = file_hashes(path, watch, read=self.check)
+            return _described(role, source, path, hashes, "local")
+        record = read_fetched(self.record).models.get(role)
+        if record is not None and not record.is_of(source):
+            record = None
+        here = _here(role, source, record)
+        if here is not None and record is not None and record.commit != _commit(source, here):
+            record = None  # the hub's branch has moved, and `rim build` has followed it
+        if here is not None and record is not None:
+            damaged = _damaged(here, record, watch, self.check)
+            if not damaged:
+                hashes = {file.name: file.sha256 for file in record.files}
+                return _described(role, source, here, hashes, "present")
+            wanted = _as_recorded(source, record)
+            path = fetch(wanted, role, revision=record.commit, check=True, watch=watch)
+            status: Status = "repaired"
+        else:
+            damaged = ()
+            before = _stamps(here)
+            path = fetch(source, role, check=True, watch=watch)
+            status = "present" if before and before == _stamps(path) else "fetched"
+        hashes = file_hashes(path, watch)
+        self._remember(role, source, path, hashes)
+        return _described(role, source, path, hashes, status, damaged)
+
+    def _remember(self, role: str, source: ModelSource, path: Path, hashes: dict[str, str]) -> None:
+        model = FetchedModel(
+            location=source.location,
+            revision=source.revision,
+            commit=_commit(source, path),
+            fingerprint=fingerprint_of(hashes),
+            files=tuple(
+                FetchedFile(name=name, sha256=digest, size=(path / name).stat().st_size)
+                for name, digest in sorted(hashes.items())
+            ),
+            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        others = read_fetched(self.record).models
+        write_fetched(Fetched(preset=self.record, models={**others, role: model}))
 
 
 def _here(role: str, source: ModelSource, record: FetchedModel | None) -> Path | None:
@@ -135,6 +201,9 @@ def _here(role: str, source: ModelSource, record: FetchedModel | None) -> Path |
     try:
         return resolve(source, role)
     except ModelError:
+        if is_address(source.location):
+            file = checkpoint_path(source)
+            return file if file.is_file() else None
         if record is None or record.commit is None:
             return None
         path = snapshot_folder(source.location, record.commit)
@@ -146,37 +215,18 @@ def _stamps(path: Path | None) -> dict[Path, int]:
     return {} if path is None else {file: file.stat().st_mtime_ns for file in model_files(path)}
 
 
-def _damaged(path: Path, record: FetchedModel, watch: Watch) -> tuple[str, ...]:
+def _damaged(path: Path, record: FetchedModel, watch: Watch, read: bool) -> tuple[str, ...]:
     """Names of the files that are missing or not as they were fetched."""
-    found = file_hashes(path, watch) if model_files(path) else {}
+    found = file_hashes(path, watch, read=read) if model_files(path) else {}
     return tuple(file.name for file in record.files if found.get(file.name) != file.sha256)
 
 
-def _remove(path: Path, names: tuple[str, ...]) -> None:
-    """Deletes damaged files, in the hub's cache the content that their names link to."""
-    for name in names:
-        file = path / name if name else path
-        target = file.resolve()
-        file.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
-
-
-def _record(
-    preset: str, role: str, source: ModelSource, path: Path, hashes: dict[str, str]
-) -> None:
-    model = FetchedModel(
-        location=source.location,
-        revision=source.revision,
-        commit=_commit(source, path),
-        fingerprint=fingerprint_of(hashes),
-        files=tuple(
-            FetchedFile(name=name, sha256=digest, size=(path / name).stat().st_size)
-            for name, digest in sorted(hashes.items())
-        ),
-        fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    others = read_fetched(preset).models
-    write_fetched(Fetched(preset=preset, models={**others, role: model}))
+def _as_recorded(source: ModelSource, record: FetchedModel) -> ModelSource:
+    """A file's address with the content that it had, if nobody else says what that is."""
+    if not is_address(source.location):
+        return source
+    (file,) = record.files
+    return source.model_copy(update={"sha256": file.sha256, "size": file.size})
 
 
 def _commit(source: ModelSource, path: Path) -> str | None:

@@ -1,15 +1,12 @@
-"""What `rim fetch` got: one small JSON file a preset in a per-user folder.
-
-The folder is `~/.cache/rim`, or what the environment variable RIM_CACHE says.
-"""
+"""What `rim fetch` got: one small JSON file a preset, or bank, in the per-user folder."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from foundation.user_cache import cache_folder
 from schemas.errors import OutputError
 from schemas.files import write_atomic
 from schemas.records import Count, Record, Sha256
@@ -40,7 +37,8 @@ class FetchedModel(Record):
 
     def is_of(self, source: ModelSource) -> bool:
         """Whether this is still the model that a preset names."""
-        return (self.location, self.revision) == (source.location, source.revision)
+        same = (self.location, self.revision) == (source.location, source.revision)
+        return same and source.sha256 in (None, *(file.sha256 for file in self.files))
 
 
 class Fetched(Record):
@@ -48,12 +46,6 @@ class Fetched(Record):
 
     preset: str
     models: dict[str, FetchedModel] = Field(default_factory=dict)
-
-
-def cache_folder() -> Path:
-    """The per-user folder of rim, whether or not it exists."""
-    named = os.environ.get("RIM_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "rim"
 
 
 def read_fetched(preset: str) -> Fetched:

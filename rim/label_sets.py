@@ -90,7 +90,8 @@ def compare_labels(
         name: category_prompt(name, chosen, no_article).text
         for name in dict.fromkeys((*first.names, *second.names))
     }
-    embedded = _text_encoder(settings, device, offline).embed_texts(list(texts.values()))
+    encoder = _text_encoder(settings, preset, device, offline)
+    embedded = encoder.embed_texts(list(texts.values()))
     row = {name: index for index, name in enumerate(texts)}
     return LabelComparison(
         similarity=label_similarity(
@@ -114,11 +115,13 @@ def _vocabulary(source: str | Path | Iterable[str]) -> Vocabulary:
     return vocabulary_from_names(source)
 
 
-def _text_encoder(settings: Settings, device: str, offline: bool) -> ClipScorer:
+def _text_encoder(settings: Settings, preset: str, device: str, offline: bool) -> ClipScorer:
+    from foundation.missing import Caller
     from foundation.stack import ModelStack
 
+    caller = Caller(preset, purposes=("text",))
     try:
-        return ModelStack(settings, device, offline).text_image
+        return ModelStack(settings, device, offline, caller=caller).text_image
     except ModelError as error:
         if not offline:
             raise

@@ -16,6 +16,7 @@ from schemas.ids import MAX_NUMBER
 CATEGORY_PLACEHOLDER = "{category}"
 
 Positive = Annotated[int, Field(gt=0)]
+Digits = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -34,12 +35,23 @@ class ModelSource(Section):
         revision: of a hub id; without one it is unpinned: the hub's main branch.
         licence: as published, for `rim info` and the manifest.
         size_gb: about how much there is to download, in units of 10^9 bytes, for messages only.
+        sha256: of the one file that an address names; without it, digits in the file's name count.
+        size: of that file, exactly, in bytes.
     """
 
     location: Annotated[str, Field(min_length=1)]
     revision: str | None = None
     licence: str = "unknown"
     size_gb: Annotated[float, Field(gt=0)] | None = None
+    sha256: Digits | None = None
+    size: Positive | None = None
+
+    @property
+    def download_bytes(self) -> int | None:
+        """How many bytes there are to download, exactly or about; None if nobody has said."""
+        if self.size is not None:
+            return self.size
+        return None if self.size_gb is None else round(self.size_gb * 1e9)
 
 
 class SamArchitecture(Section):
@@ -91,6 +103,11 @@ class Models(Section):
     segmenter: SegmenterSource
     features: ModelSource
     text_image: ModelSource
+
+    def sources(self) -> dict[str, ModelSource]:
+        """The models that there are, by their role."""
+        found = {role: getattr(self, role) for role in type(self).model_fields}
+        return {role: source for role, source in found.items() if source is not None}
 
 
 class Generation(Section):

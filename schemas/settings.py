@@ -48,6 +48,9 @@ __all__ = [
 COMPARING_IMAGES = ("outlier_mads", "confusion_margin")
 """Settings of `reference` that compare finished images: no shard depends on them, verdicts do."""
 
+_NOTES_ON_MODELS = {"licence", "size_gb", "sha256", "size"}
+"""What is said about a model's files and does not choose them."""
+
 _OF_EVERY_SHARD = dict.fromkeys(("reference", "features", "build"), True)
 _DETERMINING: dict[str, dict[str, Any]] = {
     "diffusion": _OF_EVERY_SHARD | dict.fromkeys(("models", "generation", "localisation"), True),
@@ -83,10 +86,11 @@ class Settings(Section):
     def build_hash(self, source: str = "diffusion") -> str:
         """SHA-256 over what determines the bytes of a source's shard, as 64 hexadecimal digits.
 
-        In: models, generation, localisation, reference, features, build. Out of them: licences
-        and sizes of models, the number of images per category, and what compares images with each
-        other afterwards. For photos (source "folder"), which nobody generates, only the segmenter,
-        the features and the number of prompt points are in of the first three.
+        In: models, generation, localisation, reference, features, build. Out of them: licences,
+        sizes and digests of models (a bank has fingerprints of what was loaded), the number of
+        images per category, and what compares images with each other afterwards. For photos
+        (source "folder"), which nobody generates, only the segmenter, the features and the number
+        of prompt points are in of the first three.
         """
         return sha256_bytes(canonical_json(self._hashed(source)))
 
@@ -104,7 +108,7 @@ class Settings(Section):
             mode="json",
             include=_DETERMINING[source],
             exclude={
-                "models": {role: {"licence", "size_gb"} for role in Models.model_fields},
+                "models": dict.fromkeys(Models.model_fields, _NOTES_ON_MODELS),
                 "generation": {"images_per_category"},
                 "reference": set(COMPARING_IMAGES),
             },

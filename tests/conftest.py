@@ -1,4 +1,6 @@
-"""The stand-in hub for all tests that download, and how tests run: together, and of many examples."""
+"""The stand-in hub for all tests that download, a cache folder of the tests' own, and how tests
+run: together, and of many examples.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,14 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 # How long an example takes is nothing that a test asserts.
 hypothesis.settings.register_profile("rim", deadline=None)
 hypothesis.settings.load_profile("rim")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What rim remembers of files, also in processes that tests start, stays out of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RIM_CACHE", str(tmp_path_factory.mktemp("rim-cache")))
+        yield
 
 
 @pytest.fixture

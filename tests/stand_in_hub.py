@@ -8,6 +8,7 @@ import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class StandInHub:
     a path, after how many bytes of an answer the connection breaks, once for each entry. dies:
     after a cut the server is `broken`. corrupt: ends of paths whose first byte arrives wrong.
     broken: every answer is status 500. ranges: whether it can continue a file. pause: seconds after
-    each 64 KiB.
+    each 64 KiB. sent: how many bytes of files have left it, by the path of the request.
     """
 
     models: dict[str, Path] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class StandInHub:
     ranges: bool = True
     pause: float = 0.0
     requests: list[Request] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
     address: str = ""
 
     def commit(self, model: str) -> str:
@@ -202,14 +204,18 @@ class _Handler(BaseHTTPRequestHandler):
             for begin in range(0, len(data), 1 << 16):
                 end = begin + (1 << 16)
                 if cut is not None and end > cut:
-                    self.wfile.write(data[begin:cut])
+                    self._write(data[begin:cut])
                     self.close_connection = True
                     self.state.broken = self.state.dies
                     return
-                self.wfile.write(data[begin:end])
+                self._write(data[begin:end])
                 time.sleep(self.state.pause)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    def _write(self, data: bytes) -> None:
+        self.wfile.write(data)
+        self.state.sent[unquote(urlsplit(self.path).path)] += len(data)
 
     def _status(self, code: int, headers: dict[str, str] | None = None, length: int = 0) -> None:
         self.send_response(code)

@@ -158,8 +158,8 @@ def test_full_size_without_weights_says_what_is_missing(
     assert leaving.value.code == 2
     error = capfd.readouterr().err
     assert "models.text_to_image" in error
-    assert "run `rim fetch --preset paper`" in error
-    assert "`rim fetch --preset paper`" in README
+    assert "run `rim fetch --preset paper --for build`" in error
+    assert "`rim fetch --preset paper --for build`" in README
     assert not (tmp_path / "bank").exists()
 
 

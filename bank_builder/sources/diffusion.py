@@ -15,6 +15,7 @@ from bank_builder.picture import Origin, Picture
 from bank_builder.seeds import image_seed
 from bank_builder.sources.base import Made, Trial
 from foundation.prompts import category_prompt, spoken_name
+from foundation.purposes import BUILD_ROLES
 from foundation.text_to_image import GeneratedImage, TextToImage
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
@@ -105,7 +106,7 @@ class GeneratedPictures:
     source: str = DIFFUSION
     stage: str = "generate"
     doing: str = "generating"
-    roles: tuple[str, ...] = ("text_to_image", "segmenter", "features", "text_image")
+    roles: tuple[str, ...] = BUILD_ROLES
 
     def count(self, category: CategoryRecord) -> int:
         """K, or none if the generator does not know the category."""

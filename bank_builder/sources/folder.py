@@ -18,6 +18,7 @@ from bank_builder.sources.base import Made, Trial
 from bank_builder.sources.listing import FoundPhoto, list_photos
 from bank_builder.sources.photo import LONG_SIDE, read_photo
 from bank_builder.work_list import shard_statuses
+from foundation.purposes import PHOTO_ROLES
 from schemas.errors import BankError, ImageError, UsageError
 from schemas.files import canonical_json, sha256_bytes
 from schemas.ids import FOLDER, MAX_NUMBER
@@ -143,7 +144,7 @@ class FolderPictures:
     source: str = FOLDER
     stage: str = "read"
     doing: str = "reading"
-    roles: tuple[str, ...] = ("segmenter", "features", "text_image")
+    roles: tuple[str, ...] = PHOTO_ROLES
 
     def count(self, category: CategoryRecord) -> int:
         """How many photos it has."""

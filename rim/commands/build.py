@@ -110,7 +110,9 @@ def command(
             words, out, chosen, source=pictures, overwrite=overwrite, retry_failed=retry_failed
         )
         with stages("estimate") as on_stage:
-            result = estimate(words, chosen, preview, device=device, on_stage=on_stage)
+            result = estimate(
+                words, chosen, preview, device=device, preset=preset, on_stage=on_stage
+            )
         if as_json:
             print_json(asdict(result))
         else:
@@ -130,6 +132,7 @@ def command(
             retry_failed=retry_failed,
             overwrite=overwrite,
             progress=progress,
+            preset=preset,
         )
     emit("result", **asdict(report))
     if as_json:

@@ -11,7 +11,7 @@ import click
 from rim.options import examples, json_option, print_json
 
 if TYPE_CHECKING:
-    from rim.doctor import Device, Diagnosis, ModelState
+    from rim.doctor import Device, Diagnosis, ModelState, PresetState
 
 
 @click.command("doctor", epilog=examples("rim doctor --json"))
@@ -40,7 +40,7 @@ def _lines(facts: Diagnosis) -> list[str]:
     lines += [f"library {name}: {found or 'missing'}" for name, found in facts.versions.items()]
     lines += [f"folder {one.what}: {one.path}, {_size(one.free)} free" for one in facts.caches]
     for preset in facts.presets:
-        lines.append(f"preset {preset.name}: {_verdict(preset.name, preset.models)}")
+        lines += [f"preset {preset.name}: {verdict}" for verdict in _verdicts(preset)]
         for model in preset.models:
             state = f"{model.status}, {_size(model.bytes)}, {_name(model)}"
             lines.append(f"preset {preset.name}, {model.role}: {state}")
@@ -75,7 +75,8 @@ def _print_tables(facts: Diagnosis) -> None:
             )
     console.print(models)
     for preset in facts.presets:
-        console.print(f"{preset.name}: {_verdict(preset.name, preset.models)}", markup=False)
+        for verdict in _verdicts(preset):
+            console.print(f"{preset.name}: {verdict}", markup=False)
 
 
 def _device(device: Device) -> str:
@@ -84,12 +85,17 @@ def _device(device: Device) -> str:
     return f"{device.model}{cores}, {_size(device.memory)} memory{free}"
 
 
-def _verdict(preset: str, models: tuple[ModelState, ...]) -> str:
-    wrong = [model for model in models if model.status != "complete"]
-    if not wrong:
-        return "complete"
-    roles = ", ".join(f"{model.role} ({_size(model.bytes)})" for model in wrong)
-    return f"not complete without {roles}; rim fetch --preset {preset}"
+def _verdicts(preset: PresetState) -> list[str]:
+    """What a preset lacks for each purpose, and what fetches it; one line if it lacks nothing."""
+    if preset.complete:
+        return ["complete"]
+    sizes = {model.role: _size(model.bytes) for model in preset.models}
+    lines = []
+    for one in preset.purposes:
+        lacking = ", ".join(f"{role} ({sizes[role]})" for role in one.lacking)
+        state = f"not complete without {lacking}; {one.command}" if lacking else "complete"
+        lines.append(f"for {one.purpose} {state}")
+    return lines
 
 
 def _name(model: ModelState) -> str:

@@ -50,7 +50,7 @@ def command(
         raise click.UsageError("--keep wants --prune")
     mended: list[dict[str, str]] = []
     if repair:
-        result = repair_bank(bank, _loader(device))
+        result = repair_bank(bank, _loader(bank, device))
         mended = [{"path": str(one.path), "how": one.how} for one in result.mended]
         found = result.after
         for one in mended:
@@ -105,12 +105,16 @@ def _advice(bank: Path, latest: int | None, repair: bool, versions: list[tuple[i
     return "the rest cannot be mended here; build the bank again into another folder"
 
 
-def _loader(device: str) -> Callable[[Settings], BuildModels]:
-    """Loads a bank's models from what is on this machine; a repair downloads nothing."""
+def _loader(bank: Path, device: str) -> Callable[[Settings], BuildModels]:
+    """Loads a bank's models from what is on this machine, of which every byte is read; a repair
+    downloads nothing.
+    """
 
     def load(settings: Settings) -> BuildModels:
+        from foundation.missing import Caller
         from foundation.stack import ModelStack
 
-        return ModelStack(settings, device, offline=True)
+        caller = Caller(bank=bank, purposes=("build",))
+        return ModelStack(settings, device, offline=True, caller=caller, read_files=True)
 
     return load

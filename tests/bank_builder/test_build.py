@@ -113,7 +113,7 @@ def test_the_manifest_says_what_made_the_bank(bank: Bank) -> None:
     ]
     assert {"generate", "localise", "segment", "pool", "write", "index"} <= set(manifest.seconds)
     assert {"torch", "numpy", "pyarrow"} <= set(manifest.libraries)
-    assert set(manifest.models) == {"text_to_image", "segmenter", "features", "text_image"}
+    assert set(manifest.models) == {"text_to_image", "segmenter", "features"}
     assert [(shard.start, shard.stop) for shard in bank.shards] == [(0, 3), (3, 4)] * 2
     assert not (bank.path / "build.json").exists()
 

@@ -545,3 +545,23 @@ class TestUnfinishedBuilds:
         files = [row["file"] for row in table if row["source"] == "folder"]
         assert files[:3] == ["owl/a.png", "owl/b.png", "owl/c.png"]
         assert sorted(files[3:]) == ["owl/0.png", "owl/d.png", "owl/e.png"]
+
+
+class FourRoles(StandInStack):
+    """As builds did that recorded a text-image model, which they had no use of."""
+
+    def fingerprints(self, roles: Sequence[str] = ()) -> dict[str, ModelRecord]:
+        return super().fingerprints((*roles, "text_image"))
+
+
+def test_a_bank_that_recorded_a_text_image_model(tmp_path: Path) -> None:
+    old = built(tmp_path / "bank", *NAMES, stack=FourRoles())
+    assert "text_image" in old.manifest.models
+    record = old.manifest.models["text_image"]
+    larger = add(old.path, "cup")
+    assert larger.manifest.models["text_image"] == record
+    assert set(larger.manifest.models) == {"text_to_image", "segmenter", "features", "text_image"}
+    assert_equal(larger, built(tmp_path / "at once", *NAMES, "cup"))
+    # Another text-image model is nothing to a build, another of the others is.
+    with pytest.raises(ModelError, match=r"models\.text_to_image: expected the weights that made"):
+        add(old.path, "key", stack=StandInStack(weights="1" * 64))

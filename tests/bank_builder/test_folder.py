@@ -220,7 +220,7 @@ def test_all_photos_are_taken_whatever_k_is_and_counted_before(tmp_path: Path) -
         (0, 3),
         (3, 6),
     ]
-    assert set(bank.manifest.models) == {"segmenter", "features", "text_image"}
+    assert set(bank.manifest.models) == {"segmenter", "features"}
 
 
 def test_the_same_photos_give_the_same_bytes_wherever_they_are(tmp_path: Path) -> None:

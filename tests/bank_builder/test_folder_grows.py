@@ -244,7 +244,7 @@ def test_generated_images_join_a_bank_of_photos(tmp_path: Path) -> None:
     bank = Bank(out)
     assert report.images == 3
     assert (bank.settings.generation.steps, bank.manifest.images_per_category) == (7, 1)
-    assert set(bank.manifest.models) == {"text_to_image", "segmenter", "features", "text_image"}
+    assert set(bank.manifest.models) == {"text_to_image", "segmenter", "features"}
     assert with_photos(folder, out, "owl").changed is False
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from huggingface_hub import constants, scan_cache_dir
+from huggingface_hub import constants, scan_cache_dir, snapshot_download
 
 from foundation.download import Transfer
 from foundation.hub import cached_snapshot, fetch_snapshot, list_files
@@ -120,6 +120,25 @@ def test_damage_on_this_machine_is_mended_by_a_check(
     fetched = [one.path for one in hub.requests if one.method == "GET" and "/resolve/" in one.path]
     assert len(fetched) == 1
     assert fetched[0].endswith(name)
+
+
+@pytest.mark.parametrize("harm", [_flip, _shorten])
+@pytest.mark.parametrize("name", ["a.json", "unet/weights.safetensors"])
+def test_damage_in_what_rim_did_not_download_is_named_and_left(
+    hub: StandInHub, source: Path, name: str, harm: Callable[[Path], None]
+) -> None:
+    folder = Path(snapshot_download(MODEL))  # by another program
+    harm(folder / name)
+    damaged = (folder / name).read_bytes()
+    for _ in range(2):
+        with pytest.raises(ModelError) as caught:
+            fetch_snapshot(MODEL, None, check=True)
+        assert f"{(folder / name).resolve()} ({Path(name).name}): expected " in str(caught.value)
+        assert "rim did not download this file and leaves it" in str(caught.value)
+        assert (folder / name).read_bytes() == damaged
+    (folder / name).resolve().rename(source.parent / "away")
+    assert fetch_snapshot(MODEL, None, check=True) == folder
+    assert fingerprint(folder) == fingerprint(source)
 
 
 def test_a_branch_that_moves(hub: StandInHub, source: Path) -> None:

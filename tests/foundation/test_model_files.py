@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
 import pytest
 
 from foundation import model_files as module
-from foundation.model_files import checkpoints_folder, fingerprint, model_files, resolve
+from foundation.model_files import fingerprint, model_files, resolve
 from schemas.errors import ModelError
 from schemas.settings import ModelSource
 from tests.stand_in_hub import StandInHub
@@ -68,33 +67,6 @@ def test_a_failed_download_is_an_error(hub: StandInHub, location: str) -> None:
     message = r"models\.features: .* could not be downloaded \(404 .*run the same command again"
     with pytest.raises(ModelError, match=message):
         resolve(source, "features", offline=False)
-
-
-def test_a_checkpoint_on_the_web_is_kept_and_checked(hub: StandInHub, tmp_path: Path) -> None:
-    weights = tmp_path / "weights"
-    weights.write_bytes(b"weights")
-    digits = hashlib.sha256(b"weights").hexdigest()[:6]
-    good = f"/a/sam_vit_h_{digits}.pth"
-    hub.files |= {good: weights, "/a/sam_vit_h_4b8939.pth": weights, "/a/plain.pth": weights}
-    source = ModelSource(location=hub.address + good)
-    with pytest.raises(ModelError, match="found none"):
-        resolve(source, "segmenter", offline=True)
-    file = checkpoints_folder() / Path(good).name
-    assert resolve(source, "segmenter", offline=False) == file
-    assert resolve(source, "segmenter", offline=False) == file
-    assert resolve(source, "segmenter", offline=True) == file
-    assert file.read_bytes() == b"weights"
-    assert hub.transfers(good) == [None]
-    with pytest.raises(
-        ModelError, match=r"models\.segmenter: sam_vit_h_4b8939\.pth: expected.*4b8939"
-    ):
-        resolve(
-            ModelSource(location=f"{hub.address}/a/sam_vit_h_4b8939.pth"),
-            "segmenter",
-            offline=False,
-        )
-    plain = ModelSource(location=f"{hub.address}/a/plain.pth")
-    assert resolve(plain, "segmenter", offline=False).read_bytes() == b"weights"
 
 
 @pytest.mark.parametrize(

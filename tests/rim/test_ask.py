@@ -93,7 +93,7 @@ def test_info(run: Run, built: Path) -> None:
     assert facts["images"] == 4 * len(NAMES)
     assert facts["accepted"] + facts["rejected"] + facts["failed"] == facts["images"]
     assert [category["name"] for category in facts["categories"]] == list(NAMES)
-    assert set(facts["models"]) == {"text_to_image", "segmenter", "features", "text_image"}
+    assert set(facts["models"]) == {"text_to_image", "segmenter", "features"}
     assert facts["seconds"]
     text = run("info", built).out
     assert "preset miniature" in text

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from foundation.checkpoint_file import checkpoints_folder
 from foundation.model_files import fetch
 from foundation.stack import ROLES
 from rim import doctor
@@ -44,11 +45,19 @@ def test_as_json(run: Run, hub: StandInHub, tmp_path: Path) -> None:
         "role": "segmenter",
         "name": load_settings("paper").models.segmenter.location,
         "status": "missing",
-        "bytes": 2_560_000_000,
+        "bytes": 2_564_550_879,
         "path": None,
         "revision": None,
     }
-    assert models["features"]["revision"] == "unpinned"
+    assert models["features"]["revision"] == load_settings("paper").models.features.revision
+    purposes = {one["purpose"]: one for one in presets["paper"]["purposes"]}
+    assert {name: one["lacking"] for name, one in purposes.items()} == {
+        "build": ["text_to_image", "segmenter", "features"],
+        "query": ["segmenter", "features"],
+        "text": ["text_image"],
+    }
+    assert purposes["query"]["command"] == "rim fetch --preset paper --for query"
+    assert not any(one["lacking"] for one in presets["miniature"]["purposes"])
     assert hub.requests == []
 
 
@@ -59,11 +68,16 @@ def test_plain_lines(run: Run, hub: StandInHub) -> None:
     assert any(line.startswith("device cpu: ") and " memory" in line for line in lines)
     assert f"library duckdb: {importlib.metadata.version('duckdb')}" in lines
     assert "preset miniature: complete" in lines
-    assert (
-        "preset paper: not complete without text_to_image (5.5 GB), segmenter (2.6 GB), "
-        "features (1.2 GB), text_image (1.7 GB); rim fetch --preset paper" in lines
-    )
-    assert "preset paper, features: missing, 1.2 GB, facebook/dinov2-large unpinned" in lines
+    assert [line for line in lines if line.startswith("preset paper: ")] == [
+        "preset paper: for build not complete without text_to_image (5.5 GB), segmenter (2.6 GB), "
+        "features (1.2 GB); rim fetch --preset paper --for build",
+        "preset paper: for query not complete without segmenter (2.6 GB), features (1.2 GB); "
+        "rim fetch --preset paper --for query",
+        "preset paper: for text not complete without text_image (1.7 GB); "
+        "rim fetch --preset paper --for text",
+    ]
+    features = "facebook/dinov2-large at 47b73eefe95e"
+    assert f"preset paper, features: missing, 1.2 GB, {features}" in lines
     assert outcome.err == ""
 
 
@@ -88,6 +102,13 @@ def test_a_preset_as_it_fills(
     assert "without text_to_image (size unknown), " in run("doctor").out
     fetch(load_settings(str(path)).models.features, "features")
     assert states()["features"] == "complete"
+    lines = run("doctor").out.splitlines()
+    assert "preset hub, features: complete, 6 MB, mini/features unpinned" in lines
+    run("fetch", "--preset", path, "--for", "query")
+    (preset,) = diagnose().presets
+    lacking = {one.purpose: one.lacking for one in preset.purposes}
+    assert lacking == {"build": ("text_to_image",), "query": (), "text": ("text_image",)}
+    assert "preset hub: for query complete" in run("doctor").out.splitlines()
     report = run("fetch", "--preset", path, "--json").json()
     (preset,) = diagnose().presets
     assert preset.complete
@@ -99,7 +120,18 @@ def test_a_preset_as_it_fills(
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     assert states()["segmenter"] == "changed"
     size = f"{(by_role['segmenter'].bytes or 0) / 1e6:.0f} MB"
-    assert f"preset hub: not complete without segmenter ({size}); rim fetch" in run("doctor").out
+    told = f"preset hub: for query not complete without segmenter ({size}); rim fetch --preset hub"
+    assert told in run("doctor").out
+
+
+def test_a_checkpoint_of_another_size_than_the_preset_states(run: Run, hub: StandInHub) -> None:
+    file = checkpoints_folder() / "sam_vit_h_4b8939.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"an interrupted copy")
+    (paper,) = (preset for preset in diagnose().presets if preset.name == "paper")
+    (segmenter,) = (model for model in paper.models if model.role == "segmenter")
+    assert (segmenter.status, segmenter.bytes, segmenter.path) == ("changed", 19, str(file))
+    assert file.read_bytes() == b"an interrupted copy"
 
 
 def test_graphics_cards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from foundation import file_memory
+from foundation.checkpoint_file import checkpoints_folder
+from foundation.purposes import ROLES_OF
 from foundation.stack import ROLES, ModelStack
-from rim.fetched import cache_folder, read_fetched
+from foundation.user_cache import cache_folder
+from rim.commands.fetch import command
+from rim.fetched import read_fetched
+from schemas.manifest import commit_manifest, read_manifest
 from schemas.settings import load_settings
 from tests.rim.conftest import Run, files_of
 from tests.rim.hub_preset import serve_miniature
@@ -39,7 +45,7 @@ def test_a_preset_inside_the_repository_needs_nothing(run: Run, hub: StandInHub)
     assert {model["status"] for model in report["models"]} == {"local"}
     assert "nothing to download, everything is here already" in outcome.err
     assert hub.requests == []
-    assert not cache_folder().exists()
+    assert not (cache_folder() / "fetched").exists()
 
 
 def test_fetched_once_it_is_here(run: Run, hub: StandInHub, preset: Path) -> None:
@@ -52,8 +58,9 @@ def test_fetched_once_it_is_here(run: Run, hub: StandInHub, preset: Path) -> Non
     for model in report["models"]:
         assert set(model) == {
             *("role", "name", "revision", "path", "bytes"),
-            *("fingerprint", "status", "damaged"),
+            *("fingerprint", "status", "damaged", "of_bank"),
         }
+        assert model["of_bank"] is None
         assert model["status"] == "fetched"
         assert model["fingerprint"] == miniature[model["role"]].fingerprint
         assert Path(model["path"]).exists()
@@ -179,11 +186,25 @@ def test_nothing_could_be_had(run: Run, hub: StandInHub, preset: Path) -> None:
     assert "models.segmenter" in lines[1]
 
 
-@pytest.mark.parametrize("arguments", [(), ("--preset", "papre"), ("--preset", "none.toml")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--preset", "papre"),
+        ("--preset", "none.toml"),
+        ("--preset", "paper", "--bank", "bank"),
+        ("--preset", "paper", "--for", "everything"),
+    ],
+)
 def test_wrong_calls(run: Run, arguments: tuple[str, ...]) -> None:
     outcome = run("fetch", *arguments)
     assert outcome.status == 2
     assert len(outcome.err.splitlines()) <= 2
+
+
+def test_the_purposes_that_can_be_named() -> None:
+    (option,) = (one for one in command.params if one.name == "purposes")
+    assert list(option.type.choices) == list(ROLES_OF)  # type: ignore[attr-defined]
 
 
 def test_a_damaged_record_is_no_record(run: Run, hub: StandInHub, preset: Path) -> None:
@@ -200,6 +221,130 @@ def test_a_preset_that_names_another_model_now(run: Run, hub: StandInHub, preset
     preset.write_text(text.replace("mini/features", "mini/other"), encoding="utf-8")
     models = run("fetch", "--preset", preset, "--json").json()["models"]
     assert [model["status"] for model in models] == ["present", "present", "fetched", "present"]
+
+
+def test_a_file_of_another_program_is_named_and_left(
+    run: Run, hub: StandInHub, preset: Path
+) -> None:
+    (name,) = (Path(path).name for path in hub.files)
+    file = checkpoints_folder() / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"another checkpoint")
+    outcome = run("fetch", "--preset", preset, "--for", "query", "--json")
+    assert outcome.status == 3
+    (failed,) = outcome.json()["failed"]
+    assert failed["error"].startswith(f"models.segmenter: {file}: expected a file with the MD5 or ")
+    assert file.read_bytes() == b"another checkpoint"
+    assert hub.transfers(name) == []
+    file.unlink()
+    assert run("fetch", "--preset", preset, "--for", "query").status == 0
+
+
+def test_a_check_reads_what_is_remembered(
+    run: Run, hub: StandInHub, preset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_memory, "SETTLED_NS", -(10**12))
+    report = run("fetch", "--preset", preset, "--for", "query", "--json").json()
+    weights = Path(report["models"][1]["path"]) / "model.safetensors"
+    good = weights.read_bytes()
+    before = stamp_of(weights)
+    weights.write_bytes(good[:-1] + b"?")
+    # As where a disk loses a bit: nothing but the content tells.
+    memory = cache_folder() / "files.json"
+    content = json.loads(memory.read_text(encoding="utf-8"))
+    (entry,) = (one for one in content["contents"].values() if one["stamp"] == before)
+    entry["stamp"] = stamp_of(weights)
+    memory.write_text(json.dumps(content), encoding="utf-8")
+    assert run("fetch", "--preset", preset, "--for", "query").status == 0
+    outcome = run("fetch", "--preset", preset, "--for", "query", "--check", "--json")
+    assert outcome.status == 3
+    assert [model["status"] for model in outcome.json()["models"]] == ["present", "repaired"]
+    assert weights.read_bytes() == good
+
+
+def stamp_of(path: Path) -> dict[str, int]:
+    facts = path.stat()
+    return {
+        "size": facts.st_size,
+        "mtime_ns": facts.st_mtime_ns,
+        "ctime_ns": facts.st_ctime_ns,
+        "inode": facts.st_ino,
+    }
+
+
+def test_each_command_takes_what_it_uses(
+    run: Run, hub: StandInHub, preset: Path, scene: Path, tmp_path: Path
+) -> None:
+    """A build needs no CLIP, a query no generator; what is missing is told with what fetches it."""
+    words, bank = tmp_path / "words.txt", tmp_path / "bank"
+    words.write_text("house\n", encoding="utf-8")
+    build = ("build", words, "--out", bank, "-k", "2", "--steps", "8", "--preset", preset)
+    outcome = run(*build, "--offline")
+    assert outcome.status == 2
+    assert f"`rim fetch --preset {preset} --for build`" in outcome.err
+    assert run("fetch", "--preset", preset, "--for", "build").status == 0
+    assert not [path for path in hub.sent if "mini/clip" in path]
+    hub.requests.clear()
+    outcome = run(*build, "--offline")
+    assert outcome.status == 0, outcome.err
+    manifest = json.loads((bank / "manifests" / "000001.json").read_text(encoding="utf-8"))
+    assert set(manifest["models"]) == {"text_to_image", "segmenter", "features"}
+    query = ("query", bank, scene, "--out", tmp_path / "labels", "--offline")
+    assert run(*query).status == 0
+    outcome = run(*query, "--text-weight", "0.5")
+    assert outcome.status == 2
+    assert f"`rim fetch --bank {bank} --for query --for text`" in outcome.err
+    assert run("verify", bank).status == 0
+    assert run("info", bank).status == 0
+    assert hub.requests == []
+
+
+def test_what_a_bank_needs(
+    run: Run, hub: StandInHub, preset: Path, scene: Path, tmp_path: Path, bank_copy: Path
+) -> None:
+    bank = of_hub(bank_copy, preset)
+    query = ("query", bank, scene, "--out", tmp_path / "labels", "--offline")
+    outcome = run(*query)
+    assert outcome.status == 2
+    assert f"`rim fetch --bank {bank} --for query`" in outcome.err
+    outcome = run("fetch", "--bank", bank, "--json")
+    assert outcome.status == 0, outcome.err
+    assert "complete for query, which runs with --offline now" in outcome.err
+    models = outcome.json()["models"]
+    assert [model["role"] for model in models] == ["segmenter", "features"]
+    assert [model["of_bank"] for model in models] == [model["fingerprint"] for model in models]
+    assert {path.split("/")[2] for path in hub.sent if path.startswith("/mini")} == {"features"}
+    assert run(*query).status == 0
+    hub.requests.clear()
+    again = run("fetch", "--bank", bank, "--json").json()["models"]
+    assert {model["status"] for model in again} == {"present"}
+    assert hub.requests == []
+    assert not read_fetched("miniature").models
+    assert [path.name[:5] for path in (cache_folder() / "fetched").iterdir()] == ["bank-"]
+
+
+def test_other_weights_than_the_banks_are_told(
+    run: Run, hub: StandInHub, preset: Path, tmp_path: Path, bank_copy: Path
+) -> None:
+    other = Path(shutil.copytree(hub.models["mini/features"], tmp_path / "other"))
+    config = other / "config.json"
+    config.write_text(config.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    hub.models["mini/features"] = other
+    outcome = run("fetch", "--bank", of_hub(bank_copy, preset), "--json")
+    assert outcome.status == 3
+    assert "models.features: expected the model that the bank was made with" in outcome.err
+    assert "complete" not in outcome.err
+
+
+def of_hub(bank: Path, preset: Path) -> Path:
+    """The bank as if it had been built with the preset's models, which have the same content."""
+    manifest = read_manifest(bank)
+    models = load_settings(str(preset)).models.model_dump(mode="json")
+    settings = {**manifest.settings, "models": models}
+    commit_manifest(
+        bank, manifest.model_copy(update={"settings": settings, "version": manifest.version + 1})
+    )
+    return bank
 
 
 # Keeps every 64 KiB that arrive; by itself the client passes on 10 MB at a time.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from foundation import file_memory
+from foundation.stack import ModelStack
+from rim import Bank
+from rim.commands.verify import _loader
 from tests.rim.conftest import Run, files_of
 
 
@@ -79,6 +84,23 @@ def test_a_shard_that_cannot_be_made_is_given_up_by_name(
     assert pruned.json()["pruned"]["versions"] == [1]
     assert str(victim.parent) in pruned.json()["pruned"]["paths"]
     assert pruned.json()["damaged"] == []
+
+
+def test_a_repair_reads_every_byte_of_the_models(
+    opened: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes what the bank will hold: what is remembered of the weights does not suffice."""
+    monkeypatch.setenv("RIM_CACHE", str(tmp_path))
+    monkeypatch.setattr(file_memory, "SETTLED_NS", -(10**12))
+    recorded = opened.manifest.models["features"].fingerprint
+    assert ModelStack(opened.settings, "cpu").fingerprints(["features"])["features"].fingerprint
+    memory = tmp_path / "files.json"
+    text = re.sub(r'"sha256":\s*"\w{64}"', f'"sha256": "{"0" * 64}"', memory.read_text("utf-8"))
+    memory.write_text(text, encoding="utf-8")
+    trusting = ModelStack(opened.settings, "cpu").fingerprints(["features"])["features"]
+    assert trusting.fingerprint != recorded
+    reading = _loader(opened.path, "cpu")(opened.settings).fingerprints(["features"])["features"]
+    assert reading.fingerprint == recorded
 
 
 def test_keep_wants_prune(run: Run, built: Path) -> None:

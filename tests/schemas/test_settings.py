@@ -261,3 +261,29 @@ def test_a_sam_of_ones_own_survives_json() -> None:
     assert back.build_hash() == settings.build_hash()
     deeper = apply_overrides(settings, ["models.segmenter.architecture.depth=3"])
     assert deeper.differences(settings) == ["models.segmenter.architecture.depth: 3 != 2"]
+
+
+def test_notes_on_a_models_files_make_no_other_bank() -> None:
+    settings = load_settings("paper")
+    plain = [f"models.segmenter.{key}=none" for key in ("sha256", "size", "size_gb")]
+    old = load_settings("paper", [*plain, "models.segmenter.licence=other"])
+    assert old.models.segmenter.sha256 is None
+    assert old.build_hash() == settings.build_hash()
+    assert old.build_hash("folder") == settings.build_hash("folder")
+    assert settings.differences(old) == []
+    data = old.model_dump(mode="json")
+    for source in data["models"].values():  # as a bank's settings were written before
+        del source["sha256"], source["size"]
+    assert Settings.model_validate_json(json.dumps(data)) == old
+
+
+@pytest.mark.parametrize("value", ["4b8939", "A" * 64, "0" * 63, "0" * 65])
+def test_a_sha256_is_one_in_full(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"models\.segmenter\.sha256"):
+        load_settings("paper", [f"models.segmenter.sha256='{value}'"])
+
+
+def test_about_how_much_there_is_to_download() -> None:
+    assert ModelSource(location="x").download_bytes is None
+    assert ModelSource(location="x", size_gb=1.5).download_bytes == 1_500_000_000
+    assert ModelSource(location="x", size_gb=1.5, size=7).download_bytes == 7
