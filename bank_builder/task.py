@@ -87,6 +87,7 @@ def carry_out(
     models = stack.fingerprints(task.pictures.roles)
     check_same_models(task.existing, models)
     load_models(stack, task.pictures.roles)
+    size = task.pictures.batch_size(stack)  # what does not fit is refused before anything changes
     with build_lock(out):
         if overwrite:
             clear_bank(out)
@@ -99,7 +100,7 @@ def carry_out(
             write_plan(out, task.plan.model_copy(update={"fingerprints": fingerprints}))
             work = task.work()
             tally = Tally(work.images, progress)
-            made = _make(task, work, stack, tally)
+            made = _make(task, work, stack, size, tally)
         if task.nothing_to_do():  # also where shards that were damaged have their old bytes again
             remove_plan(out)
             return _unchanged(task)
@@ -111,7 +112,9 @@ def carry_out(
         return describe_bank(Bank(out), changed=True, reused_shards=len(work.finished))
 
 
-def _make(task: Task, work: WorkList, stack: BuildModels, tally: Tally) -> list[ShardRecord]:
+def _make(
+    task: Task, work: WorkList, stack: BuildModels, size: int, tally: Tally
+) -> list[ShardRecord]:
     """Makes the shards that are missing; BuildFailed if in all shards not one image is there."""
     manifest = task.existing.manifest
     for record in work.finished:
@@ -123,7 +126,7 @@ def _make(task: Task, work: WorkList, stack: BuildModels, tally: Tally) -> list[
         tally.tell("references", rows[0].category)
 
     shards = work_shards(
-        task.out, work.to_do, task.pictures, stack, task.settings, on_batch, tally.take_back
+        task.out, work.to_do, task.pictures, stack, task.settings, size, on_batch, tally.take_back
     )
     committed = {shard.name: shard for shard in manifest.shards} if manifest else {}
     made = [*work.finished, *(_in_old_place(task.out, shard, committed) for shard in shards)]
