@@ -53,7 +53,7 @@ def first_that_fits(
                 raise
             reason = first_line(error)
             logger.info("no memory for %s: %s", option, reason)
-        # Outside the handler: the error holds on to what the run had allocated.
+            forget_frames(error)
         give_back()
     return reason
 
@@ -70,8 +70,13 @@ def forget_frames(error: BaseException) -> None:
 
 
 def give_back() -> None:
-    """Returns to the device what torch keeps of its memory for later."""
+    """Returns to the device what nothing refers to any more, and what torch keeps for later."""
     gc.collect()
+    empty_cache()
+
+
+def empty_cache() -> None:
+    """Returns to the device what torch keeps of its memory for later."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from foundation.memory import first_that_fits, give_back
+from foundation.memory import empty_cache, first_that_fits
 from schemas.errors import MemoryShort
 
 Result = TypeVar("Result")
@@ -95,7 +95,7 @@ class SharedDevice:
         for role, model in self.models.items():
             if role != keep:
                 model.to(_CPU)
-        give_back()
+        empty_cache()
 
     def change(self, way: Way, parts: int | None = None) -> None:
         """From now on the models share the device in this way, and cut batches into parts."""

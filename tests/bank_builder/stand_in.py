@@ -148,7 +148,7 @@ class StandInExtractor:
         tokens = []
         for image in images:
             self.before(image)
-            cell = SIZE // GRID
+            cell = len(image) // GRID
             means = image.reshape(GRID, cell, GRID, cell, 3).mean(axis=(1, 3)) / 128 - 1
             tokens.append((means @ self._projection).astype(np.float32))
         return tokens
