@@ -124,7 +124,7 @@ BYTES = st.integers(0, 40)
 MODEL = st.builds(Needs, BYTES, BYTES, st.integers(0, 6))
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 @given(memory=st.integers(1, 200), needs=st.tuples(MODEL, MODEL, MODEL), batch=st.integers(1, 5))
 def test_all_images_are_made_or_nothing_is_written(
     memory: int, needs: tuple[Needs, ...], batch: int
