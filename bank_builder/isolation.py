@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class BatchTooLarge(Exception):
-    """The memory did not suffice for a batch; a smaller one may fit."""
+    """The memory did not suffice for a batch; it may with a smaller one, or other sharing."""
 
 
 def together_or_alone(
@@ -27,8 +27,8 @@ def together_or_alone(
     Args:
         work: gives one result an item.
         items: what to work on.
-        divisible: whether the batch that the items come from can be made smaller. Running out of
-            memory is then no item's fault.
+        divisible: whether the work can go on with less memory. Running out of it is then no
+            item's fault.
 
     Returns:
         One entry an item: its result, or the exception that it raised alone. What is no
@@ -42,14 +42,18 @@ def together_or_alone(
     try:
         return list(work(items))
     except Exception as error:  # a model library may raise anything; it becomes the item's result
-        from foundation.memory import is_out_of_memory
+        from foundation.memory import first_line, forget_frames, is_out_of_memory
 
-        if divisible and is_out_of_memory(error):
-            raise BatchTooLarge(str(error)) from error
+        if is_out_of_memory(error):
+            forget_frames(error)
+            if divisible:
+                raise BatchTooLarge(first_line(error)) from error
         if len(items) == 1:
             return [error]
         logger.warning("a batch of %d failed and is done one by one: %s", len(items), error)
-    return [result for item in items for result in together_or_alone(work, [item])]
+    return [
+        result for item in items for result in together_or_alone(work, [item], divisible=divisible)
+    ]
 
 
 def failure_reason(doing: str, error: Exception) -> str:

@@ -79,8 +79,22 @@ class BuildModels(Protocol):
         """Whether the next pictures may be made while the last ones are looked at."""
         ...
 
-    def batch_that_fits(self, most: int) -> int:
-        """The largest batch of at most `most` pictures that the memory suffices for."""
+    def batch_that_fits(
+        self, most: int, roles: Sequence[str] = ..., image_size: tuple[int, int] | None = None
+    ) -> int:
+        """The largest batch of at most `most` images that can be made and examined by trial.
+
+        roles: of the models that are used. image_size: (height, width), by default that of
+        generated images. ModelError if not even one image fits into the memory.
+        """
+        ...
+
+    def can_take_less(self, batch: int) -> bool:
+        """Whether work in batches of this size can go on with less memory than now."""
+        ...
+
+    def take_less(self, batch: int) -> int:
+        """The batch to go on with when memory ran out at `batch`; ModelError if there is none."""
         ...
 
     def activate(self, role: str) -> None:

@@ -194,7 +194,9 @@ def _made_anew(
     """Makes a shard beside the damaged one, and puts it in its place if it has the same bytes."""
     pictures = GENERATED.pictures(plan_of(manifest), settings)
     spec = _beside(out, shard)
-    (made,) = work_shards(out, [spec], pictures, models, settings, _nothing, _nothing)
+    # In the batches that it was made in: the same bytes again, if the device allows them.
+    size = min(shard.batch_size, pictures.batch_size(models))
+    (made,) = work_shards(out, [spec], pictures, models, settings, size, _nothing, _nothing)
     if made.files != shard.files:
         return made
     place, new = shard_folder(out, shard), shard_folder(out, made)

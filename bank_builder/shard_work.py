@@ -51,6 +51,7 @@ def work_shards(
     pictures: Pictures,
     models: BuildModels,
     settings: Settings,
+    size: int,
     on_batch: Callable[[Sequence[ReferenceRow]], None],
     on_restart: Callable[[Sequence[str]], None],
     on_stage: Callable[[str, str], None] = lambda stage, category: None,
@@ -59,33 +60,33 @@ def work_shards(
 
     A model that fails on a batch is given its images one by one, so that one bad image costs only
     itself: its row has the status "failed" and the error as its reason. Where the memory does not
-    suffice for a batch, the shard is begun anew with batches of half the size. Three batches at
-    most are in memory at a time. Whatever else is raised (an interrupt, a full disk, missing
-    weights) passes through, and nothing of an unfinished shard remains.
+    suffice for a batch, the shard is begun anew with a smaller one, or with models that take turns.
+    Three batches at most are in memory at a time. Whatever else is raised (an interrupt, a full
+    disk, missing weights) passes through, and nothing of an unfinished shard remains.
 
     Args:
         specs: the shards, all of the source of `pictures`.
+        size: of the batches to begin with, by `Pictures.batch_size`.
         on_batch: is given the rows of every batch.
         on_restart: is given the statuses of the rows that are made anew.
-        on_stage: is called with "trial" before the memory is tried, where it is, and with "first
-            batch" before the first pictures are made, and with the first category.
+        on_stage: is called with "first batch" and the first category before any images are made.
     """
     left = list(specs)
-    size = 1
     if left:
-        if models.device.type != "cpu":  # on a CPU nothing is tried
-            on_stage("trial", left[0].category)
-        size = pictures.batch_size(models)
         on_stage("first batch", left[0].category)
     while left:
+        reason = ""
         work = _Work(bank, pictures, models, settings, size, on_batch, on_restart)
         try:
             for record in work.shards(tuple(left)):
                 del left[0]
                 yield record
         except BatchTooLarge as error:
-            size = max(1, size // 2)
-            logger.warning("no memory left; going on with batches of %d: %s", size, error)
+            reason = str(error)
+        # Outside the handler: the error holds on to what was in memory.
+        if left:
+            size = models.take_less(size)
+            logger.warning("no memory left; going on with batches of %d: %s", size, reason)
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class _Work:
     @property
     def _divisible(self) -> bool:
         """Whether less memory can be tried."""
-        return self.size > 1
+        return self.models.can_take_less(self.size)
 
 
 def _pool(

@@ -93,6 +93,9 @@ def carry_out(
     models = stack.fingerprints(task.pictures.roles)
     check_same_models(task.existing, models)
     load_models(stack, task.pictures.roles, lambda role: tally.tell("loading", role=role))
+    if stack.device.type != "cpu":  # on a CPU nothing is tried
+        tally.tell("trial")
+    size = task.pictures.batch_size(stack)  # what does not fit is refused before anything changes
     with build_lock(out):
         if overwrite:
             clear_bank(out)
@@ -105,7 +108,7 @@ def carry_out(
             write_plan(out, task.plan.model_copy(update={"fingerprints": fingerprints}))
             work = task.work()
             _count(tally, out, work)
-            made = _make(task, work, stack, tally)
+            made = _make(task, work, stack, size, tally)
         if task.nothing_to_do():  # also where shards that were damaged have their old bytes again
             remove_plan(out)
             return _unchanged(task)
@@ -117,7 +120,9 @@ def carry_out(
         return describe_bank(Bank(out), changed=True, reused_shards=len(work.finished))
 
 
-def _make(task: Task, work: WorkList, stack: BuildModels, tally: Tally) -> list[ShardRecord]:
+def _make(
+    task: Task, work: WorkList, stack: BuildModels, size: int, tally: Tally
+) -> list[ShardRecord]:
     """Makes the shards that are missing; BuildFailed if in all shards not one image is there."""
     manifest = task.existing.manifest
 
@@ -131,6 +136,7 @@ def _make(task: Task, work: WorkList, stack: BuildModels, tally: Tally) -> list[
         task.pictures,
         stack,
         task.settings,
+        size,
         on_batch,
         tally.take_back,
         tally.tell,

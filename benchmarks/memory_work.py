@@ -31,6 +31,7 @@ from benchmarks.memory import memory_of
 from foundation.images import encode_png
 from foundation.model_files import fingerprint
 from foundation.segmenter import ImageEmbedding, MaskCandidates
+from query.models import Result
 from rim.main import main as rim_main
 from schemas.progress_file import BuildPlan
 from schemas.records import ModelRecord
@@ -148,9 +149,23 @@ class Models:
         """At DINOv2's patch size."""
         return NoiseFeatures(self.sizes.dimension, max(2, self.sizes.pixels // PATCH))
 
-    def batch_that_fits(self, most: int) -> int:
+    def batch_that_fits(
+        self, most: int, roles: Sequence[str] = (), image_size: tuple[int, int] | None = None
+    ) -> int:
         """Whatever is asked for."""
         return most
+
+    def can_take_less(self, batch: int) -> bool:
+        """Never."""
+        return False
+
+    def take_less(self, batch: int) -> int:
+        """The same again."""
+        return batch
+
+    def within_memory(self, work: Callable[[], Result]) -> Result:
+        """As if there were enough."""
+        return work()
 
     def activate(self, role: str) -> None:
         """Nothing is moved."""

@@ -1,52 +1,131 @@
-"""Memory of the device that models run on: what fits, and which model has it."""
+"""Memory of the device that models run on: noticing that it ran out, and giving it back."""
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
-from collections.abc import Callable
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
+from schemas.errors import RimError
+
 logger = logging.getLogger(__name__)
 
+Option = TypeVar("Option")
+Result = TypeVar("Result")
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the machine had no memory left.
+# What torch and the libraries below it say, in a RuntimeError of no class of its own. The last two
+# lines are said for other reasons too, but above all where cuDNN or cuBLAS find no memory for
+# their workspace; whoever gives up for them has to quote them.
+_WORDS = re.compile(
+    r"\bout of memory\b"  # CUDA, its driver, HIP, XPU, MPS
+    r"|\bcan't allocate memory\b|\bcannot allocate memory\b|\bnot enough memory\b|\bbad_alloc\b"
+    r"|\bcudaErrorMemoryAllocation\b|\bCUDA_ERROR_OUT_OF_MEMORY\b"
+    r"|_STATUS_(INTERNAL_ERROR_(DEVICE|HOST)_)?ALLOC(ATION)?_FAILED\b"  # cuBLAS, cuDNN, cuSOLVER
+    r"|\bInvalid buffer size: "  # MPS, of one tensor
+    r"|\bunable to find an engine to execute this computation\b"
+    r"|\bUnable to find a valid cuDNN algorithm\b"
+    r"|\bCUBLAS_STATUS_NOT_INITIALIZED when calling `?cublasCreate\b",
+    re.IGNORECASE,
+)
 
-    On a GPU torch says so by a class of its own; on the CPU only by its words.
-    """
-    of_words = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or of_words
 
-
-def largest_that_fits(run: Callable[[int], object], most: int) -> int | None:
-    """The largest of `most`, its half, its quarter, ... for which `run` does not run out of memory.
-
-    Args:
-        run: does the work with a batch of so many.
-        most: at least 1.
+def first_that_fits(
+    options: Iterable[Option], run: Callable[[Option], Result]
+) -> tuple[Option, Result] | str:
+    """The first option for which `run` does not run out of memory, and what it returned.
 
     Returns:
-        The size of the batch, or None if not even 1 fits.
+        If there is none: what the last one said, "" if there were no options.
     """
-    size = most
-    while size >= 1:
+    reason = ""
+    for option in options:
         try:
-            run(size)
-            return size
+            return option, run(option)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            logger.info("no memory for a batch of %d: %s", size, error)
-        # Outside the handler: the error holds on to what the run had allocated.
+            reason = first_line(error)
+            logger.info("no memory for %s: %s", option, reason)
+            forget_frames(error)
         give_back()
-        size //= 2
-    return None
+    return reason
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the machine had no memory left, or that was the error's cause."""
+    return any(_says_so(one) for one in _chain(error))
+
+
+def forget_frames(error: BaseException) -> None:
+    """Drops the local variables that an error, which stays, holds on to: tensors among them."""
+    for one in _chain(error):
+        traceback.clear_frames(one.__traceback__)
 
 
 def give_back() -> None:
-    """Returns to the device what torch keeps of its memory for later."""
+    """Returns to the device what nothing refers to any more, and what torch keeps for later."""
     gc.collect()
+    empty_cache()
+
+
+def empty_cache() -> None:
+    """Returns to the device what torch keeps of its memory for later."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+class DeviceMemory:
+    """The memory of a CUDA device, as torch counts it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def peak_of(self, run: Callable[[], object]) -> int:
+        """The most bytes that `run` had allocated beyond what there was before."""
+        before = torch.cuda.memory_allocated(self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+        run()
+        return max(0, torch.cuda.max_memory_allocated(self._device) - before)
+
+    @contextmanager
+    def held(self, size: int) -> Iterator[None]:
+        """Keeps so many bytes from everyone else; torch.OutOfMemoryError if they are not there."""
+        block = torch.empty(size, dtype=torch.uint8, device=self._device)
+        try:
+            yield
+        finally:
+            del block
+
+
+def _says_so(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # Messages of our own may quote anything, the name of a file for example.
+    return not isinstance(error, RimError) and _WORDS.search(str(error)) is not None
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error, what it was raised from or while handling, and so on."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        hidden = following.__suppress_context__
+        following = following.__cause__ or (None if hidden else following.__context__)
+    return chain

@@ -36,7 +36,7 @@ class PatchFeatures:
         self._model = model
         self._size = size
         self._normalisation = normalisation
-        self._batch_size = batch_size
+        self._whole_batch = self._batch_size = batch_size
         self._patch = int(model.config.patch_size)
         # The class token, then the registers, come before the patches.
         self._prefix = 1 + int(getattr(model.config, "num_register_tokens", 0))
@@ -49,6 +49,10 @@ class PatchFeatures:
     def to(self, device: torch.device) -> None:
         """Moves the model."""
         self._model.to(device)
+
+    def divide(self, parts: int) -> None:
+        """From now on works on a batch in so many parts, which takes less memory."""
+        self._batch_size = max(1, self._whole_batch // parts)
 
     def grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
         """(gh, gw): how many patches an image of (height, width) is cut into.

@@ -34,6 +34,15 @@ def encoder_type(device: torch.device) -> torch.dtype:
     return fast_type(device) if device.type == "cuda" else torch.float32
 
 
+def checker_type(device: torch.device) -> torch.dtype:
+    """What the safety checker's vision transformer computes in: float16 on a GPU.
+
+    It is published and commonly run in float16. Its cosines are compared with fixed thresholds:
+    float16 rounds them by a few 0.0001, bfloat16 would by some 0.001.
+    """
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
 def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
     """Lets a network compute in another type, while all that goes in and comes out is float32.
 

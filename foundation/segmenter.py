@@ -53,8 +53,8 @@ class SamSegmenter:
     Args:
         sam: a Sam in evaluation mode on its device.
         points_per_batch: prompts that go through the mask decoder at a time.
-        encoder_dtype: what the image encoder computes in where it may; its weights stay float32,
-            as do the decoder and all results.
+        encoder_dtype: what the image encoder computes in where it may, see `sam_encoder.slim`; the
+            decoder and all results are float32.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class SamSegmenter:
         self._encoder_dtype = encoder_dtype
         self._decoder = PointDecoder(sam.mask_decoder)
         self._points_per_batch = points_per_batch
+        self._parts = 1
         self._side: int = sam.image_encoder.img_size
         self._low_side: int = sam.prompt_encoder.mask_input_size[0]
         self._factor = self._side // self._low_side
@@ -74,6 +75,10 @@ class SamSegmenter:
     def to(self, device: torch.device) -> None:
         """Moves the model; embeddings that were made before stay where they are."""
         self._sam.to(device)
+
+    def divide(self, parts: int) -> None:
+        """From now on decodes a batch of prompts in so many parts, which takes less memory."""
+        self._parts = parts
 
     @torch.no_grad()
     def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
@@ -123,7 +128,7 @@ class SamSegmenter:
             return MaskCandidates(coordinates.new_zeros(0, 3, *size), coordinates.new_zeros(0, 3))
         parts = [
             self._decode(embedding, chunk, rows, columns)
-            for chunk in torch.split(coordinates, self._points_per_batch)
+            for chunk in torch.split(coordinates, max(1, self._points_per_batch // self._parts))
         ]
         return MaskCandidates(
             torch.cat([logits for logits, _ in parts]), torch.cat([iou for _, iou in parts])

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from foundation.memory import (
-    give_back,
-    is_out_of_memory,
-    largest_that_fits,
-)
+from foundation.build_trial import BuildTrial
+from foundation.memory import DeviceMemory, first_line, first_that_fits, give_back
 from foundation.missing import Caller
 from foundation.model_files import check_content, fingerprint, resolve
-from foundation.precision import compute_in, decode_in, encoder_type, fast_type
+from foundation.precision import checker_type, compute_in, decode_in, encoder_type, fast_type
+from foundation.purposes import BUILD_ROLES
+from foundation.sharing import Share, SharedDevice, Way
 from schemas.errors import ModelError, RimError, UsageError
 from schemas.records import ModelRecord
 from schemas.settings import Models, ModelSource, Settings
@@ -33,14 +32,19 @@ logger = logging.getLogger(__name__)
 ROLES: tuple[str, ...] = tuple(Models.model_fields)
 
 _Model = TypeVar("_Model")
+_Result = TypeVar("_Result")
 
 
 class ModelStack:
     """Text-to-image, segmenter, patch features and text-image scores, as the settings name them.
 
     The text-to-image model's UNet and decoder compute in the device's fast type (see `precision`),
-    on a GPU SAM's image encoder too. Patch features are compared across machines and stay in
-    float32, as does all else.
+    on a GPU SAM's image encoder and the safety checker's vision transformer too. Patch features are
+    compared across machines and stay in float32, as does all else.
+
+    On a GPU all models are on the device, or, where its memory is too small for that, they take
+    turns: each has it to itself while it is active, and waits in the machine's memory meanwhile.
+    Which it is, is found by trial (`batch_that_fits`, `within_memory`), and stays.
 
     Args:
         settings: of a preset or a bank.
@@ -67,9 +71,11 @@ class ModelStack:
         self.offline = offline
         self._caller = caller or Caller(settings.preset)
         self._read_files = read_files
-        self._loaded: dict[str, Any] = {}
         self._records: dict[str, ModelRecord] = {}
-        self._one_at_a_time = False
+        self._shared = SharedDevice(self.device)
+        self._memory = DeviceMemory(self.device)
+        self._most = 1
+        self._trial: BuildTrial | None = None
 
     @property
     def text_to_image(self) -> DiffusersTextToImage:
@@ -93,62 +99,83 @@ class ModelStack:
 
     @property
     def works_ahead(self) -> bool:
-        """Whether one model may run while another's results are looked at: on a GPU that holds them
-        all. On a CPU they would only take each other's cores.
+        """Whether one model may run while another's results are looked at: on a GPU with memory for
+        both. On a CPU they would only take each other's cores.
         """
-        return self.device.type == "cuda" and not self._one_at_a_time
+        return self._shared.way is Way.AHEAD
 
-    def batch_that_fits(self, most: int) -> int:
-        """The largest batch of pictures, at most `most`, that can be made on a GPU; found by trial.
+    def batch_that_fits(
+        self,
+        most: int,
+        roles: Sequence[str] = BUILD_ROLES,
+        image_size: tuple[int, int] | None = None,
+    ) -> int:
+        """The largest batch of images, at most `most`, that a build can make and examine; by trial.
 
-        A trial is one denoising step with decoding, which takes as much memory as all the steps.
-        If not even one picture can be made beside the other models, from now on they share the
-        GPU: each has it to itself while it is active, and waits in the machine's memory meanwhile.
-        On a CPU nothing is tried; the machine swaps before it runs out.
+        Tried are all stages as they will run, see `BuildTrial`, in the ways and sizes of
+        `SharedDevice.options`. On a CPU nothing is tried; the machine swaps before it runs out.
+
+        Args:
+            most: at least 1.
+            roles: of the models that the build works with.
+            image_size: (height, width) of the images, by default that of generated ones.
 
         Raises:
-            ModelError: the memory does not suffice for one picture.
+            MemoryShort: a single image does not fit, with models that take turns.
         """
         if self.device.type == "cpu":
             return most
-        self.activate("text_to_image")
-        size = self._try_batches(most)
-        if size is None and not self._one_at_a_time:
-            self._one_at_a_time = True
-            self.activate("text_to_image")
-            size = self._try_batches(most)
-        if size is None:
-            raise ModelError(
-                f"models.text_to_image: one picture of {self.settings.generation.width} x "
-                f"{self.settings.generation.height} does not fit into the memory of {self.device}; "
-                "use a smaller preset (--preset fast), smaller pictures "
-                "(--set generation.height=384 --set generation.width=384) or --device cpu"
-            )
-        if size < most or self._one_at_a_time:
-            how = "one model at a time" if self._one_at_a_time else "all models at once"
-            logger.info("memory for batches of %d of %d, %s on %s", size, most, how, self.device)
-        return size
+        generation = self.settings.generation
+        size = image_size or (generation.height, generation.width)
+        self._most = most
+        self._trial = BuildTrial(self, self._shared, self._memory, roles, size)
+        return self._first_that_fits(self._trial, self._shared.options(most))
 
-    def _try_batches(self, most: int) -> int | None:
-        from foundation.text_to_image import Prompt
+    def can_take_less(self, batch: int) -> bool:
+        """Whether a build in batches of this size can go on with less memory than now."""
+        return next(self._shared.lesser(batch, self._most), None) is not None
 
-        trial = self.text_to_image.shortened(1)
-        prompt = Prompt("a photo of a cat", 13, 16)
+    def take_less(self, batch: int) -> int:
+        """The batch to go on with after memory ran out at `batch`, found as by `batch_that_fits`.
 
-        def make(count: int) -> None:
-            trial.generate([prompt] * count, list(range(count)))
-
-        size = largest_that_fits(make, most)
+        Raises:
+            MemoryShort: nothing less fits any more.
+        """
         give_back()
-        return size
+        options = self._shared.lesser(batch, self._most)
+        if self._trial is None:
+            return next(options).batch
+        return self._first_that_fits(self._trial, options)
+
+    def within_memory(self, work: Callable[[], _Result]) -> _Result:
+        """Runs work, which calls `activate` before it uses a model, with as much memory as there
+        is; see `SharedDevice.within_memory`.
+
+        Raises:
+            MemoryShort: the memory does not suffice.
+        """
+        return self._shared.within_memory(work)
 
     def activate(self, role: str) -> None:
         """Gives a model the device to itself, if they were found to have to share it."""
-        if not self._one_at_a_time:
-            return
-        model = getattr(self, role)
-        self._clear_device(keep=role)
-        model.to(self.device)
+        if self._shared.way is Way.TURNS:
+            getattr(self, role)  # loaded, if it is not
+        self._shared.activate(role)
+
+    def _first_that_fits(self, trial: BuildTrial, options: Iterable[Share]) -> int:
+        found = first_that_fits(options, trial.run)
+        give_back()
+        if isinstance(found, str):
+            height, width = trial.image_size
+            raise self._shared.too_much(
+                found,
+                f"one image of {height} x {width} has to fit: use a smaller preset (--preset "
+                "fast), smaller images (--set generation.height=384 --set generation.width=384), "
+                "or --device cpu, or close other programs that use the device",
+            )
+        share, _ = found
+        logger.info("memory on %s for %s; asked for: %d", self.device, share, self._most)
+        return share.batch
 
     def path(self, role: str) -> Path:
         """Where a role's files are, downloaded first if need be and allowed.
@@ -180,7 +207,7 @@ class ModelStack:
         The memory is free once the caller holds no reference to the model either.
         """
         self._source(role)
-        if self._loaded.pop(role, None) is not None:
+        if self._shared.models.pop(role, None) is not None:
             give_back()
 
     def _source(self, role: str) -> ModelSource:
@@ -190,37 +217,35 @@ class ModelStack:
         return source
 
     def _get(self, role: str, load: Callable[[Path], _Model]) -> _Model:
-        if role not in self._loaded:
+        if role not in self._shared.models:
             path = self.path(role)
             try:
-                self._loaded[role] = self._load(load, path)
+                self._shared.add(role, self._load(role, load, path))
             except RimError:
                 raise
             except Exception as error:  # every model library has errors of its own
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise ModelError(
-                    f"models.{role}: expected a model in {path} that can be loaded, "
-                    f"found {type(error).__name__}: {reason}; check or fetch the files again"
+                    f"models.{role}: expected a model in {path} that can be loaded, found "
+                    f"{type(error).__name__}: {first_line(error)}; check or fetch the files again"
                 ) from error
-        model: _Model = self._loaded[role]
+        model: _Model = self._shared.models[role]
         return model
 
-    def _load(self, load: Callable[[Path], _Model], path: Path) -> _Model:
-        """Loads a model, if need be in place of the others on the device."""
-        try:
-            return load(path)
-        except Exception as error:
-            if not (is_out_of_memory(error) and self._loaded):
-                raise
-        self._one_at_a_time = True
-        self._clear_device()
-        return load(path)
-
-    def _clear_device(self, keep: str | None = None) -> None:
-        for role, model in self._loaded.items():
-            if role != keep:
-                model.to(torch.device("cpu"))
-        give_back()
+    def _load(self, role: str, load: Callable[[Path], _Model], path: Path) -> _Model:
+        """Loads a model beside the others or, if need be, in their place on the device."""
+        if self._shared.way is Way.TURNS:
+            self._shared.clear()
+        found = first_that_fits([path], load)
+        if not isinstance(found, str):
+            return found[1]
+        if self._shared.models and self._shared.take_turns():
+            return self._load(role, load, path)
+        self._shared.active = role
+        raise self._shared.too_much(
+            found,
+            "its weights alone have to fit: use a smaller preset (--preset fast), or --device cpu, "
+            "or close other programs that use the device",
+        )
 
     def _load_text_to_image(self, path: Path) -> DiffusersTextToImage:
         from diffusers.utils import logging
@@ -231,26 +256,39 @@ class ModelStack:
 
         logging.disable_progress_bar()
         transformers_logging.disable_progress_bar()
-        pipeline = load_pipeline(path, self.device)
+        # Converted before it is moved: in float32 the device may have no room for it.
+        pipeline = load_pipeline(path, torch.device("cpu"))
         dtype = fast_type(self.device)
         compute_in(pipeline.unet, dtype)
         decode_in(pipeline.vae, dtype)
+        checker = getattr(pipeline, "safety_checker", None)
+        if checker is not None:
+            # Not the whole: it is given the images too, and passes them on.
+            compute_in(checker.vision_model, checker_type(self.device))
+        if self.device.type != "cpu":
+            # One image fills a GPU; decoding a batch at once takes 0.4 GB an image for nothing.
+            pipeline.vae.enable_slicing()
         generation = self.settings.generation
-        return DiffusersTextToImage(
+        model = DiffusersTextToImage(
             pipeline,
             steps=generation.steps,
             guidance_scale=generation.guidance_scale,
             height=generation.height,
             width=generation.width,
         )
+        model.to(self.device)
+        return model
 
     def _load_segmenter(self, path: Path) -> SamSegmenter:
         from foundation.sam_checkpoint import load_sam
+        from foundation.sam_encoder import slim
         from foundation.segmenter import SamSegmenter
 
-        sam = load_sam(self.settings.models.segmenter, path).to(self.device)
+        sam = load_sam(self.settings.models.segmenter, path)
+        dtype = encoder_type(self.device)
+        slim(sam.image_encoder, dtype)
         points = self.settings.proposals.points_per_batch
-        return SamSegmenter(sam, points, encoder_type(self.device))
+        return SamSegmenter(sam.to(self.device), points, dtype)
 
     def _load_features(self, path: Path) -> PatchFeatures:
         from transformers import AutoModel

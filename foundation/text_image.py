@@ -32,7 +32,7 @@ class ClipScorer:
         self._model = model
         self._tokenizer = tokenizer
         self._normalisation = normalisation
-        self._batch_size = batch_size
+        self._whole_batch = self._batch_size = batch_size
         self._side = int(model.config.vision_config.image_size)
 
     @property
@@ -43,6 +43,10 @@ class ClipScorer:
     def to(self, device: torch.device) -> None:
         """Moves the model."""
         self._model.to(device)
+
+    def divide(self, parts: int) -> None:
+        """From now on works on a batch in so many parts, which takes less memory."""
+        self._batch_size = max(1, self._whole_batch // parts)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -167,8 +167,15 @@ class DiffusersTextToImage:
         )
 
     def to(self, device: torch.device) -> None:
-        """Moves the pipeline's models."""
-        self._pipeline.to(device)
+        """Moves the pipeline's models.
+
+        Not by the pipeline's own `to`, which warns of float16 on a CPU, where nothing is computed.
+        """
+        from torch import nn
+
+        for part in self._pipeline.components.values():
+            if isinstance(part, nn.Module):
+                nn.Module.to(part, device)
 
     def _token_indices(self, prompt: Prompt) -> list[int]:
         """As `category_token_indices`; an XL pipeline's two text encoders must agree on it.

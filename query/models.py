@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from schemas.bank import Bank
     from schemas.records import ModelRecord
     from schemas.settings import Settings
+
+Result = TypeVar("Result")
 
 ROLES_USED = PHOTO_ROLES
 
@@ -69,6 +71,14 @@ class Stack(Protocol):
     @property
     def text_image(self) -> TextImageScorer:
         """Embeds texts and pictures; asked for only where text has a weight."""
+        ...
+
+    def activate(self, role: str) -> None:
+        """Says which model is used next, so that it can have the memory if that is short."""
+        ...
+
+    def within_memory(self, work: Callable[[], Result]) -> Result:
+        """Runs work, again with less memory where it ran out; MemoryShort if nothing helps."""
         ...
 
     def path(self, role: str) -> Path:

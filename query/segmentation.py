@@ -22,7 +22,7 @@ from query.photo import PhotoRegion, SegmentedPhoto
 from query.proposals import MaskProposals, propose
 from query.result import NearReference, Region, Segmentation
 from query.text_evidence import TextEvidence
-from schemas.errors import ImageError, UsageError
+from schemas.errors import ImageError, MemoryShort, UsageError
 from schemas.ids import unpack_feature_ids, unpack_image_ids
 
 if TYPE_CHECKING:
@@ -70,7 +70,13 @@ class QueryEngine:
         )
         text = None
         if matching.text_weight > 0:
-            text = TextEvidence(stack.text_image, bank.categories, settings.generation)
+
+            def embed() -> TextEvidence:
+                stack.activate("text_image")
+                return TextEvidence(stack.text_image, bank.categories, settings.generation)
+
+            text = stack.within_memory(embed)
+        self._reads_text = text is not None
         self._labeller = PhotoLabeller(namer, matching, text)
         self._names = {record.category_id: record.name for record in bank.categories}
         self._version = bank.manifest.version
@@ -105,20 +111,30 @@ class QueryEngine:
             categories: ids of the only categories to consider; None for all.
 
         Raises:
-            ImageError: the file is no picture, or the array has another shape or type.
+            ImageError: the file is no picture, the array has another shape or type, or the memory
+                does not suffice for it.
             UsageError: no category is chosen, or one that the bank does not have.
             BankError: none of the chosen categories has a reference.
         """
         self._check_categories(categories)
-        return self.label(self.cut(image), categories=categories)
+        where = f"{image}: " if isinstance(image, str | Path) else ""
+        try:
+            return self.label(self.cut(image), categories=categories)
+        except MemoryShort as error:
+            raise ImageError(f"{where}{error}") from error
 
     def cut(self, image: str | Path | NDArray[np.uint8]) -> SegmentedPhoto:
         """Cut a photo into regions, those without a feature left out.
 
-        Raises ImageError as `segment` does.
+        Raises ImageError as `segment` does; MemoryShort if the memory does not suffice.
         """
         pixels = _as_pixels(image)
+        return self._stack.within_memory(lambda: self._cut(pixels))
+
+    def _cut(self, pixels: NDArray[np.uint8]) -> SegmentedPhoto:
+        self._stack.activate("features")
         tokens = self._stack.features.extract([pixels])[0]
+        self._stack.activate("segmenter")
         segmenter = self._stack.segmenter
         embedding = segmenter.embed(pixels)
         proposals = propose(segmenter, embedding, self._proposals)
@@ -143,10 +159,17 @@ class QueryEngine:
     ) -> Segmentation:
         """Label a photo that was cut into regions by an engine with the same `proposals`.
 
-        Raises UsageError and BankError as `segment` does.
+        Raises UsageError and BankError as `segment` does; MemoryShort if the memory does not
+        suffice for CLIP.
         """
         self._check_categories(categories)
-        naming, labels = self._labeller.label(photo, categories)
+
+        def named() -> tuple[Naming, NDArray[np.int32]]:
+            if self._reads_text:
+                self._stack.activate("text_image")
+            return self._labeller.label(photo, categories)
+
+        naming, labels = self._stack.within_memory(named)
         return Segmentation(
             image=photo.pixels,
             label_map=labels,

@@ -60,6 +60,10 @@ class ModelError(RimError):
     exit_status: ClassVar[int] = 2
 
 
+class MemoryShort(ModelError):
+    """A device whose memory does not suffice for a model; the message names ways out."""
+
+
 class SqlError(RimError):
     """A statement that is no question, or that DuckDB refuses."""
 

@@ -72,7 +72,10 @@ class Pictures(Protocol):
         ...
 
     def batch_size(self, models: BuildModels) -> int:
-        """How many pictures to make and look at together; may try what the memory suffices for."""
+        """How many pictures to make and look at together; may try what the memory suffices for.
+
+        Raises ModelError if it does not suffice for one.
+        """
         ...
 
     def make(

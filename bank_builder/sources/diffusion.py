@@ -126,7 +126,7 @@ class GeneratedPictures:
 
     def batch_size(self, models: BuildModels) -> int:
         """As the settings say, or less if the memory does not suffice."""
-        return models.batch_that_fits(self.settings.generation.batch_size)
+        return models.batch_that_fits(self.settings.generation.batch_size, self.roles)
 
     def make(
         self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool

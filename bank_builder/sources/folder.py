@@ -164,8 +164,8 @@ class FolderPictures:
         return [one.file for one in self.photos(spec) if one.file not in self.found]
 
     def batch_size(self, models: BuildModels) -> int:
-        """PHOTOS_AT_ONCE."""
-        return PHOTOS_AT_ONCE
+        """PHOTOS_AT_ONCE, or less if the memory does not suffice."""
+        return models.batch_that_fits(PHOTOS_AT_ONCE, self.roles, (LONG_SIDE, LONG_SIDE))
 
     def make(
         self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool

@@ -7,7 +7,7 @@ pay for SAM's encoder and the patch tokens each time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
 from foundation.stack import ModelStack
-from query.models import PatchExtractor
+from query.models import PatchExtractor, Result
 from query.text_evidence import TextImageScorer
 from schemas.records import ModelRecord
 from schemas.settings import Settings
@@ -116,6 +116,14 @@ class RememberingStack:
     @cached_property
     def text_image(self) -> RememberingScorer:
         return RememberingScorer(self._stack.text_image)
+
+    def activate(self, role: str) -> None:
+        """Says which model is used next."""
+        self._stack.activate(role)
+
+    def within_memory(self, work: Callable[[], Result]) -> Result:
+        """Runs work with as much memory as there is."""
+        return self._stack.within_memory(work)
 
     def path(self, role: str) -> Path:
         """Where a role's files are."""

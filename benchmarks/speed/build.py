@@ -84,8 +84,16 @@ class Work:
             for category_id, category in enumerate(self.categories)
         ]
         with tempfile.TemporaryDirectory() as folder:
+            size = pictures.batch_size(self.stack)
             shards = work_shards(
-                Path(folder), specs, pictures, self.stack, self.settings, rows.extend, on_restart
+                Path(folder),
+                specs,
+                pictures,
+                self.stack,
+                self.settings,
+                size,
+                rows.extend,
+                on_restart,
             )
             self.seconds += [shard.seconds for shard in shards]
         # What failed cost less than it should.

@@ -148,7 +148,7 @@ class StandInExtractor:
         tokens = []
         for image in images:
             self.before(image)
-            cell = SIZE // GRID
+            cell = len(image) // GRID
             means = image.reshape(GRID, cell, GRID, cell, 3).mean(axis=(1, 3)) / 128 - 1
             tokens.append((means @ self._projection).astype(np.float32))
         return tokens
@@ -170,9 +170,19 @@ class StandInStack:
     fits: int = 1000
     activated: list[str] = field(default_factory=list)
 
-    def batch_that_fits(self, most: int) -> int:
+    def batch_that_fits(
+        self, most: int, roles: Sequence[str] = ROLES, image_size: tuple[int, int] | None = None
+    ) -> int:
         """At most `fits`."""
         return min(most, self.fits)
+
+    def can_take_less(self, batch: int) -> bool:
+        """Down to batches of one image."""
+        return batch > 1
+
+    def take_less(self, batch: int) -> int:
+        """The half."""
+        return batch // 2
 
     def activate(self, role: str) -> None:
         """Notes the role."""

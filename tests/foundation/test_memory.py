@@ -1,144 +1,148 @@
-"""What fits into a device's memory, and models that have to share it.
-
-No GPU is needed: the models are dummies that know where they are and what they take.
-"""
+"""Noticing that memory ran out, whoever says so, and letting go of what took it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import errno
+import gc
+import weakref
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from foundation.memory import is_out_of_memory, largest_that_fits
-from foundation.stack import ModelStack
-from schemas.errors import ModelError
-from schemas.settings import load_settings
+from foundation.memory import first_that_fits, forget_frames, is_out_of_memory
+from schemas.errors import ImageError
 
-GPU = torch.device("cuda", 0)
-
-
-@dataclass
-class Card:
-    """A GPU's memory in units of pictures: what the models on it and a batch may take."""
-
-    memory: int
-    models: list[Model] = field(default_factory=list)
-
-    def check(self, more: int = 0) -> None:
-        if sum(model.size for model in self.models if model.device == GPU) + more > self.memory:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-
-@dataclass
-class Model:
-    """A model that takes `size`; makes pictures that take one each."""
-
-    card: Card
-    size: int
-    device: torch.device = GPU
-
-    def __post_init__(self) -> None:
-        self.card.models.append(self)
-
-    def to(self, device: torch.device) -> None:
-        self.device = device
-        if device == GPU:
-            self.card.check()
-
-    def shortened(self, steps: int) -> Model:
-        assert steps == 1
-        return self
-
-    def generate(self, prompts: Sequence[object], seeds: Sequence[int]) -> None:
-        assert self.device == GPU
-        self.card.check(more=len(seeds))
+# As torch and the libraries below it say it.
+SHORT = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total ..."),
+    torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronous"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA driver error: out of memory"),
+    RuntimeError("cuda runtime error (2) : out of memory at /pytorch/aten/src/THC/random.cu:25"),
+    RuntimeError("CUDA ran out of memory outside PyTorch's allocator. If this workload uses ..."),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED"),
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
+    RuntimeError("cudaErrorMemoryAllocation: out of memory"),
+    RuntimeError(
+        "MPS backend out of memory (MPS allocated: 9.57 GiB, other allocations: 17.35 GiB, max "
+        "allowed: 27.20 GiB). Tried to allocate 292.50 MiB on private pool."
+    ),
+    RuntimeError("Invalid buffer size: 19.45 GB"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    MemoryError(),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+]
+OTHER = [
+    RuntimeError("shapes do not match"),
+    RuntimeError("CUDA error: an illegal memory access was encountered"),
+    RuntimeError("CUDA error: device-side assert triggered"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"),
+    OSError(errno.ENOSPC, "No space left on device"),
+    ImageError("out of memory.png: expected a picture, found nothing"),
+    KeyboardInterrupt(),
+]
 
 
-ROLES = ("text_to_image", "segmenter", "features")
+def words(error: BaseException) -> str:
+    return f"{type(error).__name__} {error}"[:60]
 
 
-def stack_on(memory: int, monkeypatch: pytest.MonkeyPatch) -> tuple[ModelStack, dict[str, Model]]:
-    """A stack of three models of size 4 on a card, as they are after loading."""
-    stack = ModelStack(load_settings("miniature"), device="cpu")
-    monkeypatch.setattr(stack, "device", GPU)
-    card = Card(memory)
-    models = {role: Model(card, 4) for role in ROLES}
-    stack._loaded.update(models)
-    return stack, models
+@pytest.mark.parametrize("error", SHORT, ids=words)
+def test_a_lack_of_memory_is_recognised(error: Exception) -> None:
+    assert is_out_of_memory(error)
 
 
-@pytest.mark.parametrize(("memory", "batch"), [(100, 25), (24, 12), (18, 6), (13, 1)])
-def test_the_batch_is_halved_until_it_fits_beside_all_models(
-    memory: int, batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stack, _ = stack_on(memory, monkeypatch)
-    assert stack.batch_that_fits(25) == batch
-    assert stack.works_ahead
+@pytest.mark.parametrize("error", OTHER, ids=words)
+def test_other_errors_are_not_taken_for_it(error: BaseException) -> None:
+    assert not is_out_of_memory(error)
 
 
-def test_models_share_a_card_that_is_too_small_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    stack, models = stack_on(12, monkeypatch)
-    assert stack.batch_that_fits(8) == 8
-    assert not stack.works_ahead
-    for role in (*ROLES, *ROLES):
-        stack.activate(role)
-        on_card = {name for name, model in models.items() if model.device == GPU}
-        assert on_card == {role}
+def test_it_is_recognised_as_the_cause_of_another_error() -> None:
+    with pytest.raises(ImageError) as raised_from:
+        raise_from(SHORT[0])
+    assert is_out_of_memory(raised_from.value)
+    with pytest.raises(KeyError) as while_handling:
+        raise_while_handling(SHORT[0])
+    assert is_out_of_memory(while_handling.value)
+    while_handling.value.__suppress_context__ = True  # as `from None` does
+    assert not is_out_of_memory(while_handling.value)
 
 
-def test_a_card_too_small_for_one_picture_is_an_error_with_ways_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    stack, _ = stack_on(4, monkeypatch)
-    with pytest.raises(ModelError, match=r"64 x 64 does not fit .*--preset fast.*--device cpu"):
-        stack.batch_that_fits(8)
-
-
-def test_a_model_that_does_not_fit_beside_the_others_is_loaded_in_their_place(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    stack, models = stack_on(14, monkeypatch)
-
-    def load(path: Path) -> Model:
-        models["text_image"].card.check(more=4)
-        return models["text_image"]
-
-    models["text_image"] = Model(models["features"].card, 4, torch.device("cpu"))
-    monkeypatch.setattr(stack, "_load_text_image", load)
-    assert stack.text_image is not None
-    assert not stack.works_ahead
-    assert all(models[role].device == torch.device("cpu") for role in ROLES)
-    assert stack.batch_that_fits(8) == 8
-    assert models["text_to_image"].device == GPU
-
-
-def test_on_a_cpu_nothing_is_tried_or_moved() -> None:
-    stack = ModelStack(load_settings("miniature"), device="cpu")
-    assert stack.batch_that_fits(25) == 25
-    stack.activate("features")
-    assert not stack.works_ahead
-    assert stack._loaded == {}
-
-
-def failing(error: Exception) -> Callable[[int], None]:
-    def run(size: int) -> None:
+def raise_from(error: BaseException) -> None:
+    try:
         raise error
+    except RuntimeError as caught:
+        raise ImageError("no embedding") from caught
 
-    return run
+
+def raise_while_handling(error: BaseException) -> None:
+    try:
+        raise error
+    except RuntimeError:
+        clean_up()
 
 
-def test_only_a_lack_of_memory_makes_batches_smaller() -> None:
-    assert largest_that_fits(lambda size: size, 7) == 7
-    assert largest_that_fits(failing(MemoryError()), 7) is None
-    with pytest.raises(ValueError, match="shape"):
-        largest_that_fits(failing(ValueError("shape")), 7)
+def clean_up() -> None:
+    raise KeyError("nothing to clean up")
 
 
 def test_torch_says_so_when_the_memory_of_this_machine_is_gone() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60)
     assert is_out_of_memory(caught.value)
-    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+class Tensor:
+    """Something that a frame holds."""
+
+
+def failing(seen: list[weakref.ref[Tensor]]) -> Callable[[object], None]:
+    def run(_: object) -> None:
+        tensor = Tensor()
+        seen.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    return run
+
+
+def test_an_error_that_stays_holds_nothing() -> None:
+    seen: list[weakref.ref[Tensor]] = []
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        failing(seen)(None)
+    assert seen[0]() is not None
+    forget_frames(caught.value)
+    gc.collect()
+    assert seen[0]() is None
+
+
+def test_before_the_next_try_all_is_given_back() -> None:
+    seen: list[weakref.ref[Tensor]] = []
+    fail = failing(seen)
+
+    def run(size: int) -> int:
+        assert all(reference() is None for reference in seen)
+        if size > 2:
+            fail(None)
+        return -size
+
+    assert first_that_fits([8, 4, 2, 1], run) == (2, -2)
+    assert len(seen) == 2
+
+
+def test_only_a_lack_of_memory_makes_one_try_the_next() -> None:
+    assert first_that_fits([1, 2], failing([])) == "CUDA out of memory"
+    assert first_that_fits([], failing([])) == ""
+
+    def wrong(_: int) -> None:
+        raise ValueError("shape")
+
+    with pytest.raises(ValueError, match="shape"):
+        first_that_fits([1, 2], wrong)

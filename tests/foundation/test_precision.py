@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import (
+    StableDiffusionSafetyChecker,
+    cosine_distance,
+)
+from transformers import CLIPConfig
 
 from bank_builder.localise import localise
 from foundation import stack as stack_module
 from foundation.masks import mask_iou
-from foundation.precision import compute_in, fast_type
+from foundation.precision import checker_type, compute_in, fast_type
 from foundation.sam_checkpoint import load_sam
 from foundation.segmenter import SamSegmenter
 from foundation.stack import ModelStack
@@ -69,6 +74,51 @@ def test_what_goes_in_and_out_of_a_half_network_is_float32() -> None:
     assert torch.equal(after, same)
     assert not torch.equal(before, after)
     assert (before - after).abs().max() < 0.05 * before.abs().max()
+
+
+def checker() -> Any:
+    """A safety checker in small, whose thresholds lie amid the cosines of random images."""
+    torch.manual_seed(0)
+    vision = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    made = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=32))
+    with torch.no_grad():
+        made.concept_embeds.normal_()
+        made.special_care_embeds.normal_()
+        made.concept_embeds_weights.fill_(0.35)
+        made.special_care_embeds_weights.fill_(2.0)
+    return made.eval()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_safety_checker_in_float16_flags_the_same_and_leaves_images_alone() -> None:
+    single, half = checker(), checker()
+    assert checker_type(GPU) == torch.float16
+    assert checker_type(CPU) == torch.float32
+    compute_in(half.vision_model, checker_type(GPU))
+    pixels = torch.randn(40, 3, 28, 28)
+    images = torch.rand(40, 3, 5, 5)
+    _, expected = single(pixels, images.clone())
+    passed, flags = half(clip_input=pixels, images=images.clone())
+    assert flags == expected
+    assert {True, False} == set(flags)
+    for image, flag, left in zip(images, flags, passed, strict=True):
+        assert torch.equal(left, torch.zeros_like(image) if flag else image)
+    assert passed.dtype == torch.float32
+    cosines = [
+        cosine_distance(
+            one.visual_projection(one.vision_model(pixels)[1]).detach(), one.concept_embeds
+        )
+        for one in (single, half)
+    ]
+    # Of the published thresholds, which are compared to three decimals.
+    assert 0 < (cosines[0] - cosines[1]).abs().max() < 0.001
 
 
 def test_float32_changes_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foundation.model_files import fingerprint
 from foundation.segmenter import ImageEmbedding, MaskCandidates
-from query.models import ROLES_USED, PatchExtractor, Segmenter
+from query.models import ROLES_USED, PatchExtractor, Result, Segmenter
 from schemas.bank import Bank
 from schemas.records import ModelRecord
 from schemas.settings import Settings, load_settings
@@ -80,6 +80,11 @@ class ColourStack:
         self.folder.mkdir(parents=True, exist_ok=True)
         for role in ROLES_USED:
             self.path(role).write_text(f"weights of {role}")
+
+    def activate(self, role: str) -> None: ...
+
+    def within_memory(self, work: Callable[[], Result]) -> Result:
+        return work()
 
     def path(self, role: str) -> Path:
         return self.folder / f"{role}.pth"
