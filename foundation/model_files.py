@@ -20,6 +20,7 @@ from schemas.resources import data_folder
 from schemas.settings import ModelSource
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 # Unencrypted only where nobody is in between: a mirror or tunnel on this very machine.
 _ADDRESS = re.compile(r"https://|http://(127\.0\.0\.1|localhost)(:\d+)?/")
 
@@ -64,6 +65,10 @@ def resolve(
             raise ModelError(f"models.{role}: {error}") from error
         except Exception as error:  # the hub's client lets errors of several libraries through
             raise missing_model(source, role, caller or Caller()) from error
+    if _COMMIT.fullmatch(source.revision or ""):
+        # A commit never changes: if all of it is here, the hub need not be asked.
+        with contextlib.suppress(Exception):
+            return _cached(source)
     return fetch(source, role, watch=watch)
 
 

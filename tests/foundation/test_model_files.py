@@ -45,6 +45,19 @@ def test_a_model_that_is_not_here_is_an_error(hub: StandInHub) -> None:
     assert hub.requests == []
 
 
+def test_a_model_at_a_commit_that_is_here_whole_asks_nothing(hub: StandInHub, model: Path) -> None:
+    hub.models["owner/model"] = model
+    source = ModelSource(location="owner/model", revision=hub.commit("owner/model"))
+    folder = resolve(source, "features", offline=False)
+    hub.requests.clear()
+    assert resolve(source, "features", offline=False) == folder
+    assert hub.requests == []
+    (folder / "unet" / "weights.safetensors").unlink()
+    assert resolve(source, "features", offline=False) == folder
+    assert (folder / "unet" / "weights.safetensors").read_bytes() == b"12345"
+    assert hub.requests
+
+
 def test_a_hub_model_is_asked_for_by_id_and_revision(hub: StandInHub, model: Path) -> None:
     hub.models["owner/model"] = model
     commit = hub.commit("owner/model")
