@@ -27,6 +27,7 @@ from rich.table import Table
 
 import rim
 from bank_builder.judgement import find_wrong
+from bank_builder.large_masks import Masks
 from benchmarks.accuracy.classes import Classes
 from benchmarks.accuracy.scenes import cut_along, true_regions
 from benchmarks.gates.references import Features
@@ -49,12 +50,14 @@ _TRIES = 1000
 class References:
     """Foreground features of a bank before images are compared with each other.
 
-    features: float32 (n, d). image_id: int64 (n,). label: int64 (n,), index into CATEGORIES of what
-    the reference stands under. planted: bool (n,), whether it shows another category.
+    features: float32 (n, d). image_id: int64 (n,). area: float64 (n,), the mask's share of the
+    image. label: int64 (n,), index into CATEGORIES of what the reference stands under. planted:
+    bool (n,), whether it shows another category.
     """
 
     features: Features
     image_id: NDArray[np.int64]
+    area: NDArray[np.float64]
     label: NDArray[np.int64]
     planted: NDArray[np.bool_]
 
@@ -72,7 +75,11 @@ class References:
         """The references of all other images."""
         kept = ~np.isin(self.image_id, list(images))
         return References(
-            self.features[kept], self.image_id[kept], self.label[kept], self.planted[kept]
+            self.features[kept],
+            self.image_id[kept],
+            self.area[kept],
+            self.label[kept],
+            self.planted[kept],
         )
 
 
@@ -107,7 +114,10 @@ class _Case:
 def references_before_verdicts(bank: rim.Bank) -> References:
     """The foreground features of the images that their shards accept, verdicts left aside."""
     stored = bank.datasets()
-    accepted = stored.images.to_table(["image_id"], filter=pc.field("status") == "accepted")
+    accepted = stored.images.to_table(
+        ["image_id", "mask_area"], filter=pc.field("status") == "accepted"
+    )
+    areas = dict(zip(*(accepted[name].to_pylist() for name in accepted.column_names), strict=True))
     table = stored.features.to_table(
         ["image_id", "embedding"],
         filter=(pc.field("role") == ROLES[FOREGROUND])
@@ -123,13 +133,14 @@ def references_before_verdicts(bank: rim.Bank) -> References:
     return References(
         flat.reshape(len(image_id), -1)[order].astype(np.float32),
         image_id[order],
+        np.array([areas[one] for one in image_id[order].tolist()]),
         np.asarray(label)[order],
         np.zeros(len(image_id), bool),
     )
 
 
 def plant(references: References, fraction: float, seed: int) -> References:
-    """Deals a fraction of every category's features out to other categories.
+    """Deals a fraction of every category's features, and their areas, out to other categories.
 
     Raises:
         ValueError: so few categories that no dealing gives each reference another category's.
@@ -151,9 +162,11 @@ def plant(references: References, fraction: float, seed: int) -> References:
             dealt[[one, other]] = dealt[[other, one]]
     else:
         raise ValueError("expected categories enough to deal references out to, found too few")
-    features, planted = references.features.copy(), references.planted.copy()
-    features[rows], planted[rows] = references.features[dealt], True
-    return References(features, references.image_id, references.label, planted)
+    features, area = references.features.copy(), references.area.copy()
+    planted = references.planted.copy()
+    features[rows], area[rows] = references.features[dealt], references.area[dealt]
+    planted[rows] = True
+    return References(features, references.image_id, area, references.label, planted)
 
 
 def measure_rejection(
@@ -180,7 +193,8 @@ def measure_rejection(
     cases = []
     for fraction in planted:
         whole = plant(clean, fraction, seed=0)
-        reasons = find_wrong(whole.features, whole.image_id, names, chosen)
+        masks = Masks(whole.area, np.zeros(len(whole.area), bool))
+        reasons = find_wrong(whole.features, whole.image_id, masks, names, chosen)
         cases += [_Case(whole, None, whole), _Case(whole.without([*reasons]), reasons, whole)]
     matching = bank.settings.matching.model_copy(update={"background": None})
     labellers = [

@@ -144,7 +144,7 @@ class Localisation(Section):
 
 
 class Reference(Section):
-    """Which references are good enough. The last two compare images with each other, at the end
+    """Which references are good enough. The last three compare images with each other, at the end
     of a build.
 
     Attributes:
@@ -152,7 +152,10 @@ class Reference(Section):
         min_agreement: IoU of mask and binarised attention.
         min_area: a smaller mask is rejected; a smaller rest of the image has no background
             feature.
-        max_area: a larger mask is rejected, unless the map has no contrast.
+        max_area: a larger mask is rejected whatever the category, unless the map has no contrast;
+            stuff that fills its images needs 1, which lets all pass.
+        max_excess: the share of the image by which a large mask (0.75 of it) may exceed the upper
+            quartile of its category's masks (1 lets all pass).
         outlier_mads: median absolute deviations that a reference may lie from its category's
             median.
         confusion_margin: the cosine by which a reference may be nearer to another category than
@@ -162,7 +165,8 @@ class Reference(Section):
     min_quality: Fraction = 0.5
     min_agreement: Fraction = 0.2
     min_area: Fraction = 0.005
-    max_area: Fraction = 0.98
+    max_area: Fraction = 1.0
+    max_excess: Fraction = 0.25
     outlier_mads: Annotated[float, Field(gt=0)] = 6.0
     confusion_margin: Annotated[float, Field(gt=0, le=2)] = 0.15
 

@@ -59,7 +59,11 @@ def test_a_speck_is_no_reference() -> None:
     assert reason == "mask too small (below 0.05 of the image)"
 
 
-def test_stuff_may_fill_its_image() -> None:
+def test_one_image_does_not_say_whether_its_category_may_fill_it() -> None:
+    assert mask_reason(reference(100), localisation(5), ReferenceSettings()) is None
+
+
+def test_a_bound_of_ones_own_is_not_asked_where_the_map_has_no_contrast() -> None:
     everywhere = localisation(10, everywhere=True)
 
     assert mask_reason(reference(100), everywhere, SETTINGS) is None
