@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bank_builder.large_masks import LARGE
 from bank_builder.localise import Localisation
 from bank_builder.reference_mask import ReferenceMask
 from schemas.sections import Reference as ReferenceSettings
@@ -29,11 +33,16 @@ def mask_reason(
     A reason names the bound alone, so that images can be counted by it; the image's own numbers
     stand in the columns mask_area, sam_score and attention_agreement.
 
-    An empty mask comes first, then the area (a fraction of the image, only bounded above where
-    the map has contrast: stuff may fill its image), then SAM's predicted quality (not asked where
-    the mask is not SAM's), then the IoU of mask and binarised attention (not asked where there is
-    no attention: a photo, whose localisation is None). The idea of rejecting references, and of
-    keeping the rejected ones to look at, is ReME's.
+    An empty mask comes first, then the area (a fraction of the image; the upper bound lets all pass
+    by default, and stuff where the map has no contrast), then SAM's predicted quality (not asked
+    where the mask is not SAM's), then the IoU of mask and binarised attention (not asked where
+    there is no attention: a photo, whose localisation is None). The idea of rejecting references,
+    and of keeping the rejected ones to look at, is ReME's.
+
+    A large mask has only to cover the attention's foreground, by as much as `min_agreement` of it.
+    Its IoU would be asked of the map alone: of stuff, whose map has no structure, Otsu marks half
+    or a fifth. Whether a mask is larger than it should be, `bank_builder.large_masks` finds by
+    comparison.
     """
     everywhere = localisation is not None and localisation.everywhere
     area = float(reference.mask.mean())
@@ -45,6 +54,14 @@ def mask_reason(
         return f"mask too large (above {settings.max_area:g} of the image)"
     if reference.score is not None and reference.score < settings.min_quality:
         return f"predicted quality below {settings.min_quality:g}"
-    if reference.agreement is not None and reference.agreement < settings.min_agreement:
+    agreement = reference.agreement
+    if agreement is not None and localisation is not None and area >= LARGE:
+        agreement = _covered(localisation.binary, reference.mask)
+    if agreement is not None and agreement < settings.min_agreement:
         return f"agreement of mask and attention below {settings.min_agreement:g}"
     return None
+
+
+def _covered(foreground: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
+    """How much of the attention's foreground, which is not empty, lies in the mask."""
+    return float(np.count_nonzero(foreground & mask) / np.count_nonzero(foreground))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,10 +105,26 @@ class Row:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
+    """What a row is measured with.
+
+    references: those that are left. reasons: why the others are not, by image_id; None without
+    rejection. whole: all of them.
+    """
+
     references: References
     reasons: dict[int, str] | None
     whole: References
+
+    @classmethod
+    def judged(cls, whole: References, names: Mapping[int, str], settings: Reference) -> Case:
+        """Without what the builder rejects when it compares images with each other.
+
+        names: of the categories, by category_id.
+        """
+        masks = Masks(whole.area, np.zeros(len(whole.area), bool))
+        reasons = find_wrong(whole.features, whole.image_id, masks, names, settings)
+        return cls(whole.without([*reasons]), reasons, whole)
 
 
 def references_before_verdicts(bank: rim.Bank) -> References:
@@ -193,9 +209,19 @@ def measure_rejection(
     cases = []
     for fraction in planted:
         whole = plant(clean, fraction, seed=0)
-        masks = Masks(whole.area, np.zeros(len(whole.area), bool))
-        reasons = find_wrong(whole.features, whole.image_id, masks, names, chosen)
-        cases += [_Case(whole, None, whole), _Case(whole.without([*reasons]), reasons, whole)]
+        cases += [Case(whole, None, whole), Case.judged(whole, names, chosen)]
+    return measure_cases(bank, cases, scenes=scenes, seed=seed, on_scene=on_scene)
+
+
+def measure_cases(
+    bank: rim.Bank,
+    cases: Sequence[Case],
+    *,
+    scenes: int,
+    seed: int,
+    on_scene: Callable[[], None] = lambda: None,
+) -> list[Row]:
+    """A row for each case, all on the same scenes and regions; see `measure_rejection`."""
     matching = bank.settings.matching.model_copy(update={"background": None})
     labellers = [
         PhotoLabeller(Namer(one.references.as_bank_features(), matching), matching) for one in cases
@@ -233,7 +259,7 @@ def _shown(scene: Scene, mask: NDArray[np.bool_]) -> int:
     return int(np.bincount(labels[labels >= 0]).argmax())
 
 
-def _row(case: _Case, naming: float, miou: float) -> Row:
+def _row(case: Case, naming: float, miou: float) -> Row:
     whole, reasons = case.whole, case.reasons
     found = lost = None
     if reasons is not None:
@@ -272,7 +298,8 @@ def rejection_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _fractions(text: str) -> tuple[float, ...]:
+def fractions(text: str) -> tuple[float, ...]:
+    """Fractions from 0 to below 1, as "0,0.1"."""
     fractions = tuple(float(word) for word in text.split(","))
     if not all(0 <= fraction < 1 for fraction in fractions):
         raise argparse.ArgumentTypeError(f"expected fractions from 0 to below 1, found {text}")
@@ -286,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add = parser.add_argument
     add("bank", type=Path, help="a bank of the miniature world")
-    add("--planted", type=_fractions, default=(0.0, 0.1, 0.3), help="default 0,0.1,0.3")
+    add("--planted", type=fractions, default=(0.0, 0.1, 0.3), help="default 0,0.1,0.3")
     add("--scenes", type=int, default=100, help="fresh scenes (default 100)")
     add("--seed", type=int, default=1, help="of the scenes (default 1, the scored ones)")
     add("--margin", type=float, help="another reference.confusion_margin than the bank's")

@@ -64,7 +64,8 @@ class FeatureRows:
     def foreground_images(self) -> npt.NDArray[np.int64]:
         """The image_ids of the foreground features, ascending; they come first in the order."""
         image_id, role = unpack_feature_ids(self.feature_id)
-        return image_id[role == FOREGROUND]
+        images: npt.NDArray[np.int64] = image_id[role == FOREGROUND]
+        return images
 
     def blocks(self) -> Iterator[Float32Array]:
         """The embeddings in their order, (any, dimension) float32 at a time, of one shard and role.
