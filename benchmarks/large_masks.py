@@ -6,7 +6,8 @@ BANK is a bank of the miniature world. First, how many images of things and of s
 and why not the others. Then a fraction of every thing's references is given the wrong mask that
 attention warns of least, the whole image, and fresh scenes are labelled: with all references,
 without those that the comparison of features rejects, and without those that features or areas
-reject.
+reject. Features tell what lies behind a thing where that is in the vocabulary too, so it is also
+counted what they find in a vocabulary of the things alone.
 """
 
 from __future__ import annotations
@@ -38,11 +39,25 @@ from foundation.images import decode_png
 from foundation.stack import ModelStack
 from miniature.world import CATEGORIES, STUFF
 from rim.progress import counter
+from schemas.sections import Reference
 
 WAYS = ("all", "features", "features and areas")
 """What of the references is left: all, or what these comparisons let pass."""
 
 _PLANT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one way of comparing finds of planted masks, in a vocabulary of the bank's things.
+
+    planted, found, lost: how many there are, how many of them are rejected, and how many others.
+    """
+
+    planted: int
+    way: str
+    found: int
+    lost: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +126,35 @@ def _whole(bank: rim.Bank, image_id: NDArray[np.int64]) -> list[Features]:
     return found
 
 
+def found_among_things(bank: rim.Bank, planted: Sequence[float]) -> list[Found]:
+    """What comparing finds where no stuff is in the vocabulary, for each fraction and way."""
+    names = {record.category_id: record.name for record in bank.categories}
+    every = references_before_verdicts(bank)
+    stuff = [CATEGORIES[label] in STUFF for label in every.label.tolist()]
+    things = every.without(every.image_id[stuff].tolist())
+    found = []
+    for whole in with_whole_images(bank, things, planted):
+        for way, settings in _comparing(bank).items():
+            rejected = np.isin(
+                whole.image_id, list(Case.judged(whole, names, settings).reasons or {})
+            )
+            found.append(
+                Found(
+                    int(whole.planted.sum()),
+                    way,
+                    int(rejected[whole.planted].sum()),
+                    int(rejected[~whole.planted].sum()),
+                )
+            )
+    return found
+
+
+def _comparing(bank: rim.Bank) -> dict[str, Reference]:
+    """The settings of the ways that compare at all."""
+    both = bank.settings.reference
+    return {WAYS[1]: both.model_copy(update={"max_excess": 1.0}), WAYS[2]: both}
+
+
 def measure(
     bank: rim.Bank,
     *,
@@ -121,24 +165,21 @@ def measure(
 ) -> list[Row]:
     """A row for each of WAYS, for each fraction; see `benchmarks.rejection.measure_rejection`."""
     names = {record.category_id: record.name for record in bank.categories}
-    both = bank.settings.reference
-    features = both.model_copy(update={"max_excess": 1.0})
     cases = []
     for whole in with_whole_images(bank, references_before_verdicts(bank), planted):
-        cases += [
-            Case(whole, None, whole),
-            Case.judged(whole, names, features),
-            Case.judged(whole, names, both),
-        ]
+        judged = [Case.judged(whole, names, one) for one in _comparing(bank).values()]
+        cases += [Case(whole, None, whole), *judged]
     return measure_cases(bank, cases, scenes=scenes, seed=seed, on_scene=on_scene)
 
 
-def tables(accepted: Sequence[Acceptance], rows: Sequence[Row]) -> list[Table]:
-    """Both results as rich tables."""
+def tables(
+    accepted: Sequence[Acceptance], rows: Sequence[Row], among_things: Sequence[Found]
+) -> list[Table]:
+    """The results as rich tables."""
     kinds = Table("", "images", "accepted", "above 0.98", "rejected", title="Accepted references")
-    for one in accepted:
-        why = "; ".join(f"{count} {reason}" for reason, count in sorted(one.reasons.items()))
-        kinds.add_row(one.kind, str(one.images), str(one.accepted), str(one.large), why)
+    for kind in accepted:
+        why = "; ".join(f"{count} {reason}" for reason, count in sorted(kind.reasons.items()))
+        kinds.add_row(kind.kind, str(kind.images), str(kind.accepted), str(kind.large), why)
     wrong = Table(title="Things under masks of the whole image")
     for column in ("planted", "compared", "references", "found", "lost", "naming", "mIoU"):
         wrong.add_column(column, justify="right")
@@ -152,7 +193,10 @@ def tables(accepted: Sequence[Acceptance], rows: Sequence[Row]) -> list[Table]:
             f"{row.naming:.3f}",
             f"{row.miou:.3f}",
         )
-    return [kinds, wrong]
+    alone = Table("planted", "compared", "found", "lost", title="The same, things alone")
+    for one in among_things:
+        alone.add_row(str(one.planted), one.way, str(one.found), str(one.lost))
+    return [kinds, wrong, alone]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -177,12 +221,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             seed=options.seed,
             on_scene=advance,
         )
+    among_things = found_among_things(bank, options.planted)
     console = Console()
-    for table in tables(accepted, rows):
+    for table in tables(accepted, rows, among_things):
         console.print(table)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        results = {"accepted": [*map(asdict, accepted)], "planted": [*map(asdict, rows)]}
+        results = {
+            name: [asdict(one) for one in found]
+            for name, found in (
+                ("accepted", accepted),
+                ("planted", rows),
+                ("among_things", among_things),
+            )
+        }
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 

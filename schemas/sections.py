@@ -132,8 +132,9 @@ class Localisation(Section):
     Attributes:
         method: how the map is binarised: above Otsu's threshold, or above a fixed one.
         threshold: the fixed one, of the map scaled to 0..1.
-        min_contrast: below this (max - min) / (max + min) of the raw map, the category counts as
-            being everywhere.
+        min_contrast: below this (max - min) / (max + min) of the raw map, the map says nothing:
+            prompt points are taken all over the image, which is the mask itself unless SAM has a
+            good one.
         points: prompt points an image, N of Algorithm 1.
     """
 
@@ -149,7 +150,8 @@ class Reference(Section):
 
     Attributes:
         min_quality: IoU that SAM predicts for its mask.
-        min_agreement: IoU of mask and binarised attention.
+        min_agreement: IoU of mask and binarised attention; of a large mask (0.75 of the image), how
+            much of the attention it covers.
         min_area: a smaller mask is rejected; a smaller rest of the image has no background
             feature.
         max_area: a larger mask is rejected whatever the category, unless the map has no contrast;

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 import rim
-from benchmarks.large_masks import WAYS, acceptance, main, measure, with_whole_images
+from benchmarks.large_masks import (
+    WAYS,
+    acceptance,
+    found_among_things,
+    main,
+    measure,
+    with_whole_images,
+)
 from benchmarks.rejection import references_before_verdicts
 from foundation.images import decode_png
 from foundation.stack import ModelStack
@@ -58,6 +65,13 @@ def test_rows_come_by_ways_of_comparing(bank: rim.Bank) -> None:
     assert both.found >= features.found
 
 
+def test_in_a_vocabulary_of_things_areas_find_what_features_may_not(bank: rim.Bank) -> None:
+    none, _, features, both = found_among_things(bank, (0.0, 0.17))
+    assert (none.planted, none.found) == (0, 0)
+    assert features.planted == both.planted == both.found == 2
+    assert features.found <= both.found
+
+
 def test_the_command_prints_tables_and_writes_json(
     bank: rim.Bank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,4 +80,5 @@ def test_the_command_prints_tables_and_writes_json(
     results = json.loads(path.read_text())
     assert [one["kind"] for one in results["accepted"]] == ["things", "stuff"]
     assert len(results["planted"]) == len(WAYS)
+    assert [one["way"] for one in results["among_things"]] == list(WAYS[1:])
     assert "features and areas" in capsys.readouterr().out
