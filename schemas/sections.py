@@ -150,8 +150,8 @@ class Reference(Section):
 
     Attributes:
         min_quality: IoU that SAM predicts for its mask.
-        min_agreement: IoU of mask and binarised attention; of a large mask (0.75 of the image), how
-            much of the attention it covers.
+        min_agreement: IoU of mask and binarised attention; half of it for a large mask (0.75 of the
+            image).
         min_area: a smaller mask is rejected; a smaller rest of the image has no background
             feature.
         max_area: a larger mask is rejected whatever the category, unless the map has no contrast;
