@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bank_builder.feature_spool import kept_blocks, spooled
 from bank_builder.judgement import judge
+from bank_builder.mask_facts import read_masks
 from schemas.bank import index_folder
 from schemas.feature_rows import FeatureRows
 from schemas.index import FeatureIndex, feature_rows_digest, stream_index
@@ -56,8 +57,9 @@ def write_derived(
     """
     folder = index_folder(out)
     rows = FeatureRows.accepted(out, shards, effective_verdicts(person), dimension)
+    masks = read_masks(out, rows.shards, rows.foreground_images)
     with spooled(rows, folder) as embeddings:
-        judgement = judge(embeddings, rows.feature_id, names, person, reference)
+        judgement = judge(embeddings, rows.feature_id, masks, names, person, reference)
         index = stream_index(
             folder / f"{number:06d}.faiss",
             kept_blocks(embeddings, judgement.kept),

@@ -12,6 +12,10 @@ from bank_builder.models import PromptableSegmenter
 from foundation.masks import mask_iou
 from schemas.sections import Reference as ReferenceSettings
 
+FILLED = 0.9
+"""A mask above this share of a photo fills it. SAM often leaves out some pixels along the frame, so
+its masks of a whole photo do not reach 1."""
+
 
 @dataclass(frozen=True)
 class ReferenceMask:
@@ -72,8 +76,10 @@ def segment_photo(
 
     All points are one positive prompt. Of the masks that SAM answers with, the one of the best
     predicted quality is taken, among those whose quality reaches `settings.min_quality` and whose
-    area lies within `min_area` and `max_area`. Where there is none, the best of those with enough
-    quality, or else of all: the gates reject it and say why.
+    area lies within `min_area` and `max_area`. Masks that fill the photo come after the others:
+    a mask of the whole photo is a good one of whatever is in it. Where they are all there is, as
+    of a photo of grass, the best of them is taken. Where no mask is within the bounds, the best of
+    those with enough quality, or else of all: the gates reject it and say why.
 
     Args:
         image: (H, W, 3) uint8.
@@ -83,7 +89,8 @@ def segment_photo(
     area = masks.mean(axis=(1, 2))
     good = quality >= settings.min_quality
     fitting = good & (area >= settings.min_area) & (area <= settings.max_area)
-    eligible = next((some for some in (fitting, good) if some.any()), np.ones_like(good))
+    preferred = (fitting & (area <= FILLED), fitting, good)
+    eligible = next((some for some in preferred if some.any()), np.ones_like(good))
     best = int(np.where(eligible, quality, -np.inf).argmax())
     return ReferenceMask(masks[best], float(quality[best]))
 

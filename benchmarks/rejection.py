@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from rich.table import Table
 
 import rim
 from bank_builder.judgement import find_wrong
+from bank_builder.large_masks import Masks
 from benchmarks.accuracy.classes import Classes
 from benchmarks.accuracy.scenes import cut_along, true_regions
 from benchmarks.gates.references import Features
@@ -49,12 +50,14 @@ _TRIES = 1000
 class References:
     """Foreground features of a bank before images are compared with each other.
 
-    features: float32 (n, d). image_id: int64 (n,). label: int64 (n,), index into CATEGORIES of what
-    the reference stands under. planted: bool (n,), whether it shows another category.
+    features: float32 (n, d). image_id: int64 (n,). area: float64 (n,), the mask's share of the
+    image. label: int64 (n,), index into CATEGORIES of what the reference stands under. planted:
+    bool (n,), whether it shows another category.
     """
 
     features: Features
     image_id: NDArray[np.int64]
+    area: NDArray[np.float64]
     label: NDArray[np.int64]
     planted: NDArray[np.bool_]
 
@@ -72,7 +75,11 @@ class References:
         """The references of all other images."""
         kept = ~np.isin(self.image_id, list(images))
         return References(
-            self.features[kept], self.image_id[kept], self.label[kept], self.planted[kept]
+            self.features[kept],
+            self.image_id[kept],
+            self.area[kept],
+            self.label[kept],
+            self.planted[kept],
         )
 
 
@@ -98,16 +105,35 @@ class Row:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
+    """What a row is measured with.
+
+    references: those that are left. reasons: why the others are not, by image_id; None without
+    rejection. whole: all of them.
+    """
+
     references: References
     reasons: dict[int, str] | None
     whole: References
+
+    @classmethod
+    def judged(cls, whole: References, names: Mapping[int, str], settings: Reference) -> Case:
+        """Without what the builder rejects when it compares images with each other.
+
+        names: of the categories, by category_id.
+        """
+        masks = Masks(whole.area, np.zeros(len(whole.area), bool))
+        reasons = find_wrong(whole.features, whole.image_id, masks, names, settings)
+        return cls(whole.without([*reasons]), reasons, whole)
 
 
 def references_before_verdicts(bank: rim.Bank) -> References:
     """The foreground features of the images that their shards accept, verdicts left aside."""
     stored = bank.datasets()
-    accepted = stored.images.to_table(["image_id"], filter=pc.field("status") == "accepted")
+    accepted = stored.images.to_table(
+        ["image_id", "mask_area"], filter=pc.field("status") == "accepted"
+    )
+    areas = dict(zip(*(accepted[name].to_pylist() for name in accepted.column_names), strict=True))
     table = stored.features.to_table(
         ["image_id", "embedding"],
         filter=(pc.field("role") == ROLES[FOREGROUND])
@@ -123,13 +149,14 @@ def references_before_verdicts(bank: rim.Bank) -> References:
     return References(
         flat.reshape(len(image_id), -1)[order].astype(np.float32),
         image_id[order],
+        np.array([areas[one] for one in image_id[order].tolist()]),
         np.asarray(label)[order],
         np.zeros(len(image_id), bool),
     )
 
 
 def plant(references: References, fraction: float, seed: int) -> References:
-    """Deals a fraction of every category's features out to other categories.
+    """Deals a fraction of every category's features, and their areas, out to other categories.
 
     Raises:
         ValueError: so few categories that no dealing gives each reference another category's.
@@ -151,9 +178,11 @@ def plant(references: References, fraction: float, seed: int) -> References:
             dealt[[one, other]] = dealt[[other, one]]
     else:
         raise ValueError("expected categories enough to deal references out to, found too few")
-    features, planted = references.features.copy(), references.planted.copy()
-    features[rows], planted[rows] = references.features[dealt], True
-    return References(features, references.image_id, references.label, planted)
+    features, area = references.features.copy(), references.area.copy()
+    planted = references.planted.copy()
+    features[rows], area[rows] = references.features[dealt], references.area[dealt]
+    planted[rows] = True
+    return References(features, references.image_id, area, references.label, planted)
 
 
 def measure_rejection(
@@ -180,8 +209,19 @@ def measure_rejection(
     cases = []
     for fraction in planted:
         whole = plant(clean, fraction, seed=0)
-        reasons = find_wrong(whole.features, whole.image_id, names, chosen)
-        cases += [_Case(whole, None, whole), _Case(whole.without([*reasons]), reasons, whole)]
+        cases += [Case(whole, None, whole), Case.judged(whole, names, chosen)]
+    return measure_cases(bank, cases, scenes=scenes, seed=seed, on_scene=on_scene)
+
+
+def measure_cases(
+    bank: rim.Bank,
+    cases: Sequence[Case],
+    *,
+    scenes: int,
+    seed: int,
+    on_scene: Callable[[], None] = lambda: None,
+) -> list[Row]:
+    """A row for each case, all on the same scenes and regions; see `measure_rejection`."""
     matching = bank.settings.matching.model_copy(update={"background": None})
     labellers = [
         PhotoLabeller(Namer(one.references.as_bank_features(), matching), matching) for one in cases
@@ -219,7 +259,7 @@ def _shown(scene: Scene, mask: NDArray[np.bool_]) -> int:
     return int(np.bincount(labels[labels >= 0]).argmax())
 
 
-def _row(case: _Case, naming: float, miou: float) -> Row:
+def _row(case: Case, naming: float, miou: float) -> Row:
     whole, reasons = case.whole, case.reasons
     found = lost = None
     if reasons is not None:
@@ -258,7 +298,8 @@ def rejection_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _fractions(text: str) -> tuple[float, ...]:
+def fractions(text: str) -> tuple[float, ...]:
+    """Fractions from 0 to below 1, as "0,0.1"."""
     fractions = tuple(float(word) for word in text.split(","))
     if not all(0 <= fraction < 1 for fraction in fractions):
         raise argparse.ArgumentTypeError(f"expected fractions from 0 to below 1, found {text}")
@@ -272,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add = parser.add_argument
     add("bank", type=Path, help="a bank of the miniature world")
-    add("--planted", type=_fractions, default=(0.0, 0.1, 0.3), help="default 0,0.1,0.3")
+    add("--planted", type=fractions, default=(0.0, 0.1, 0.3), help="default 0,0.1,0.3")
     add("--scenes", type=int, default=100, help="fresh scenes (default 100)")
     add("--seed", type=int, default=1, help="of the scenes (default 1, the scored ones)")
     add("--margin", type=float, help="another reference.confusion_margin than the bank's")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.errors import BankDamaged
-from schemas.ids import ROLES, SOURCES, unpack_feature_ids
+from schemas.ids import FOREGROUND, ROLES, SOURCES, unpack_feature_ids
 from schemas.index import index_order
 from schemas.parquet import read_table
 from schemas.records import ShardRecord
@@ -59,6 +59,13 @@ class FeatureRows:
             found.append(feature_id[np.isin(image_id, images)])
         feature_ids = np.concatenate(found)
         return cls(bank, tuple(ordered), dimension, feature_ids[index_order(feature_ids)])
+
+    @property
+    def foreground_images(self) -> npt.NDArray[np.int64]:
+        """The image_ids of the foreground features, ascending; they come first in the order."""
+        image_id, role = unpack_feature_ids(self.feature_id)
+        images: npt.NDArray[np.int64] = image_id[role == FOREGROUND]
+        return images
 
     def blocks(self) -> Iterator[Float32Array]:
         """The embeddings in their order, (any, dimension) float32 at a time, of one shard and role.

@@ -149,8 +149,9 @@ class Localisation(Section):
     Attributes:
         method: how the map is binarised: above Otsu's threshold, or above a fixed one.
         threshold: the fixed one, of the map scaled to 0..1.
-        min_contrast: below this (max - min) / (max + min) of the raw map, the category counts as
-            being everywhere.
+        min_contrast: below this (max - min) / (max + min) of the raw map, the map says nothing:
+            prompt points are taken all over the image, which is the mask itself unless SAM has a
+            good one.
         points: prompt points an image, N of Algorithm 1.
     """
 
@@ -161,15 +162,19 @@ class Localisation(Section):
 
 
 class Reference(Section):
-    """Which references are good enough. The last two compare images with each other, at the end
+    """Which references are good enough. The last three compare images with each other, at the end
     of a build.
 
     Attributes:
         min_quality: IoU that SAM predicts for its mask.
-        min_agreement: IoU of mask and binarised attention.
+        min_agreement: IoU of mask and binarised attention; half of it for a large mask (0.75 of the
+            image).
         min_area: a smaller mask is rejected; a smaller rest of the image has no background
             feature.
-        max_area: a larger mask is rejected, unless the map has no contrast.
+        max_area: a larger mask is rejected whatever the category, unless the map has no contrast;
+            stuff that fills its images needs 1, which lets all pass.
+        max_excess: the share of the image by which a large mask (0.75 of it) may exceed the upper
+            quartile of its category's masks (1 lets all pass).
         outlier_mads: median absolute deviations that a reference may lie from its category's
             median.
         confusion_margin: the cosine by which a reference may be nearer to another category than
@@ -179,7 +184,8 @@ class Reference(Section):
     min_quality: Fraction = 0.5
     min_agreement: Fraction = 0.2
     min_area: Fraction = 0.005
-    max_area: Fraction = 0.98
+    max_area: Fraction = 1.0
+    max_excess: Fraction = 0.25
     outlier_mads: Annotated[float, Field(gt=0)] = 6.0
     confusion_margin: Annotated[float, Field(gt=0, le=2)] = 0.15
 

@@ -45,7 +45,7 @@ __all__ = [
     "load_settings",
 ]
 
-COMPARING_IMAGES = ("outlier_mads", "confusion_margin")
+COMPARING_IMAGES = ("max_excess", "outlier_mads", "confusion_margin")
 """Settings of `reference` that compare finished images: no shard depends on them, verdicts do."""
 
 _NOTES_ON_MODELS = {"licence", "size_gb", "sha256", "size"}

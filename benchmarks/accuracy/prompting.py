@@ -16,6 +16,7 @@ from bank_builder.points import sample_points
 from bank_builder.reference_mask import segment_reference
 from benchmarks.accuracy.stored import StoredPicture
 from benchmarks.gates.references import pooled
+from foundation.masks import mask_area_fraction
 from schemas.bank import BankFeatures
 from schemas.settings import Settings
 
@@ -53,6 +54,17 @@ class Prompting:
         return np.stack([x, y], axis=1).astype(np.int32)
 
 
+@dataclass(frozen=True)
+class SegmentedAgain:
+    """The accepted pictures of one way of prompting: features, and the areas of their masks.
+
+    areas: shares of the image, by image_id.
+    """
+
+    features: BankFeatures
+    areas: dict[int, float]
+
+
 PROMPTINGS = tuple(Prompting(count, choice) for choice in CHOICES for count in COUNTS)
 
 
@@ -62,8 +74,8 @@ def segmented_again(
     segmenter: PromptableSegmenter,
     settings: Settings,
     promptings: Iterable[Prompting] = PROMPTINGS,
-) -> dict[Prompting, BankFeatures]:
-    """The features of the pictures that the builder would accept with each way of prompting.
+) -> dict[Prompting, SegmentedAgain]:
+    """What the builder would accept of the pictures with each way of prompting.
 
     Everything else is as in a build: the mask is chosen among SAM's by the attention map, looked at
     alone (`bank_builder.gates`), and pooled. Comparing images with each other comes afterwards.
@@ -89,6 +101,9 @@ def segmented_again(
                 kept.append((picture.image_id, grid, reference.mask))
     dimension = tokens[0].shape[2]
     return {
-        prompting: pooled(kept, settings.reference.min_area, dimension)
+        prompting: SegmentedAgain(
+            pooled(kept, settings.reference.min_area, dimension),
+            {image_id: mask_area_fraction(mask) for image_id, _, mask in kept},
+        )
         for prompting, kept in accepted.items()
     }

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.looked_at_once import RememberingSegmenter
-from benchmarks.accuracy.prompting import PROMPTINGS, Prompting, segmented_again
+from benchmarks.accuracy.prompting import (
+    PROMPTINGS,
+    Prompting,
+    SegmentedAgain,
+    segmented_again,
+)
 from benchmarks.accuracy.stored import (
     StoredPicture,
     compared,
     first_numbers,
+    mask_areas,
     stored_features,
     stored_pictures,
 )
@@ -93,23 +99,27 @@ class ReferenceSets:
             WORLD: lambda: world_references(self._bank, self._stack),
             EVERYTHING: lambda: stored_features(self._bank, rejected=True),
             PLANTED: self._planted,
-            FOUND: lambda: self._compared(self.get(PLANTED)),
+            FOUND: lambda: self._compared(self.get(PLANTED), self._planted_areas),
         }
         if name in makers:
             return makers[name]()
         if found := re.fullmatch(r"first (\d+)", name):
-            return self._compared(first_numbers(self._unjudged, int(found[1])))
-        for prompting, features in self._segmented_again.items():
+            return self._compared(first_numbers(self._unjudged, int(found[1])), self._areas)
+        for prompting, segmented in self._segmented_again.items():
             if name == prompted(prompting):
-                return self._compared(features)
+                return self._compared(segmented.features, segmented.areas)
         raise ValueError(f"expected the name of a set of references, found {name!r}")
 
     @cached_property
     def _unjudged(self) -> BankFeatures:
         return stored_features(self._bank, rejected=False)
 
-    def _compared(self, features: BankFeatures) -> BankFeatures:
-        return compared(features, self._names, self._bank.settings.reference)
+    def _compared(self, features: BankFeatures, areas: Mapping[int, float]) -> BankFeatures:
+        return compared(features, areas, self._names, self._bank.settings.reference)
+
+    @cached_property
+    def _areas(self) -> Mapping[int, float]:
+        return mask_areas(self._bank)
 
     @cached_property
     def _pictures(self) -> Sequence[StoredPicture]:
@@ -125,7 +135,7 @@ class ReferenceSets:
         ]
 
     @cached_property
-    def _segmented_again(self) -> dict[Prompting, BankFeatures]:
+    def _segmented_again(self) -> dict[Prompting, SegmentedAgain]:
         return segmented_again(
             self._pictures,
             self._tokens,
@@ -153,21 +163,32 @@ class ReferenceSets:
     def _planted(self) -> BankFeatures:
         """A share of every category's pictures dealt out to others, with their backgrounds."""
         clean = self._unjudged
-        own = clean.role == FOREGROUND
-        ids = clean.image_id[own]
-        # `plant` moves features; moving row numbers tells where each one comes from.
-        numbered = References(
-            np.arange(len(ids), dtype=np.float32)[:, None],
-            ids,
-            clean.category_id[own].astype(np.int64),
-            np.zeros(len(ids), bool),
-        )
-        origin = plant(numbered, PLANTED_SHARE, _PLANT_SEED).features[:, 0].astype(np.int64)
         rows = {int(one): row for row, one in enumerate(clean.feature_id)}
         moved = {}
-        for image_id, source in zip(ids.tolist(), ids[origin].tolist(), strict=True):
+        for image_id, source in self._planted_from.items():
             for role in (FOREGROUND, BACKGROUND):
                 row = rows.get(pack_feature_id(source, role))
                 if row is not None:
                     moved[pack_feature_id(image_id, role)] = clean.embeddings[row]
         return as_bank_features(moved, self._bank.manifest.dimension)
+
+    @property
+    def _planted_areas(self) -> Mapping[int, float]:
+        return {image_id: self._areas[source] for image_id, source in self._planted_from.items()}
+
+    @cached_property
+    def _planted_from(self) -> Mapping[int, int]:
+        """The image_id that each image's features come from when wrong ones are planted."""
+        clean = self._unjudged
+        own = clean.role == FOREGROUND
+        ids = clean.image_id[own]
+        # `plant` moves features; moving row numbers tells where each one comes from.
+        numbered = References(
+            features=np.arange(len(ids), dtype=np.float32)[:, None],
+            image_id=ids,
+            area=np.zeros(len(ids)),
+            label=clean.category_id[own].astype(np.int64),
+            planted=np.zeros(len(ids), bool),
+        )
+        origin = plant(numbered, PLANTED_SHARE, _PLANT_SEED).features[:, 0].astype(np.int64)
+        return dict(zip(ids.tolist(), ids[origin].tolist(), strict=True))

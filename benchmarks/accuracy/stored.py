@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bank_builder.judgement import find_wrong
+from bank_builder.large_masks import Masks
 from bank_builder.localise import Localisation, localise
 from benchmarks.gates.references import chosen
 from foundation.images import decode_png
@@ -62,13 +63,29 @@ def stored_features(bank: Bank, *, rejected: bool) -> BankFeatures:
     return chosen(every, np.isin(image_id, accepted["image_id"].to_numpy()))
 
 
-def compared(features: BankFeatures, names: Mapping[int, str], settings: Reference) -> BankFeatures:
+def mask_areas(bank: Bank) -> dict[int, float]:
+    """The share of its image that each mask of a bank covers, by image_id."""
+    rows = bank.images_table(["image_id", "mask_area"]).to_pylist()
+    return {row["image_id"]: row["mask_area"] for row in rows if row["mask_area"] is not None}
+
+
+def compared(
+    features: BankFeatures,
+    areas: Mapping[int, float],
+    names: Mapping[int, str],
+    settings: Reference,
+) -> BankFeatures:
     """Without the images that the builder rejects when it compares them with each other.
 
-    names: of the categories, by category_id.
+    areas: of the images' masks, none of which a person drew, by image_id. names: of the categories,
+    by category_id.
     """
     own = features.role == FOREGROUND
-    wrong = find_wrong(features.embeddings[own], features.image_id[own], names, settings)
+    image_id = features.image_id[own]
+    masks = Masks(
+        np.array([areas[one] for one in image_id.tolist()]), np.zeros(len(image_id), bool)
+    )
+    wrong = find_wrong(features.embeddings[own], image_id, masks, names, settings)
     return without(features, wrong)
 
 

@@ -43,7 +43,7 @@ batch_size = 1
 min_quality = 0.0
 min_agreement = 0.0
 min_area = 0.0
-max_area = 1.0
+max_excess = 1.0
 
 [proposals]
 grid = 8

@@ -64,7 +64,8 @@ class StandInPainter:
     """Text-to-image. What it does to single pictures can be set by category name.
 
     flat: the attention is the same everywhere. astray: it is a spot beside the rectangle.
-    flagged, odd: called with each seed; whether the picture is black, or of an odd colour.
+    flagged, odd, filled: called with each seed; whether the picture is black, of an odd colour, or
+    all of the category's colour though the attention lies on the rectangle.
     before: called before each picture, and may raise.
     """
 
@@ -72,6 +73,7 @@ class StandInPainter:
     astray: frozenset[str] = frozenset()
     flagged: Callable[[int], bool] = lambda seed: False
     odd: Callable[[int], bool] = lambda seed: False
+    filled: Callable[[int], bool] = lambda seed: False
     before: Callable[[Prompt, int], None] = lambda prompt, seed: None
     batches: list[list[str]] = field(default_factory=list)
 
@@ -95,11 +97,12 @@ class StandInPainter:
         row, column = noise(seed).integers(0, ATTENTION // 2, 2)
         block = (slice(row, row + 4), slice(column, column + 4))
         cell = SIZE // ATTENTION
-        if name in self.flat:
+        if name in self.flat or self.filled(seed):
             image[:] = colour_of(name)
         else:
             large = tuple(slice(part.start * cell, part.stop * cell) for part in block)
             image[large] = 255 - colour_of(name) if self.odd(seed) else colour_of(name)
+        if name not in self.flat:
             attention[block] = 0.9
         if name in self.astray:
             attention[:] = 0.1

@@ -59,7 +59,28 @@ def test_a_speck_is_no_reference() -> None:
     assert reason == "mask too small (below 0.05 of the image)"
 
 
-def test_stuff_may_fill_its_image() -> None:
+def test_one_image_does_not_say_whether_its_category_may_fill_it() -> None:
+    assert mask_reason(reference(100), localisation(5), ReferenceSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("pixels", "agreement", "reason"),
+    [
+        (74, 0.19, "agreement of mask and attention below 0.2"),
+        (75, 0.19, None),  # stuff: as much as Otsu marks of a map without structure
+        (100, 0.1, None),
+        (100, 0.09, "agreement of mask and attention below 0.1"),  # the attention is a spot
+    ],
+)
+def test_of_a_large_mask_half_the_agreement_is_enough(
+    pixels: int, agreement: float, reason: str | None
+) -> None:
+    mask = reference(pixels, agreement=agreement)
+
+    assert mask_reason(mask, localisation(1), ReferenceSettings()) == reason
+
+
+def test_a_bound_of_ones_own_is_not_asked_where_the_map_has_no_contrast() -> None:
     everywhere = localisation(10, everywhere=True)
 
     assert mask_reason(reference(100), everywhere, SETTINGS) is None

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
 from bank_builder.judgement import find_wrong, judge
+from bank_builder.large_masks import Masks
+from bank_builder.mask_facts import read_masks
 from bank_builder.seeds import image_seed
 from schemas.bank import Bank
 from schemas.feature_rows import FeatureRows
@@ -33,12 +35,17 @@ def ids(category_id: NDArray[np.int64], source: str = "diffusion") -> NDArray[np
     )
 
 
+def small(count: int) -> Masks:
+    """Masks of SAM's that leave most of their images free."""
+    return Masks(np.full(count, 0.3), np.zeros(count, bool))
+
+
 def test_the_reason_names_the_bound_and_the_other_category() -> None:
     features, category_id = clusters(3, 20)
     image_id = ids(category_id)
     features[[4, 25]] = features[[25, 4]]
 
-    reasons = find_wrong(features, image_id, NAMES, Reference())
+    reasons = find_wrong(features, image_id, small(60), NAMES, Reference())
 
     assert reasons == {
         image_id[4]: "nearer to another category, owl (by more than 0.15 in cosine)",
@@ -51,7 +58,7 @@ def test_what_is_like_no_category_is_an_outlier_of_its_own() -> None:
     features[4] = -features[:20].mean(axis=0) / np.linalg.norm(features[:20].mean(axis=0))
     apart = Reference(confusion_margin=2.0)
 
-    assert list(find_wrong(features, ids(category_id), NAMES, apart).values()) == [
+    assert list(find_wrong(features, ids(category_id), small(60), NAMES, apart).values()) == [
         "outlier of its category (more than 6 spreads below the median similarity)"
     ]
 
@@ -64,11 +71,34 @@ def test_a_few_photos_are_no_outliers_of_many_generated_pictures() -> None:
     generated = ids(category_id)
     mixed = np.concatenate([ids(category_id[photos], "folder"), generated[4:]])
 
-    as_generated = find_wrong(features, generated, NAMES, Reference())
-    as_photos = find_wrong(features, mixed, NAMES, Reference())
+    as_generated = find_wrong(features, generated, small(120), NAMES, Reference())
+    as_photos = find_wrong(features, mixed, small(120), NAMES, Reference())
 
     assert sorted(as_generated) == generated[photos].tolist()
     assert as_photos == {}
+
+
+def test_a_mask_of_all_there_is_is_wrong_in_a_thing_and_right_in_stuff() -> None:
+    features, category_id = clusters(3, 20)
+    image_id, masks = ids(category_id), small(60)
+    masks.area[20:40] = 1.0
+    masks.area[[4, 45]] = 0.97
+    features[[45, 25]] = features[[25, 45]]  # also nearer to another category
+
+    reasons = find_wrong(features, image_id, masks, NAMES, Reference())
+
+    large = (
+        "mask too large for its category (above 0.75 of the image, by more than 0.25 above its "
+        "upper quartile)"
+    )
+    assert reasons == {
+        image_id[4]: large,
+        image_id[45]: large,
+        image_id[25]: "nearer to another category, ant (by more than 0.15 in cosine)",
+    }
+    order = np.random.default_rng(0).permutation(60)
+    turned = Masks(masks.area[order], masks.given[order])
+    assert find_wrong(features[order], image_id[order], turned, NAMES, Reference()) == reasons
 
 
 @pytest.fixture
@@ -125,7 +155,8 @@ def test_a_persons_verdict_stands_above(
         bank.path, bank.shards, effective_verdicts(person), bank.manifest.dimension
     )
     embeddings = np.concatenate(list(rows.blocks()))
-    judged = judge(embeddings, rows.feature_id, names, person, bank.settings.reference)
+    masks = read_masks(bank.path, bank.shards, rows.foreground_images)
+    judged = judge(embeddings, rows.feature_id, masks, names, person, bank.settings.reference)
 
     assert len(judged.kept) == (36 if word == "accepted" else 34)
     assert int(judged.kept.sum()) == features

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
 from bank_builder.localise import Localisation
-from bank_builder.reference_mask import segment_reference
+from bank_builder.reference_mask import segment_photo, segment_reference
 from foundation.segmenter import ImageEmbedding, MaskCandidates
 from schemas.sections import Reference
 
@@ -101,3 +102,31 @@ def test_stuff_is_what_sam_says_if_its_mask_is_good_and_large() -> None:
 
     assert found.mask.sum() == 70
     assert found.score is not None
+
+
+@pytest.mark.parametrize(
+    ("rows", "quality", "chosen"),
+    [
+        ((3, 4, 10), (0.6, 0.7, 0.99), 4),  # a car, and a mask of all there is
+        ((10, 10, 10), (0.6, 0.7, 0.99), 10),  # grass
+        ((3, 4, 10), (0.3, 0.4, 0.99), 10),  # the smaller ones are poor
+        ((0, 10, 10), (0.9, 0.7, 0.99), 10),  # or empty
+        ((3, 9, 10), (0.6, 0.8, 0.99), 9),  # large, but something is left
+        ((3, 4, 10), (0.1, 0.2, 0.3), 10),  # none is good: the best, which the gates reject
+    ],
+)
+def test_of_a_photo_a_good_mask_that_leaves_something_is_preferred(
+    rows: tuple[int, int, int], quality: tuple[float, float, float], chosen: int
+) -> None:
+    found = segment_photo(Candidates(rows, quality), IMAGE, POINTS, SETTINGS)
+
+    assert found.mask.sum() == 10 * chosen
+    assert found.agreement is None
+
+
+def test_no_mask_of_a_photo_is_above_the_bound_if_another_is_not() -> None:
+    strict = SETTINGS.model_copy(update={"max_area": 0.5})
+
+    found = segment_photo(Candidates((3, 8, 10), (0.6, 0.8, 0.99)), IMAGE, POINTS, strict)
+
+    assert found.mask.sum() == 30

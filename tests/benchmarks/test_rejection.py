@@ -36,6 +36,7 @@ def references(categories: int, images: int) -> References:
     return References(
         np.arange(count, dtype=np.float32)[:, None],
         np.arange(count),
+        np.arange(count) / count,
         np.repeat(np.arange(categories), images),
         np.zeros(count, bool),
     )
@@ -51,6 +52,7 @@ def test_planted_references_come_from_another_category(fraction: float) -> None:
     assert np.bincount(found.label[found.planted], minlength=5).tolist() == [20 * fraction] * 5
     assert (clean.label[origin] != found.label).tolist() == found.planted.tolist()
     assert sorted(origin) == list(range(100))
+    np.testing.assert_array_equal(found.area, clean.area[origin])
     np.testing.assert_array_equal(plant(clean, fraction, seed=3).features, found.features)
 
 
@@ -72,7 +74,7 @@ def test_verdicts_are_left_aside(bank: rim.Bank) -> None:
 
 def test_rows_come_in_pairs_and_rejection_may_be_switched_off(bank: rim.Bank) -> None:
     lenient = bank.settings.reference.model_copy(
-        update={"confusion_margin": 2.0, "outlier_mads": 1000.0}
+        update={"confusion_margin": 2.0, "outlier_mads": 1000.0, "max_excess": 1.0}
     )
 
     rows = measure_rejection(bank, planted=(0.0, 0.3), scenes=1, settings=lenient)

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 import rim
+from bank_builder.centre_prior import centre_points
+from bank_builder.reference_mask import segment_photo
 from foundation.masks import decode_rle, mask_iou
 from foundation.stack import ModelStack
 from miniature.world import CATEGORIES, draw_scene, draw_single
@@ -89,6 +91,41 @@ def test_a_bank_of_photos_answers(of_photos: rim.Bank) -> None:
     nearest = {match.image_id for region in result.regions for match in region.references}
     assert nearest <= set(of_photos.images_table(["image_id"])["image_id"].to_pylist())
     assert nearest
+
+
+def test_a_photo_that_fills_is_right_in_stuff_and_wrong_in_a_thing(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    for number in range(6):
+        photo(folder, "fish", number)
+    photo(folder, "water", 6, label="fish")  # the fish has swum away
+    for number in range(5):
+        photo(folder, "water", number)
+    photo(folder, "brick", 0)  # alone
+
+    bank = rim.build(
+        ["fish", "water", "brick"], tmp_path / "bank", source=f"folder:{folder}", device="cpu"
+    )
+
+    rows = bank.images_table(["category", "number", "status", "reason", "mask_area"]).to_pylist()
+    rejected = [row for row in rows if row["status"] != "accepted"]
+    assert [(row["category"], row["number"]) for row in rejected] == [("fish", 6)]
+    assert rejected[0]["reason"].startswith("mask too large for its category (above 0.75 of the")
+    stuff = [row["mask_area"] for row in rows if row["category"] != "fish"]
+    assert (len(stuff), min(stuff)) == (6, pytest.approx(1, abs=0.05))
+
+
+def test_of_a_things_photo_the_mask_of_all_there_is_is_not_chosen(of_photos: rim.Bank) -> None:
+    scene = draw_single(1001, "key", (128, 128))
+    segmenter = ModelStack(of_photos.settings, "cpu").segmenter
+    points = centre_points((128, 128), of_photos.settings.localisation.points)
+    embedding = segmenter.embed(scene.image)
+    candidates = segmenter.predict(embedding, points[None].astype(np.float32))
+    areas = segmenter.upsample(embedding, candidates.logits[0]).mean(axis=(1, 2))
+    assert areas[int(candidates.predicted_iou[0].argmax())] > 0.9  # the one SAM rates best
+
+    found = segment_photo(segmenter, scene.image, points, of_photos.settings.reference)
+
+    assert mask_iou(found.mask, scene.labels == CATEGORIES.index("key")) > 0.8
 
 
 def test_photos_join_the_generated_images(
