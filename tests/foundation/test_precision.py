@@ -71,6 +71,17 @@ def test_what_goes_in_and_out_of_a_half_network_is_float32() -> None:
     assert (before - after).abs().max() < 0.05 * before.abs().max()
 
 
+def test_time_steps_are_not_rounded() -> None:
+    unet = make_pipeline().unet
+    seen: list[torch.Tensor] = []
+    unet.time_proj.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    compute_in(unet, torch.bfloat16)
+    # A float, as the Euler scheduler of SD-Turbo and SDXL has it; the nearest bfloat16 is 500.
+    with torch.no_grad():
+        unet(torch.zeros(1, 4, 8, 8), torch.tensor(499.0), torch.zeros(1, 6, 16))
+    assert [value.item() for value in seen] == [499.0]
+
+
 def test_float32_changes_nothing() -> None:
     unet = make_pipeline().unet
     compute_in(unet, torch.float32)
