@@ -51,7 +51,8 @@ def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
 
     Args:
         network: its weights become `dtype`. Tensors among its arguments, also in dicts, are
-            converted if they are float32; results are converted back.
+            converted if they are float32; results are converted back. Single numbers stay as they
+            are: in bfloat16 the time step 499 would be 500.
         dtype: float32 changes nothing.
     """
     if dtype == torch.float32:
@@ -119,9 +120,9 @@ def _half_if_finite(forward: Callable[..., torch.Tensor]) -> Callable[..., torch
 
 
 def _converted(value: Any, source: torch.dtype, target: torch.dtype) -> Any:
-    """The same structure with tensors of one type in another."""
+    """The same structure with tensors of one type in another, except single numbers."""
     if isinstance(value, torch.Tensor):
-        return value.to(target) if value.dtype == source else value
+        return value.to(target) if value.dtype == source and value.ndim else value
     if isinstance(value, tuple):
         return tuple(_converted(item, source, target) for item in value)
     if isinstance(value, dict):

@@ -118,7 +118,7 @@ def test_maps_are_exact_in_the_whole_architectures(case: Case) -> None:
 
 
 def test_a_name_beyond_the_limit_of_the_text_encoder_is_refused() -> None:
-    name = "supercalifragilistic" * 4
+    name = "supercalifragilistic" * 6
     model = DiffusersTextToImage(_Words(), 1, 7.5, 512, 512)
     with pytest.raises(UsageError, match=f"at most {TOKENS - 2} tokens"):
         model.generate([prompt(f"a photo of a {name}", name)], [0])

@@ -121,6 +121,17 @@ def test_the_safety_checker_in_float16_flags_the_same_and_leaves_images_alone() 
     assert 0 < (cosines[0] - cosines[1]).abs().max() < 0.001
 
 
+def test_time_steps_are_not_rounded() -> None:
+    unet = make_pipeline().unet
+    seen: list[torch.Tensor] = []
+    unet.time_proj.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    compute_in(unet, torch.bfloat16)
+    # A float, as the Euler scheduler of SD-Turbo and SDXL has it; the nearest bfloat16 is 500.
+    with torch.no_grad():
+        unet(torch.zeros(1, 4, 8, 8), torch.tensor(499.0), torch.zeros(1, 6, 16))
+    assert [value.item() for value in seen] == [499.0]
+
+
 def test_float32_changes_nothing() -> None:
     unet = make_pipeline().unet
     compute_in(unet, torch.float32)
