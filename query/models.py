@@ -34,8 +34,10 @@ class Segmenter(Protocol):
         """Three masks for each of P prompts (P, N, 2)."""
         ...
 
-    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
-        """Logits (n, h, w) as masks (n, H, W)."""
+    def working_logits(
+        self, embedding: ImageEmbedding, logits: torch.Tensor
+    ) -> NDArray[np.float32]:
+        """Logits (n, h, w) at the embedding's `working_size`."""
         ...
 
 

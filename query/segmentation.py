@@ -10,22 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.images import read_image
-from foundation.masks import encode_rle, mask_box
-from foundation.pooling import pool_regions
-from query.cells import find_cells
+from query.enlargement import Enlargement
 from query.fuse import fuse_masks
 from query.labelling import PhotoLabeller
 from query.matchers.base import NO_FEATURE
 from query.models import Segmenter, Stack, check_models
 from query.naming import Namer, Naming
+from query.partition import find_partition
 from query.photo import PhotoRegion, SegmentedPhoto
-from query.proposals import MaskProposals, propose
+from query.proposals import propose
+from query.region_features import pool_masks
+from query.region_mask import RegionMask
 from query.result import NearReference, Region, Segmentation
 from query.text_evidence import TextEvidence
 from schemas.errors import ImageError, UsageError
 from schemas.ids import unpack_feature_ids, unpack_image_ids
 
 if TYPE_CHECKING:
+    import torch
+
     from foundation.segmenter import ImageEmbedding
     from schemas.bank import Bank
     from schemas.records import CategoryRecord
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NearReference", "QueryEngine", "Region", "Segmentation", "SegmentedPhoto"]
 
-_PIXELS_AT_ONCE = 1 << 26  # of full-size masks: 64 MB
+_PIXELS_AT_ONCE = 1 << 24  # of logits at the working size: 64 MB
 
 
 class QueryEngine:
@@ -110,21 +113,13 @@ class QueryEngine:
         segmenter = self._stack.segmenter
         embedding = segmenter.embed(pixels)
         proposals = propose(segmenter, embedding, self._proposals)
-        groups = [
-            region.members
-            for region in fuse_masks(
-                proposals.masks,
-                threshold=self._proposals.fuse,
-                max_fused_area=self._proposals.max_fused_area,
-            )
-        ]
-        at_once = max(1, _PIXELS_AT_ONCE // (pixels.shape[0] * pixels.shape[1]))
-        regions: list[PhotoRegion] = []
-        for start in range(0, len(groups), at_once):
-            chunk = groups[start : start + at_once]
-            regions.extend(_full_size(segmenter, embedding, proposals, chunk, tokens))
-        cells = find_cells(pixels.shape[:2], [region.rle for region in regions])
-        return SegmentedPhoto(pixels, tokens, tuple(regions), cells)
+        fused = fuse_masks(
+            proposals.masks,
+            threshold=self._proposals.fuse,
+            max_fused_area=self._proposals.max_fused_area,
+        )
+        logits = proposals.united_logits([region.members for region in fused])
+        return cut_by_logits(segmenter, embedding, logits, pixels, tokens)
 
     def label(
         self, photo: SegmentedPhoto, *, categories: Collection[int] | None = None
@@ -153,9 +148,9 @@ class QueryEngine:
                 category_id=int(ids[i]),
                 score=float(score[i]),
                 similarity=float(naming.similarity[i]),
-                area=regions[i].area,
-                box=regions[i].box,
-                rle=regions[i].rle,
+                area=regions[i].mask.area,
+                box=regions[i].mask.box,
+                mask=regions[i].mask,
                 references=self._references(naming.neighbour_id[i], naming.neighbour_similarity[i]),
             )
             for i in by_score.tolist()
@@ -193,17 +188,34 @@ def _as_pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image
 
 
-def _full_size(
+def cut_by_logits(
     segmenter: Segmenter,
     embedding: ImageEmbedding,
-    proposals: MaskProposals,
-    groups: Sequence[tuple[int, ...]],
+    logits: torch.Tensor,
+    pixels: NDArray[np.uint8],
     tokens: NDArray[np.float32],
-) -> list[PhotoRegion]:
-    """Masks at the photo's size with their features, pooled exactly as the bank's were."""
-    masks = segmenter.upsample(embedding, proposals.united_logits(groups))
-    features, valid = pool_regions(tokens, masks)
-    return [
-        PhotoRegion(encode_rle(mask), int(np.count_nonzero(mask)), mask_box(mask), feature)
-        for mask, feature in zip(masks[valid], features[valid], strict=True)
+) -> SegmentedPhoto:
+    """Cut a photo into regions by the segmenter's logits.
+
+    Everything happens at the working size; what the photo's size adds along the edges is worked
+    out there alone. Features are pooled as the bank's were.
+
+    Args:
+        segmenter: whose logits these are.
+        embedding: of the photo.
+        logits: (n, h', w'), one region each.
+        pixels: the photo, (H, W, 3).
+        tokens: its patch tokens (gh, gw, d).
+    """
+    height, width = embedding.working_size
+    enlargement = Enlargement.of(embedding.original_size, (height, width))
+    at_once = max(1, _PIXELS_AT_ONCE // (height * width))
+    masks = [
+        RegionMask.of_logits(one, enlargement)
+        for start in range(0, len(logits), at_once)
+        for one in segmenter.working_logits(embedding, logits[start : start + at_once])
     ]
+    features, valid = pool_masks(tokens, masks, enlargement)
+    regions = tuple(PhotoRegion(masks[i], features[i]) for i in np.flatnonzero(valid).tolist())
+    partition = find_partition(enlargement, [region.mask for region in regions])
+    return SegmentedPhoto(pixels, tokens, regions, partition)
