@@ -1,7 +1,7 @@
 """How the pixels of a photo lie between those of a smaller size, from which masks are enlarged.
 
-Masks are worked on at a smaller *working size* and enlarged bilinearly. Pixels of the photo that lie
-between the same four working pixels are a *tile*, numbered i * w + j by the working pixel (i, j) at
+Masks are worked on at a smaller *working size* and enlarged bilinearly. Pixels of the photo between
+the same four working pixels are a *tile*, numbered i * w + j by the working pixel (i, j) at
 its upper left. Interpolation never leaves the range of the four: where all are above 0, so is the
 whole tile. Only in tiles whose corners differ has the photo's size anything to add.
 """
@@ -109,9 +109,11 @@ class Enlargement:
         """
         if not self.enlarges:
             return mask, np.zeros_like(mask)
-        below, right = self.rows.following, self.columns.following
-        every, some = mask & mask[:, right], mask | mask[:, right]
-        every, some = every & every[below], some | some[below]
+        every, some = mask.copy(), mask.copy()
+        every[:, :-1] &= mask[:, 1:]
+        some[:, :-1] |= mask[:, 1:]
+        every[:-1] &= every[1:]
+        some[:-1] |= some[1:]
         some &= (self.rows.counts > 0)[:, None] & (self.columns.counts > 0)
         return every, some & ~every
 

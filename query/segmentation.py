@@ -9,34 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.images import read_image
-from query.enlargement import Enlargement
-from query.fuse import fuse_masks
+from query.cutting import cut_photo
 from query.labelling import PhotoLabeller
 from query.matchers.base import NO_FEATURE
-from query.models import Segmenter, Stack, check_models
+from query.models import Stack, check_models
 from query.naming import Namer, Naming
-from query.partition import find_partition
 from query.photo import PhotoRegion, SegmentedPhoto
-from query.proposals import propose
-from query.region_features import pool_masks
-from query.region_mask import RegionMask
 from query.result import NearReference, Region, Segmentation
 from query.text_evidence import TextEvidence
-from schemas.errors import ImageError, UsageError
+from schemas.errors import UsageError
 from schemas.ids import unpack_feature_ids, unpack_image_ids
 
 if TYPE_CHECKING:
-    import torch
-
-    from foundation.segmenter import ImageEmbedding
     from schemas.bank import Bank
     from schemas.records import CategoryRecord
     from schemas.settings import Settings
 
 __all__ = ["NearReference", "QueryEngine", "Region", "Segmentation", "SegmentedPhoto"]
-
-_PIXELS_AT_ONCE = 1 << 24  # of logits at the working size: 64 MB
 
 
 class QueryEngine:
@@ -108,18 +97,7 @@ class QueryEngine:
 
         Raises ImageError as `segment` does.
         """
-        pixels = _as_pixels(image)
-        tokens = self._stack.features.extract([pixels])[0]
-        segmenter = self._stack.segmenter
-        embedding = segmenter.embed(pixels)
-        proposals = propose(segmenter, embedding, self._proposals)
-        fused = fuse_masks(
-            proposals.masks,
-            threshold=self._proposals.fuse,
-            max_fused_area=self._proposals.max_fused_area,
-        )
-        logits = proposals.united_logits([region.members for region in fused])
-        return cut_by_logits(segmenter, embedding, logits, pixels, tokens)
+        return cut_photo(image, self._stack, self._proposals)
 
     def label(
         self, photo: SegmentedPhoto, *, categories: Collection[int] | None = None
@@ -178,44 +156,3 @@ class QueryEngine:
                 f"expected category ids of the bank, found {unknown or 'none'};"
                 f" it has {', '.join(f'{i} {name}' for i, name in self._names.items())}"
             )
-
-
-def _as_pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if isinstance(image, (str, Path)):
-        return read_image(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ImageError(f"expected uint8 (H, W, 3) RGB, found {image.dtype} {image.shape}")
-    return image
-
-
-def cut_by_logits(
-    segmenter: Segmenter,
-    embedding: ImageEmbedding,
-    logits: torch.Tensor,
-    pixels: NDArray[np.uint8],
-    tokens: NDArray[np.float32],
-) -> SegmentedPhoto:
-    """Cut a photo into regions by the segmenter's logits.
-
-    Everything happens at the working size; what the photo's size adds along the edges is worked
-    out there alone. Features are pooled as the bank's were.
-
-    Args:
-        segmenter: whose logits these are.
-        embedding: of the photo.
-        logits: (n, h', w'), one region each.
-        pixels: the photo, (H, W, 3).
-        tokens: its patch tokens (gh, gw, d).
-    """
-    height, width = embedding.working_size
-    enlargement = Enlargement.of(embedding.original_size, (height, width))
-    at_once = max(1, _PIXELS_AT_ONCE // (height * width))
-    masks = [
-        RegionMask.of_logits(one, enlargement)
-        for start in range(0, len(logits), at_once)
-        for one in segmenter.working_logits(embedding, logits[start : start + at_once])
-    ]
-    features, valid = pool_masks(tokens, masks, enlargement)
-    regions = tuple(PhotoRegion(masks[i], features[i]) for i in np.flatnonzero(valid).tolist())
-    partition = find_partition(enlargement, [region.mask for region in regions])
-    return SegmentedPhoto(pixels, tokens, regions, partition)
