@@ -39,12 +39,14 @@ from benchmarks.matchers import synthetic_bank
 from benchmarks.photo_size import label_at_photo_size
 from benchmarks.speed.timing import timed
 from foundation.patch_features import PatchFeatures
-from foundation.sam_checkpoint import SamArchitecture, build_sam
+from foundation.sam_checkpoint import build_sam
 from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
 from query.cutting import cut_by_logits, cut_photo
 from query.labelling import PhotoLabeller
 from query.naming import Namer
 from query.proposals import propose
+from schemas.bank import BankFeatures
+from schemas.sections import SamArchitecture
 from schemas.settings import Proposals, Settings, load_settings
 
 Photo = NDArray[np.uint8]
@@ -136,7 +138,6 @@ class Models:
     regions: int
     categories: int
     settings: Settings = field(default_factory=lambda: load_settings("paper"))
-    text_image: object = None
 
     @cached_property
     def proposals(self) -> Proposals:
@@ -163,7 +164,7 @@ class Models:
         return PhotoLabeller(Namer(self._bank[0], matching), matching)
 
     @cached_property
-    def _bank(self):  # type: ignore[no-untyped-def]
+    def _bank(self) -> tuple[BankFeatures, NDArray[np.float32]]:
         return synthetic_bank(self.categories, _REFERENCES, _DIMENSION)
 
 

@@ -67,7 +67,7 @@ def label_at_photo_size(
     labels = winners(ballots, naming.category_ids)[part_of]
     if settings.patch_fallback:
         smooth = smoothed_tokens(tokens, settings.patch_smoothing)
-        uncovered = ~members.any(axis=1)[part_of]
+        uncovered = np.asarray(~members.any(axis=1))[part_of]
         needed = _patches_around(uncovered, (tokens.shape[0], tokens.shape[1]))
         patches = np.zeros((*needed.shape, ballots.shape[1]), np.float32)
         patches[needed] = namer.name(smooth[needed]).ballots()

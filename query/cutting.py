@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from foundation.images import read_image
 from query.enlargement import Enlargement
 from query.fuse import fuse_masks
-from query.models import Segmenter, Stack
+from query.models import CuttingModels, Segmenter
 from query.partition import find_partition
 from query.photo import PhotoRegion, SegmentedPhoto
 from query.proposals import propose
@@ -29,26 +29,26 @@ _PIXELS_AT_ONCE = 1 << 24  # of logits at the working size: 64 MB
 
 
 def cut_photo(
-    image: str | Path | NDArray[np.uint8], stack: Stack, settings: Proposals
+    image: str | Path | NDArray[np.uint8], models: CuttingModels, settings: Proposals
 ) -> SegmentedPhoto:
     """Cut a photo into regions, those without a feature left out.
 
     Args:
         image: a picture file, or uint8 (H, W, 3) RGB.
-        stack: the models.
+        models: SAM and the feature model.
         settings: the section `proposals`.
 
     Raises ImageError if the file is no picture, or the array has another shape or type.
     """
     pixels = _as_pixels(image)
-    tokens = stack.features.extract([pixels])[0]
-    embedding = stack.segmenter.embed(pixels)
-    proposals = propose(stack.segmenter, embedding, settings)
+    tokens = models.features.extract([pixels])[0]
+    embedding = models.segmenter.embed(pixels)
+    proposals = propose(models.segmenter, embedding, settings)
     fused = fuse_masks(
         proposals.masks, threshold=settings.fuse, max_fused_area=settings.max_fused_area
     )
     logits = proposals.united_logits([region.members for region in fused])
-    return cut_by_logits(stack.segmenter, embedding, logits, pixels, tokens)
+    return cut_by_logits(models.segmenter, embedding, logits, pixels, tokens)
 
 
 def cut_by_logits(

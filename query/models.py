@@ -49,13 +49,8 @@ class PatchExtractor(Protocol):
         ...
 
 
-class Stack(Protocol):
-    """The part of `foundation.stack.ModelStack` that a query uses."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that name the models."""
-        ...
+class CuttingModels(Protocol):
+    """What cuts a photo into regions."""
 
     @property
     def segmenter(self) -> Segmenter:
@@ -65,6 +60,15 @@ class Stack(Protocol):
     @property
     def features(self) -> PatchExtractor:
         """Makes patch tokens."""
+        ...
+
+
+class Stack(CuttingModels, Protocol):
+    """The part of `foundation.stack.ModelStack` that a query uses."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that name the models."""
         ...
 
     @property
