@@ -121,10 +121,12 @@ class Rectangles:
         quality = torch.full((len(points), len(_PARTS)), 0.95)
         return MaskCandidates(torch.from_numpy(masks), quality)
 
-    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
-        """By the nearest logit."""
-        large = torch.nn.functional.interpolate(logits[None], embedding.original_size)[0]
-        return np.asarray(large.numpy() > 0)
+    def working_logits(
+        self, embedding: ImageEmbedding, logits: torch.Tensor
+    ) -> NDArray[np.float32]:
+        """The nearest logit."""
+        large = torch.nn.functional.interpolate(logits[None], embedding.working_size)[0]
+        return np.asarray(large.numpy())
 
 
 @dataclass

@@ -31,7 +31,6 @@ from bank_builder.large_masks import Masks
 from benchmarks.accuracy.classes import Classes
 from benchmarks.accuracy.scenes import cut_along, true_regions
 from benchmarks.gates.references import Features
-from foundation.masks import decode_rle
 from miniature.world import CATEGORIES, Scene, draw_scene
 from query.labelling import PhotoLabeller
 from query.naming import Namer
@@ -232,7 +231,7 @@ def measure_cases(
     right: list[list[bool]] = [[] for _ in cases]
     for scene, photo in _cut(bank, scenes, seed):
         truth = cut_along(photo.pixels, photo.tokens, true_regions(scene))
-        wanted = [_shown(scene, decode_rle(region.rle)) for region in truth.regions]
+        wanted = [_shown(scene, region.mask.decoded()) for region in truth.regions]
         for i, labeller in enumerate(labellers):
             named = labeller.namer.name(truth.features).category_id
             right[i] += (of_world[classes.of_category[named]] == wanted).tolist()

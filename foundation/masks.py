@@ -14,6 +14,7 @@ __all__ = [
     "Rle",
     "decode_rle",
     "encode_rle",
+    "encode_runs",
     "mask_area_fraction",
     "mask_box",
     "mask_iou",
@@ -26,6 +27,25 @@ def encode_rle(mask: npt.NDArray[np.bool_]) -> Rle:
     _check_mask(mask)
     encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return Rle((mask.shape[0], mask.shape[1]), encoded["counts"].decode("ascii"))
+
+
+def encode_runs(size: tuple[int, int], runs: npt.NDArray[np.integer]) -> Rle:
+    """The run lengths of a mask of `size` (H, W) in COCO's code.
+
+    Args:
+        size: (height, width).
+        runs: int (k,), pixels outside and inside by turns, column after column; together all. As
+            pycocotools writes them, without an empty run at the end.
+
+    Raises:
+        ImageError: they do not fill the size.
+    """
+    if runs.min(initial=0) < 0 or runs.sum() != size[0] * size[1]:
+        raise ImageError(f"expected run lengths for {size} pixels, found a sum of {runs.sum()}")
+    if len(runs) > 1 and runs[-1] == 0:
+        runs = runs[:-1]
+    encoded = coco.frPyObjects({"size": list(size), "counts": runs.tolist()}, *size)
+    return Rle(size, encoded["counts"].decode("ascii"))
 
 
 def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:

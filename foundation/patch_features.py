@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foundation.preprocessing import IMAGENET, Normalisation, resize, to_pixels
+from foundation.preprocessing import IMAGENET, Normalisation, check_image, resize
 
 # A strip longer than this many short sides is scaled by its long side instead.
 MAX_ASPECT = 4
@@ -83,10 +83,10 @@ class PatchFeatures:
         by_grid: dict[tuple[int, int], list[int]] = defaultdict(list)
         prepared = []
         for index, image in enumerate(images):
-            pixels = to_pixels(image)
+            check_image(image)
             grid = self.grid((image.shape[0], image.shape[1]))
             size = (grid[0] * self._patch, grid[1] * self._patch)
-            prepared.append(self._normalisation.apply(resize(pixels, size)))
+            prepared.append(self._normalisation.apply(resize(image, size)))
             by_grid[grid].append(index)
         tokens: dict[int, npt.NDArray[np.float32]] = {}
         for grid, indices in by_grid.items():

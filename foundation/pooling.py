@@ -32,8 +32,8 @@ def patch_coverage(mask: npt.NDArray[np.bool_], grid: tuple[int, int]) -> npt.ND
         raise ImageError(
             f"expected a mask and a grid of at least 1 x 1, found {mask.shape}, {grid}"
         )
-    rows = _overlap(height, grid[0])
-    columns = _overlap(width, grid[1])
+    rows = patch_overlap(height, grid[0])
+    columns = patch_overlap(width, grid[1])
     covered: npt.NDArray[np.float32] = rows @ mask.astype(np.float32) @ columns.T
     return covered.clip(0, 1)
 
@@ -57,8 +57,24 @@ def pool_regions(
     grid_height, grid_width, dimension = tokens.shape
     if len(masks) == 0:
         return np.zeros((0, dimension), np.float32), np.zeros(0, np.bool_)
-    coverage = np.stack([patch_coverage(mask, (grid_height, grid_width)) for mask in masks])
-    weights = coverage.reshape(len(masks), -1)
+    coverage = [patch_coverage(mask, (grid_height, grid_width)) for mask in masks]
+    return pool_coverages(tokens, np.stack(coverage))
+
+
+def pool_coverages(
+    tokens: npt.NDArray[np.float32], coverages: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """As `pool_regions`, from the fraction of every patch that each region covers.
+
+    Args:
+        tokens: float32 (gh, gw, d).
+        coverages: float32 (n, gh, gw) in [0, 1].
+
+    Returns:
+        float32 (n, d) and bool (n,), see `pool_regions`.
+    """
+    height, width, dimension = tokens.shape
+    weights = coverages.reshape(len(coverages), height * width)
     area = weights.sum(axis=1, keepdims=True)
     means = weights @ tokens.reshape(-1, dimension) / np.where(area > 0, area, 1)
     norms = np.linalg.norm(means, axis=1, keepdims=True)
@@ -67,12 +83,12 @@ def pool_regions(
     return features.astype(np.float32), valid[:, 0]
 
 
-def _overlap(pixels: int, cells: int) -> npt.NDArray[np.float32]:
-    """float32 (cells, pixels): the share of each cell's length that lies inside each pixel."""
-    edges = np.arange(cells + 1) * (pixels / cells)
+def patch_overlap(pixels: int, patches: int) -> npt.NDArray[np.float32]:
+    """float32 (patches, pixels): the share of each patch's length that lies inside each pixel."""
+    edges = np.arange(patches + 1) * (pixels / patches)
     left = np.maximum(edges[:-1, None], np.arange(pixels))
     right = np.minimum(edges[1:, None], np.arange(1, pixels + 1))
-    shares: npt.NDArray[np.float32] = (np.clip(right - left, 0, None) * (cells / pixels)).astype(
+    shares: npt.NDArray[np.float32] = (np.clip(right - left, 0, None) * (patches / pixels)).astype(
         np.float32
     )
     return shares

@@ -12,6 +12,8 @@ import torch
 
 from schemas.errors import ImageError, ModelError
 
+_PIXELS_AT_ONCE = 1 << 22  # of float32 colours: 48 MB
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -52,23 +54,45 @@ def read_normalisation(folder: Path, default: Normalisation) -> Normalisation:
         ) from error
 
 
+def check_image(image: npt.NDArray[np.uint8]) -> None:
+    """Raises ImageError unless the array is uint8 (H, W, 3), not empty."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ImageError(f"expected uint8 (H, W, 3) RGB, found {image.dtype} {image.shape}")
+
+
 def to_pixels(image: npt.NDArray[np.uint8]) -> torch.Tensor:
     """uint8 (H, W, 3) to float32 (1, 3, H, W) in [0, 1].
 
     Raises:
         ImageError: another shape or type.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ImageError(f"expected uint8 (H, W, 3) RGB, found {image.dtype} {image.shape}")
+    check_image(image)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
 
 
-def resize(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(1, 3, H, W) to (1, 3, *size), antialiased bicubic, kept within [0, 1]."""
-    resized = torch.nn.functional.interpolate(
+def resize(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
+    """uint8 (H, W, 3) to float32 (1, 3, *size) in [0, 1], antialiased bicubic.
+
+    Rows are resized a strip at a time, then all columns: as one call does it, which holds the whole
+    photo in float32, 12 bytes a pixel, more than once.
+
+    Raises:
+        ImageError: another shape or type.
+    """
+    check_image(image)
+    height, width = image.shape[:2]
+    at_once = max(1, _PIXELS_AT_ONCE // width)
+    strips = []
+    for top in range(0, height, at_once):
+        strip = to_pixels(image[top : top + at_once])
+        strips.append(_interpolate(strip, (strip.shape[2], size[1])))
+    return _interpolate(torch.cat(strips, dim=2), size).clamp(0, 1)
+
+
+def _interpolate(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return torch.nn.functional.interpolate(
         pixels, size, mode="bicubic", align_corners=False, antialias=True
     )
-    return resized.clamp(0, 1)
 
 
 def _three(values: object) -> tuple[float, float, float]:

@@ -32,6 +32,16 @@ class ImageEmbedding:
     input_size: tuple[int, int]
     logit_size: tuple[int, int]
 
+    @property
+    def working_size(self) -> tuple[int, int]:
+        """(height, width) that holds all there is to know about masks at the image's size.
+
+        SAM resizes logits twice, to what its encoder saw and from there to the image: the smaller
+        of the two sizes. The aspect is kept, so that it is smaller on both sides.
+        """
+        height, width = self.original_size
+        return min(height, self.input_size[0]), min(width, self.input_size[1])
+
 
 @dataclass(frozen=True)
 class MaskCandidates:
@@ -153,6 +163,31 @@ class SamSegmenter:
             masks[start : start + at_once] = self._upsample_chunk(embedding, chunk).cpu().numpy()
         return masks
 
+    @torch.no_grad()
+    def working_logits(
+        self, embedding: ImageEmbedding, logits: torch.Tensor
+    ) -> npt.NDArray[np.float32]:
+        """Logits at the embedding's `working_size`.
+
+        From there they are resized bilinearly to the image (align_corners=False), if that is
+        larger.
+
+        Args:
+            embedding: of the image the logits belong to.
+            logits: float32 (n, h, w), any selection of `MaskCandidates.logits`.
+
+        Returns:
+            float32 (n, *working_size), above 0 = mask.
+        """
+        size = embedding.working_size
+        if len(logits) == 0:
+            return np.zeros((0, *size), np.float32)
+        seen = self._as_seen(embedding, logits)
+        if size != embedding.input_size:
+            seen = F.interpolate(seen, size, mode="bilinear", align_corners=False)
+        above: npt.NDArray[np.float32] = (seen[0] - self._sam.mask_threshold).cpu().numpy()
+        return above
+
     def _decode(
         self, embedding: ImageEmbedding, points: torch.Tensor, rows: int, columns: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,14 +200,16 @@ class SamSegmenter:
 
     def _upsample_chunk(self, embedding: ImageEmbedding, logits: torch.Tensor) -> torch.Tensor:
         """As `Sam.postprocess_masks`, without the padding that does not touch the image."""
-        size = (logits.shape[1] * self._factor, logits.shape[2] * self._factor)
-        resized = F.interpolate(logits[None], size, mode="bilinear", align_corners=False)
-        resized = resized[..., : embedding.input_size[0], : embedding.input_size[1]]
-        resized = F.interpolate(
-            resized, embedding.original_size, mode="bilinear", align_corners=False
-        )
+        seen = self._as_seen(embedding, logits)
+        resized = F.interpolate(seen, embedding.original_size, mode="bilinear", align_corners=False)
         masks: torch.Tensor = resized[0] > self._sam.mask_threshold
         return masks
+
+    def _as_seen(self, embedding: ImageEmbedding, logits: torch.Tensor) -> torch.Tensor:
+        """(1, n, *input_size): the logits (n, h, w) at the size that the encoder saw."""
+        size = (logits.shape[1] * self._factor, logits.shape[2] * self._factor)
+        resized = F.interpolate(logits[None], size, mode="bilinear", align_corners=False)
+        return resized[..., : embedding.input_size[0], : embedding.input_size[1]]
 
 
 def _scaled_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:

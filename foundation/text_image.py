@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foundation.preprocessing import CLIP, Normalisation, resize, to_pixels
+from foundation.preprocessing import CLIP, Normalisation, check_image, resize
 
 
 class ClipScorer:
@@ -85,10 +85,11 @@ class ClipScorer:
 
     def _prepare(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Centre square of the image at the model's resolution: float32 (1, 3, side, side)."""
+        check_image(image)
         height, width = image.shape[:2]
         short = min(height, width)
         top, left = (height - short) // 2, (width - short) // 2
-        square = to_pixels(image)[:, :, top : top + short, left : left + short]
+        square = image[top : top + short, left : left + short]
         return self._normalisation.apply(resize(square, (self._side, self._side)))
 
     def _normalised(self, rows: list[torch.Tensor]) -> npt.NDArray[np.float32]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, uniform_filter
 
-from query.cells import Cells
+from query.enlargement import Axis, Enlargement
+from query.overlap import Overlap, combine
 from schemas.ids import UNLABELLED
 
-_VALUES_AT_ONCE = 1 << 22  # of interpolated ballots: 16 MB
+UNCOVERED = UNLABELLED - 1
+"""Stands in a label map for pixels under no mask until they are labelled."""
+
+_VALUES_AT_ONCE = 1 << 22  # of ballots: 16 MB
+_COLUMNS_AT_ONCE = 128
+_ROUNDING = np.float32(1 - 1e-6)  # an interpolated value may leave its range by a rounding error
 
 
 def winners(ballots: NDArray[np.float32], category_ids: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -35,18 +44,30 @@ def patch_positions(length: int, patches: int) -> NDArray[np.float64]:
     return np.clip(centres, 0, patches - 1)
 
 
-def patches_needed(uncovered: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
-    """(gh, gw) bool: the patches between whose centres pixels (H, W) lie that are under no mask."""
-    rows, columns = (
-        np.floor(patch_positions(n, g)).astype(np.intp)
-        for n, g in zip(uncovered.shape, grid, strict=True)
-    )
-    needed = np.zeros(grid, dtype=bool)
-    y, x = np.nonzero(uncovered)
-    needed[rows[y], columns[x]] = True
+def patches_needed(
+    uncovered: NDArray[np.bool_], enlargement: Enlargement, grid: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """(gh, gw) bool: the patches between whose centres pixels lie that are under no mask.
+
+    Args:
+        uncovered: (h, w) bool, the tiles with such pixels; all of their pixels are counted.
+        enlargement: from (h, w) to the photo's size.
+        grid: (gh, gw).
+    """
+    rows = _patches_of(enlargement.rows, grid[0])
+    columns = _patches_of(enlargement.columns, grid[1])
+    needed = rows.T @ uncovered.astype(np.float32) @ columns > 0
     corners = np.zeros((3, 3), bool)
     corners[1:, 1:] = True  # a pixel lies between its patch and the next ones right and below
     return np.asarray(binary_dilation(needed, corners))
+
+
+def _patches_of(axis: Axis, patches: int) -> NDArray[np.float32]:
+    """(l, g) 1 where pixels of an interval lie after the centre of a patch and before the next."""
+    found = np.zeros((len(axis.counts), patches), np.float32)
+    positions = patch_positions(len(axis.interval_of), patches)
+    found[axis.interval_of, np.floor(positions).astype(np.intp)] = 1
+    return found
 
 
 def smoothed_tokens(tokens: NDArray[np.float32], side: int) -> NDArray[np.float32]:
@@ -65,59 +86,140 @@ def smoothed_tokens(tokens: NDArray[np.float32], side: int) -> NDArray[np.float3
     return np.asarray(tokens / np.maximum(length, np.finfo(np.float32).tiny), np.float32)
 
 
-def label_pixels(
-    cells: Cells, ballots: NDArray[np.float32], category_ids: NDArray[np.int32]
+def count_labels(
+    labels: NDArray[np.int32],
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The ids in a label map (H, W), ascending and UNLABELLED first, and how many pixels have each.
+
+    Without the sorted copy of the map that `np.unique` makes.
+    """
+    lowest = int(labels.min())
+    counts = np.zeros(int(labels.max()) - lowest + 1, np.int64)
+    for strip in np.array_split(labels, -(-labels.size // _VALUES_AT_ONCE)):
+        counts += np.bincount((strip - lowest).reshape(-1), minlength=len(counts))
+    found = np.flatnonzero(counts)
+    return (found + lowest).astype(np.int32), counts[found]
+
+
+def label_parts(
+    members: NDArray[np.bool_],
+    ballots: NDArray[np.float32],
+    areas: NDArray[np.int64],
+    overlap: Overlap,
+    category_ids: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    """(H, W) int32: every pixel takes the winner of its cell, UNLABELLED under no mask.
+    """(n,) int32 category_id of each part of a photo; UNLABELLED under no mask.
 
     Args:
-        cells: of the photo.
-        ballots: (n, C + 1) of each cell, see `query.cells.combine`.
+        members, ballots, areas, overlap: see `query.overlap.combine`.
         category_ids: (C,).
     """
-    return winners(ballots, category_ids)[cells.of_pixel]
+    labels = np.empty(len(members), np.int32)
+    at_once = max(1, _VALUES_AT_ONCE // ballots.shape[1])
+    for start in range(0, len(members), at_once):
+        some = slice(start, start + at_once)
+        labels[some] = winners(combine(members[some], ballots, areas, overlap), category_ids)
+    return labels
 
 
 def fill_uncovered(
     labels: NDArray[np.int32],
-    uncovered: NDArray[np.bool_],
     patch_ballots: NDArray[np.float32],
     category_ids: NDArray[np.int32],
-) -> NDArray[np.int32]:
-    """Name pixels under no mask by the patches around them, interpolated bilinearly [ours].
+) -> None:
+    """Labels the pixels under no mask by the patches around them, interpolated bilinearly [ours].
+
+    Between the centres of four patches only few categories can win: not one whose votes are all
+    below the fewest of another. Interpolation never leaves the range of the four.
 
     Args:
-        labels: (H, W) int32.
-        uncovered: (H, W) bool, the pixels to name.
+        labels: (H, W) int32, UNCOVERED where a pixel is to be labelled; written into.
         patch_ballots: (gh, gw, C + 1) float32; needed where `patches_needed` says so.
         category_ids: (C,).
-
-    Returns:
-        (H, W) int32, a copy.
     """
-    labels = labels.copy()
     grid = (patch_ballots.shape[0], patch_ballots.shape[1])
-    voted = np.flatnonzero((patch_ballots[:, :, :-1] > 0).any(axis=(0, 1)))
-    kept = np.append(voted, patch_ballots.shape[2] - 1)
-    ballots, ids = patch_ballots[:, :, kept], category_ids[voted]
-    y, x = np.nonzero(uncovered)
-    at_once = max(1, _VALUES_AT_ONCE // len(kept))
-    rows, columns = (patch_positions(n, g) for n, g in zip(labels.shape, grid, strict=True))
-    for start in range(0, len(y), at_once):
-        py, px = y[start : start + at_once], x[start : start + at_once]
-        labels[py, px] = winners(_bilinear(ballots, rows[py], columns[px]), ids)
-    return labels
+    ids = np.append(category_ids, np.int32(UNLABELLED))
+    rows, columns = (
+        _Between.of(length, patches) for length, patches in zip(labels.shape, grid, strict=True)
+    )
+    for row in range(grid[0]):
+        strip = labels[rows.first[row] : rows.first[row + 1]]
+        wanted = strip == UNCOVERED
+        around = patch_ballots[[row, min(row + 1, grid[0] - 1)]]
+        down = rows.fraction[rows.first[row] : rows.first[row + 1], None]
+        for left, right in columns.blocks(wanted.any(axis=0)):
+            block = slice(columns.first[left], columns.first[right])
+            winner = _winners_between(around, left, right, columns, down)
+            np.copyto(strip[:, block], ids[winner], where=wanted[:, block])
 
 
-def _bilinear(
-    values: NDArray[np.float32], y: NDArray[np.float64], x: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """(n, c) of values (gh, gw, c) at positions inside the grid."""
-    top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
-    bottom = np.minimum(top + 1, values.shape[0] - 1)
-    right = np.minimum(left + 1, values.shape[1] - 1)
-    down = (y - top).astype(np.float32)[:, None]
-    across = (x - left).astype(np.float32)[:, None]
-    upper = (1 - across) * values[top, left] + across * values[top, right]
-    lower = (1 - across) * values[bottom, left] + across * values[bottom, right]
-    return np.asarray((1 - down) * upper + down * lower)
+@dataclass(frozen=True)
+class _Between:
+    """Pixels between the centres of patches, along one axis.
+
+    first: (g + 1,), the first pixel after each centre. fraction: (length,) float32, how far each
+    pixel lies on the way to the next centre.
+    """
+
+    first: NDArray[np.intp]
+    fraction: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, length: int, patches: int) -> _Between:
+        positions = patch_positions(length, patches)
+        after = np.floor(positions).astype(np.intp)
+        first = np.searchsorted(after, np.arange(patches + 1))
+        return cls(first, (positions - after).astype(np.float32))
+
+    def blocks(self, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+        """From which patch to which, of the pixels (length,) that are wanted: not too few at once.
+
+        Blocks of fewer pixels cost more for starting than for working on them.
+        """
+        starts = self.first[:-1]
+        filled = starts < self.first[1:]
+        any_wanted = np.zeros(len(starts), np.bool_)
+        any_wanted[filled] = np.logical_or.reduceat(wanted, starts[filled])
+        todo = np.flatnonzero(any_wanted)
+        while todo.size:
+            left = int(todo[0])
+            enough = np.searchsorted(self.first, self.first[left] + _COLUMNS_AT_ONCE)
+            right = max(left + 1, min(int(enough), len(starts)))
+            yield left, right
+            todo = todo[todo >= right]
+
+
+def _winners_between(
+    around: NDArray[np.float32],
+    left: int,
+    right: int,
+    columns: _Between,
+    down: NDArray[np.float32],
+) -> NDArray[np.intp]:
+    """(rows, pixels) the columns of the ballots that win between two rows of patches.
+
+    Args:
+        around: (2, gw, C + 1) ballots of the two rows.
+        left, right: the first patch, and the one after the last, whose pixels are asked for.
+        columns: pixels between patches along the rows.
+        down: (rows, 1) float32, how far each row of pixels lies on the way to the second.
+    """
+    patches = np.arange(left, right)
+    following = np.minimum(patches + 1, around.shape[1] - 1)
+    corners = np.stack([around[:, patches], around[:, following]])
+    most, fewest = corners.max(axis=(0, 1)), corners.min(axis=(0, 1)).max(axis=1, keepdims=True)
+    candidates = np.flatnonzero(((most > 0) & (most >= fewest * _ROUNDING)).any(axis=0))
+    of_pixel = np.repeat(patches, np.diff(columns.first[left : right + 1]))
+    next_to = np.minimum(of_pixel + 1, around.shape[1] - 1)
+    across = columns.fraction[columns.first[left] : columns.first[right]]
+    nobody = around.shape[2] - 1
+    winner = np.full((len(down), len(of_pixel)), nobody, np.intp)
+    best = np.zeros(winner.shape, np.float32)
+    for candidate in candidates:
+        votes = around[:, :, candidate]
+        upper, lower = (1 - across) * votes[:, of_pixel] + across * votes[:, next_to]
+        value = (1 - down) * upper + down * lower
+        better = value > best
+        np.copyto(best, value, where=better)
+        np.copyto(winner, candidate, where=better)
+    return winner

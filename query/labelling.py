@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.masks import decode_rle
-from query.cells import combine
-from query.label_map import fill_uncovered, label_pixels, patches_needed, smoothed_tokens
+from query.label_map import (
+    UNCOVERED,
+    count_labels,
+    fill_uncovered,
+    label_parts,
+    patches_needed,
+    smoothed_tokens,
+)
 from query.naming import Namer, Naming
 from query.photo import SegmentedPhoto
+from query.region_mask import RegionMask
 from query.text_evidence import TextEvidence, cut_out
 from schemas.ids import UNLABELLED
 from schemas.settings import Matching
 
 _PATCHES_AT_ONCE = 1024  # named together: some arrays of 3.5 MB for 847 categories
+_PIXELS_AT_ONCE = 1 << 26  # of regions that are embedded together: 192 MB
 
 
 class PhotoLabeller:
     """Names a photo's regions and settles every pixel.
 
-    Masks overlap: `query.cells.combine` says what those over a pixel decide together. Pixels
+    Masks overlap: `query.overlap.combine` says what those over a pixel decide together. Pixels
     under no mask are named by the patches around them. With `filter`, categories that got a
     smaller share of the photo than that are dropped and it is labelled again with the others: the
     whole photo speaks against a category that only slivers look like [the idea of a filter by
@@ -72,25 +79,25 @@ class PhotoLabeller:
         if embedded is not None and self._text is not None:
             text = self._text.probabilities(embedded, self.namer.candidates(categories))
         naming = self.namer.name(photo.features, categories, text)
-        ballots = combine(
-            photo.cells.members, naming.ballots(), photo.areas, self._settings.overlap
+        partition, ids = photo.partition, naming.category_ids
+        of_part = label_parts(
+            partition.members, naming.ballots(), photo.areas, self._settings.overlap, ids
         )
-        labels = label_pixels(photo.cells, ballots, naming.category_ids)
-        uncovered = photo.cells.uncovered
-        if self._settings.patch_fallback and uncovered.any():
-            patches = self._patch_ballots(photo.tokens, uncovered, categories)
-            labels = fill_uncovered(labels, uncovered, patches, naming.category_ids)
+        if not (self._settings.patch_fallback and partition.uncovered.any()):
+            return naming, partition.spread(of_part)
+        of_part[partition.uncovered] = UNCOVERED
+        patches = self._patch_ballots(photo, categories)
+        labels = partition.spread(of_part)
+        fill_uncovered(labels, patches, ids)
         return naming, labels
 
     def _patch_ballots(
-        self,
-        tokens: NDArray[np.float32],
-        uncovered: NDArray[np.bool_],
-        categories: Collection[int] | None,
+        self, photo: SegmentedPhoto, categories: Collection[int] | None
     ) -> NDArray[np.float32]:
         """(gh, gw, C + 1), 0 for patches that no uncovered pixel needs."""
+        tokens, partition = photo.tokens, photo.partition
         grid = (tokens.shape[0], tokens.shape[1])
-        needed = patches_needed(uncovered, grid)
+        needed = patches_needed(partition.uncovered_tiles(), partition.enlargement, grid)
         smooth = smoothed_tokens(tokens, self._settings.patch_smoothing)
         candidates = len(self.namer.candidates(categories))
         ballots = np.zeros((*grid, candidates + 1), np.float32)
@@ -104,12 +111,31 @@ class PhotoLabeller:
         """(r, d) the regions as CLIP sees them; None where text has no weight."""
         if self._text is None:
             return None
-        masks = (decode_rle(region.rle) for region in photo.regions)
-        return self._text.embed([cut_out(photo.pixels, mask) for mask in masks])
+        masks = [region.mask for region in photo.regions]
+        embedded = [
+            self._text.embed([cut_out(photo.pixels, mask.box, mask.cropped()) for mask in some])
+            for some in _bounded(masks)
+        ]
+        return np.concatenate(embedded) if embedded else self._text.embed([])
+
+
+def _bounded(masks: Sequence[RegionMask]) -> Iterator[list[RegionMask]]:
+    """Groups of masks whose squares have a bounded number of pixels, or of a single mask."""
+    group: list[RegionMask] = []
+    pixels = 0
+    for mask in masks:
+        square = max(mask.box[2:]) ** 2
+        if group and pixels + square > _PIXELS_AT_ONCE:
+            yield group
+            group, pixels = [], 0
+        group.append(mask)
+        pixels += square
+    if group:
+        yield group
 
 
 def _sizeable(labels: NDArray[np.int32], share: float) -> list[int]:
     """The categories that have at least this share of the photo."""
-    ids, pixels = np.unique(labels, return_counts=True)
+    ids, pixels = count_labels(labels)
     large = (pixels >= share * labels.size) & (ids != UNLABELLED)
     return [int(i) for i in ids[large]]

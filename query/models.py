@@ -37,8 +37,10 @@ class Segmenter(Protocol):
         """Three masks for each of P prompts (P, N, 2)."""
         ...
 
-    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
-        """Logits (n, h, w) as masks (n, H, W)."""
+    def working_logits(
+        self, embedding: ImageEmbedding, logits: torch.Tensor
+    ) -> NDArray[np.float32]:
+        """Logits (n, h, w) at the embedding's `working_size`."""
         ...
 
 
@@ -50,13 +52,8 @@ class PatchExtractor(Protocol):
         ...
 
 
-class Stack(Protocol):
-    """The part of `foundation.stack.ModelStack` that a query uses."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that name the models."""
-        ...
+class CuttingModels(Protocol):
+    """What cuts a photo into regions."""
 
     @property
     def segmenter(self) -> Segmenter:
@@ -68,17 +65,26 @@ class Stack(Protocol):
         """Makes patch tokens."""
         ...
 
-    @property
-    def text_image(self) -> TextImageScorer:
-        """Embeds texts and pictures; asked for only where text has a weight."""
-        ...
-
     def activate(self, role: str) -> None:
         """Says which model is used next, so that it can have the memory if that is short."""
         ...
 
     def within_memory(self, work: Callable[[], Result]) -> Result:
         """Runs work, again with less memory where it ran out; MemoryShort if nothing helps."""
+        ...
+
+
+class Stack(CuttingModels, Protocol):
+    """The part of `foundation.stack.ModelStack` that a query uses."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that name the models."""
+        ...
+
+    @property
+    def text_image(self) -> TextImageScorer:
+        """Embeds texts and pictures; asked for only where text has a weight."""
         ...
 
     def path(self, role: str) -> Path:

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.masks import Rle
-from query.cells import Cells
+from query.partition import Partition
+from query.region_mask import RegionMask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhotoRegion:
     """A region at the photo's size, before it is matched.
 
-    area: pixels. box: (x, y, width, height) in pixels. feature: (d,) float32, L2-normalised.
+    feature: (d,) float32, L2-normalised.
     """
 
-    rle: Rle
-    area: int
-    box: tuple[int, int, int, int]
+    mask: RegionMask
     feature: NDArray[np.float32]
 
 
@@ -32,13 +30,13 @@ class SegmentedPhoto:
         pixels: uint8 (H, W, 3).
         tokens: (gh, gw, d) float32 patch tokens, not L2-normalised.
         regions: those that have a feature.
-        cells: the photo cut along the edges of all regions.
+        partition: the photo cut along the edges of all regions.
     """
 
     pixels: NDArray[np.uint8]
     tokens: NDArray[np.float32]
     regions: tuple[PhotoRegion, ...]
-    cells: Cells
+    partition: Partition
 
     @property
     def features(self) -> NDArray[np.float32]:
@@ -49,4 +47,4 @@ class SegmentedPhoto:
     @property
     def areas(self) -> NDArray[np.int64]:
         """(r,) pixels, of the regions."""
-        return np.array([region.area for region in self.regions], np.int64)
+        return np.array([region.mask.area for region in self.regions], np.int64)

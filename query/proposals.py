@@ -34,7 +34,7 @@ class MaskProposals:
     Attributes:
         masks: (n, h, w) bool; the whole photo is (h, w), without SAM's padding.
         logits: (n, h', w') float16 on SAM's device, above 0 = mask; with the padding's first row
-            and column where there is one, which `SamSegmenter.upsample` needs.
+            and column where there is one, which `SamSegmenter.working_logits` needs.
         quality: (n,) float32, predicted IoU.
         stability: (n,) float32, see `stability_score`.
     """
@@ -46,7 +46,8 @@ class MaskProposals:
 
     def united_logits(self, groups: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """(m, h', w') float32 logits of the union of each group of proposals: their maximum."""
-        return torch.stack([self.logits[list(group)].float().amax(dim=0) for group in groups])
+        united = [self.logits[list(group)].float().amax(dim=0) for group in groups]
+        return torch.stack(united) if united else self.logits[:0].float()
 
 
 @torch.no_grad()

@@ -14,11 +14,12 @@ from PIL import Image
 from foundation.images import encode_png
 from query.overlay import draw_overlay
 from schemas.ids import UNLABELLED
+from schemas.rle import Rle
 
 if TYPE_CHECKING:
     import supervision
 
-    from foundation.masks import Rle
+    from query.region_mask import RegionMask
 
 
 SHOWN_SIDE = 1000
@@ -50,7 +51,7 @@ class Region:
         similarity: cosine to the best prototype or reference of the category, in [-1, 1].
         area: pixels, before other regions cover some of them.
         box: (x, y, width, height) in pixels.
-        rle: the mask, COCO run lengths, in the photo's size.
+        mask: in the photo's size; `rle` has its run lengths.
         references: most similar first.
     """
 
@@ -60,8 +61,13 @@ class Region:
     similarity: float
     area: int
     box: tuple[int, int, int, int]
-    rle: Rle = field(repr=False)
+    mask: RegionMask | Rle = field(repr=False)
     references: tuple[NearReference, ...]
+
+    @property
+    def rle(self) -> Rle:
+        """The mask, COCO run lengths, in the photo's size; made when they are first asked for."""
+        return self.mask if isinstance(self.mask, Rle) else self.mask.rle
 
 
 @dataclass(frozen=True, eq=False, repr=False)

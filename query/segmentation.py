@@ -9,31 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.images import read_image
-from foundation.masks import encode_rle, mask_box
-from foundation.pooling import pool_regions
-from query.cells import find_cells
-from query.fuse import fuse_masks
+from query.cutting import cut_photo
 from query.labelling import PhotoLabeller
 from query.matchers.base import NO_FEATURE
-from query.models import Segmenter, Stack, check_models
+from query.models import Stack, check_models
 from query.naming import Namer, Naming
 from query.photo import PhotoRegion, SegmentedPhoto
-from query.proposals import MaskProposals, propose
 from query.result import NearReference, Region, Segmentation
 from query.text_evidence import TextEvidence
 from schemas.errors import ImageError, MemoryShort, UsageError
 from schemas.ids import unpack_feature_ids, unpack_image_ids
 
 if TYPE_CHECKING:
-    from foundation.segmenter import ImageEmbedding
     from schemas.bank import Bank
     from schemas.records import CategoryRecord
     from schemas.settings import Settings
 
 __all__ = ["NearReference", "QueryEngine", "Region", "Segmentation", "SegmentedPhoto"]
-
-_PIXELS_AT_ONCE = 1 << 26  # of full-size masks: 64 MB
 
 
 class QueryEngine:
@@ -128,31 +120,7 @@ class QueryEngine:
 
         Raises ImageError as `segment` does; MemoryShort if the memory does not suffice.
         """
-        pixels = _as_pixels(image)
-        return self._stack.within_memory(lambda: self._cut(pixels))
-
-    def _cut(self, pixels: NDArray[np.uint8]) -> SegmentedPhoto:
-        self._stack.activate("features")
-        tokens = self._stack.features.extract([pixels])[0]
-        self._stack.activate("segmenter")
-        segmenter = self._stack.segmenter
-        embedding = segmenter.embed(pixels)
-        proposals = propose(segmenter, embedding, self._proposals)
-        groups = [
-            region.members
-            for region in fuse_masks(
-                proposals.masks,
-                threshold=self._proposals.fuse,
-                max_fused_area=self._proposals.max_fused_area,
-            )
-        ]
-        at_once = max(1, _PIXELS_AT_ONCE // (pixels.shape[0] * pixels.shape[1]))
-        regions: list[PhotoRegion] = []
-        for start in range(0, len(groups), at_once):
-            chunk = groups[start : start + at_once]
-            regions.extend(_full_size(segmenter, embedding, proposals, chunk, tokens))
-        cells = find_cells(pixels.shape[:2], [region.rle for region in regions])
-        return SegmentedPhoto(pixels, tokens, tuple(regions), cells)
+        return cut_photo(image, self._stack, self._proposals)
 
     def label(
         self, photo: SegmentedPhoto, *, categories: Collection[int] | None = None
@@ -188,9 +156,9 @@ class QueryEngine:
                 category_id=int(ids[i]),
                 score=float(score[i]),
                 similarity=float(naming.similarity[i]),
-                area=regions[i].area,
-                box=regions[i].box,
-                rle=regions[i].rle,
+                area=regions[i].mask.area,
+                box=regions[i].mask.box,
+                mask=regions[i].mask,
                 references=self._references(naming.neighbour_id[i], naming.neighbour_similarity[i]),
             )
             for i in by_score.tolist()
@@ -218,27 +186,3 @@ class QueryEngine:
                 f"expected category ids of the bank, found {unknown or 'none'};"
                 f" it has {', '.join(f'{i} {name}' for i, name in self._names.items())}"
             )
-
-
-def _as_pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if isinstance(image, (str, Path)):
-        return read_image(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ImageError(f"expected uint8 (H, W, 3) RGB, found {image.dtype} {image.shape}")
-    return image
-
-
-def _full_size(
-    segmenter: Segmenter,
-    embedding: ImageEmbedding,
-    proposals: MaskProposals,
-    groups: Sequence[tuple[int, ...]],
-    tokens: NDArray[np.float32],
-) -> list[PhotoRegion]:
-    """Masks at the photo's size with their features, pooled exactly as the bank's were."""
-    masks = segmenter.upsample(embedding, proposals.united_logits(groups))
-    features, valid = pool_regions(tokens, masks)
-    return [
-        PhotoRegion(encode_rle(mask), int(np.count_nonzero(mask)), mask_box(mask), feature)
-        for mask, feature in zip(masks[valid], features[valid], strict=True)
-    ]

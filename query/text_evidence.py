@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from foundation.masks import mask_box
 from foundation.prompts import category_prompt
 from schemas.records import CategoryRecord
 from schemas.sections import Generation
 
 Image = NDArray[np.uint8]
+Box = tuple[int, int, int, int]
 
 LOGIT_SCALE = 100.0
 """CLIP's own: the published models' learned temperature of 1 / 100."""
@@ -32,26 +32,26 @@ class TextImageScorer(Protocol):
         ...
 
 
-def cut_out(image: Image, mask: NDArray[np.bool_]) -> Image:
+def cut_out(image: Image, box: Box, inside: NDArray[np.bool_]) -> Image:
     """The square around a region; what lies outside the region, or the photo, takes the region's
     mean colour [ours]. In grey surroundings CLIP takes stuff with holes in it for a thing.
 
     Args:
         image: uint8 (H, W, 3).
-        mask: (H, W) bool, not empty.
+        box: (x, y, width, height) of the region.
+        inside: (height, width) bool, the region's mask within its box.
 
     Returns:
         uint8 (side, side, 3), side the longer one of the region's box.
     """
-    left, top, width, height = mask_box(mask)
-    box = slice(top, top + height), slice(left, left + width)
-    colour = np.rint(image[mask].mean(axis=0)).astype(np.uint8)
+    left, top, width, height = box
+    shown = image[top : top + height, left : left + width]
+    colour = np.rint(shown[inside].mean(axis=0)).astype(np.uint8)
     side = max(width, height)
     square = np.empty((side, side, 3), np.uint8)
     square[:] = colour
     down, right = (side - height) // 2, (side - width) // 2
-    crop = np.where(mask[box][:, :, None], image[box], colour)
-    square[down : down + height, right : right + width] = crop
+    square[down : down + height, right : right + width][inside] = shown[inside]
     return square
 
 

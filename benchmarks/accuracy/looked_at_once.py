@@ -54,6 +54,12 @@ class RememberingSegmenter:
         """See `SamSegmenter.upsample`."""
         return self._segmenter.upsample(embedding, logits)
 
+    def working_logits(
+        self, embedding: ImageEmbedding, logits: torch.Tensor
+    ) -> NDArray[np.float32]:
+        """See `SamSegmenter.working_logits`."""
+        return self._segmenter.working_logits(embedding, logits)
+
 
 class RememberingExtractor:
     """A feature model that keeps the tokens of the last picture, if it was asked for one alone."""

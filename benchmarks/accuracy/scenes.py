@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.masks import encode_rle, mask_box
 from foundation.pooling import pool_regions
 from miniature.world import CATEGORIES, Scene, draw_scene
-from query.cells import find_cells
+from query.enlargement import Enlargement
+from query.partition import find_partition
 from query.photo import PhotoRegion, SegmentedPhoto
+from query.region_mask import RegionMask
 from rim.eval_datasets import evaluation_seed
 
 Cut = Literal["sam", "fused", "true"]
@@ -37,11 +38,12 @@ def cut_along(
     """
     features, valid = pool_regions(tokens, masks)
     regions = tuple(
-        PhotoRegion(encode_rle(mask), int(np.count_nonzero(mask)), mask_box(mask), feature)
+        PhotoRegion(RegionMask.of_mask(mask), feature)
         for mask, feature in zip(masks[valid], features[valid], strict=True)
     )
-    cells = find_cells((pixels.shape[0], pixels.shape[1]), [region.rle for region in regions])
-    return SegmentedPhoto(pixels, tokens, regions, cells)
+    size = (pixels.shape[0], pixels.shape[1])
+    partition = find_partition(Enlargement.of(size, size), [region.mask for region in regions])
+    return SegmentedPhoto(pixels, tokens, regions, partition)
 
 
 class CutScenes:

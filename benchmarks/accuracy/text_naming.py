@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.masks import decode_rle
 from miniature.regions import square_crop
-from query.cells import Overlap, combine
-from query.label_map import label_pixels
+from query.label_map import UNCOVERED, label_parts
+from query.overlap import Overlap
 from query.photo import SegmentedPhoto
 from query.text_evidence import TextEvidence, cut_out
 
@@ -19,12 +18,13 @@ Image = NDArray[np.uint8]
 
 def cut_outs(photo: SegmentedPhoto) -> list[Image]:
     """The square around each region, with what lies outside the region in its mean colour."""
-    return [cut_out(photo.pixels, decode_rle(region.rle)) for region in photo.regions]
+    masks = [region.mask for region in photo.regions]
+    return [cut_out(photo.pixels, mask.box, mask.cropped()) for mask in masks]
 
 
 def squares(photo: SegmentedPhoto) -> list[Image]:
     """The square around each region with all that is in it."""
-    return [square_crop(photo.pixels, decode_rle(region.rle)) for region in photo.regions]
+    return [square_crop(photo.pixels, region.mask.decoded()) for region in photo.regions]
 
 
 def text_labels(
@@ -50,6 +50,8 @@ def text_labels(
     """
     probabilities = evidence.probabilities(evidence.embed(pictures), category_ids)
     ballots = np.pad(probabilities, ((0, 0), (0, 1)))  # nothing is "none of these"
-    cells = combine(photo.cells.members, ballots, photo.areas, overlap)
-    labels = label_pixels(photo.cells, cells, category_ids)
-    return np.where(photo.cells.uncovered, elsewhere, labels)
+    partition = photo.partition
+    of_part = label_parts(partition.members, ballots, photo.areas, overlap, category_ids)
+    of_part[partition.uncovered] = UNCOVERED
+    labels = partition.spread(of_part)
+    return np.where(labels == UNCOVERED, elsewhere, labels)

@@ -188,7 +188,7 @@ class KeptPhoto(_Part):
                 similarity=one.similarity,
                 area=one.area,
                 box=one.box,
-                rle=self.rle(one.counts),
+                mask=self.rle(one.counts),
                 references=tuple(
                     NearReference(near.image_id, reference_category(near, names), near.similarity)
                     for near in one.references

@@ -227,7 +227,9 @@ class AppSession:
         chosen = None if self._selected is None else self._regions()[self._selected]
         after = self._label(before.photo, before.name, choice)
         same = [
-            number for number, one in enumerate(self._regions()) if chosen and one.rle is chosen.rle
+            number
+            for number, one in enumerate(self._regions())
+            if chosen and one.mask is chosen.mask
         ]
         self._selected = same[0] if same else None
         self._was = chosen

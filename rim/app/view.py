@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from query.label_map import count_labels
 from query.overlay import name_places
 from query.photo import SegmentedPhoto
 from query.result import Segmentation
@@ -88,7 +89,7 @@ def view_photo(photo: SegmentedPhoto, result: Segmentation, side: int = SHOWN_SI
 
     A pixel belongs to the region that said most for its label: of the masks over it that have the
     label's category, the one with the largest score / area, which is what it weighs in the vote of
-    `query.cells.combine` [ours].
+    `query.overlap.combine` [ours].
 
     Args:
         photo: cut into regions.
@@ -96,9 +97,9 @@ def view_photo(photo: SegmentedPhoto, result: Segmentation, side: int = SHOWN_SI
         side: pixels, of the longer side at most.
     """
     rows, columns = (_sampled(length, side, result.label_map.shape) for length in (0, 1))
-    cells = photo.cells.of_pixel[rows[:, None], columns]
+    parts = photo.partition.at(rows, columns)
     labels = result.label_map[rows[:, None], columns]
-    spot_of, spots = _spots(photo, result, cells, labels)
+    spot_of, spots = _spots(photo, result, parts, labels)
     shares = _shares(result)
     return PhotoView(
         picture=_shown(result.image, len(rows), len(columns)),
@@ -130,28 +131,28 @@ def _shown(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 def _spots(
     photo: SegmentedPhoto,
     result: Segmentation,
-    cells: NDArray[np.intp],
+    parts: NDArray[np.int32],
     labels: NDArray[np.int32],
 ) -> tuple[NDArray[np.uint16], tuple[Spot, ...]]:
-    place = {id(region.rle): column for column, region in enumerate(photo.regions)}
+    place = {id(region.mask): column for column, region in enumerate(photo.regions)}
     regions = result.regions[:MAX_SPOTS]
-    members = photo.cells.members[:, [place[id(region.rle)] for region in regions]]
+    members = photo.partition.members[:, [place[id(region.mask)] for region in regions]]
     category = np.array([region.category_id for region in regions], np.int32)
     weight = np.array([region.score / region.area for region in regions], np.float64)
     spots = [
         Spot(region.category, region.category_id, number, region.score, region.similarity)
         for number, region in enumerate(regions)
     ]
-    # Few pairs of a cell and a label: under masks all pixels of a cell have the same one.
+    # Few pairs of a part and a label: under masks all pixels of a part have the same one.
     pairs, of_pixel = np.unique(
-        np.stack([cells.ravel(), labels.ravel()]), axis=1, return_inverse=True
+        np.stack([parts.ravel(), labels.ravel()]), axis=1, return_inverse=True
     )
     spot_of_pair = np.zeros(pairs.shape[1], np.uint16)
     without: dict[int, int] = {}
-    for number, (cell, label) in enumerate(pairs.T.tolist()):
+    for number, (part, label) in enumerate(pairs.T.tolist()):
         if label == UNLABELLED:
             continue
-        said = np.flatnonzero(members[cell] & (category == label))
+        said = np.flatnonzero(members[part] & (category == label))
         if said.size:
             spot_of_pair[number] = 1 + said[weight[said].argmax()]
             continue
@@ -163,7 +164,7 @@ def _spots(
 
 
 def _shares(result: Segmentation) -> tuple[Share, ...]:
-    ids, pixels = np.unique(result.label_map, return_counts=True)
+    ids, pixels = count_labels(result.label_map)
     order = np.argsort(-pixels, kind="stable")
     return tuple(
         Share(result.category_names[category_id], category_id, count / result.label_map.size)

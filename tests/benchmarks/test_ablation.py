@@ -129,7 +129,7 @@ def test_the_true_regions_cover_their_scene_and_are_pooled_as_in_a_query() -> No
 
     photo = cut_along(scene.image, tokens, masks)
 
-    assert not photo.cells.uncovered.any()
+    assert not photo.partition.uncovered.any()
     np.testing.assert_array_equal(photo.features, pool_regions(tokens, masks)[0])
     assert photo.areas.sum() == scene.labels.size  # they do not overlap either
     empty = np.zeros((1, *scene.labels.shape), bool)
@@ -156,7 +156,7 @@ def test_scenes_cut_together_are_cut_as_by_an_engine_alone(
         engine = bank.engine(overrides=(f"proposals.fuse={fuse}",), offline=True)
         for scene, photo in zip(scenes.scenes, scenes.photos(cut), strict=True):
             alone = engine.cut(scene.image)
-            assert [one.rle for one in photo.regions] == [one.rle for one in alone.regions]
+            assert [one.mask for one in photo.regions] == [one.mask for one in alone.regions]
             np.testing.assert_allclose(photo.features, alone.features, atol=1e-6)
     assert len(scenes.photos("fused")[0].regions) <= len(scenes.photos("sam")[0].regions)
 
@@ -369,7 +369,7 @@ def test_named_by_text_is_the_labeller_with_all_weight_on_text(
         ids = labeller.namer.candidates(None)
         nothing = np.full(whole.shape, -1, np.int32)
         found = text_labels(photo, cut_outs(photo), evidence, ids, "vote", nothing)
-        np.testing.assert_array_equal(found >= 0, ~photo.cells.uncovered)
+        np.testing.assert_array_equal(found >= 0, ~photo.partition.uncovered_tiles())
         np.testing.assert_array_equal(found[found >= 0], whole[found >= 0])
 
 

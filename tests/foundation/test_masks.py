@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
-from foundation.masks import Rle, decode_rle, encode_rle, mask_area_fraction, mask_box, mask_iou
+from foundation.masks import (
+    Rle,
+    decode_rle,
+    encode_rle,
+    encode_runs,
+    mask_area_fraction,
+    mask_box,
+    mask_iou,
+    rle_edges,
+)
 from schemas.errors import ImageError
 
 # pycocotools 2.0.11 under numpy 2.4, from its decoder; rim does not call that.
@@ -30,6 +39,21 @@ def test_run_lengths_are_cocos(mask: np.ndarray) -> None:
     rle = encode_rle(mask)
     theirs = coco.decode({"size": list(rle.size), "counts": rle.counts.encode()})
     np.testing.assert_array_equal(theirs.astype(bool), mask)
+
+
+@given(MASKS)
+def test_runs_are_encoded_as_masks_are(mask: np.ndarray) -> None:
+    rle = encode_rle(mask)
+    runs = np.diff(rle_edges(rle), prepend=0)
+    assert encode_runs(mask.shape, runs) == rle
+    if len(runs) % 2 == 0:
+        assert encode_runs(mask.shape, np.append(runs, 0)) == rle, "an empty run at the end"
+
+
+@pytest.mark.parametrize("runs", [[3, 4], [], [20, -8], [13]], ids=str)
+def test_runs_that_do_not_fill_the_mask_are_refused(runs: list[int]) -> None:
+    with pytest.raises(ImageError, match=r"expected run lengths for \(3, 4\)"):
+        encode_runs((3, 4), np.array(runs, np.int64))
 
 
 def test_long_runs_survive() -> None:

@@ -17,7 +17,7 @@ from foundation.preprocessing import (
     resize,
     to_pixels,
 )
-from schemas.errors import ModelError
+from schemas.errors import ImageError, ModelError
 
 
 def test_without_a_file_the_default_holds(tmp_path: Path) -> None:
@@ -49,9 +49,28 @@ def test_channels_are_normalised_each_by_its_own() -> None:
 def test_resizing_is_antialiased_and_stays_in_range() -> None:
     stripes = np.zeros((160, 160, 3), np.uint8)
     stripes[:, ::2] = 255
-    small = resize(to_pixels(stripes), (16, 12))
+    small = resize(stripes, (16, 12))
     assert small.shape == (1, 3, 16, 12)
     assert (small - 0.5).abs().max() < 0.03
     stripes[:, :80], stripes[:, 80:] = 0, 255  # bicubic overshoots at an edge
-    large = resize(to_pixels(stripes), (320, 320))
+    large = resize(stripes, (320, 320))
     assert (large.min(), large.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("size", [(70, 84), (14, 700), (611, 14), (3, 2)], ids=str)
+@pytest.mark.parametrize("at_once", [1, 401 * 7, 1 << 22])
+def test_resizing_in_strips_is_resizing_at_once(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], at_once: int
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (103, 401, 3), np.uint8)
+    whole = torch.nn.functional.interpolate(
+        to_pixels(image), size, mode="bicubic", align_corners=False, antialias=True
+    )
+    monkeypatch.setattr("foundation.preprocessing._PIXELS_AT_ONCE", at_once)
+    torch.testing.assert_close(resize(image, size), whole.clamp(0, 1), rtol=0, atol=1e-6)
+
+
+def test_other_arrays_are_not_resized() -> None:
+    for array in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(ImageError, match=r"expected uint8 \(H, W, 3\)"):
+            resize(array, (2, 2))

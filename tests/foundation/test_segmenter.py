@@ -83,6 +83,22 @@ def test_upsampling_in_small_parts_changes_nothing(
     assert segmenter.upsample(embedding, logits[:0]).shape == (0, 150, 130)
 
 
+@pytest.mark.parametrize("size", [*SIZES, (700, 1), (1000, 999)], ids=str)
+def test_working_logits_hold_all_there_is_to_know(sam: Sam, size: tuple[int, int]) -> None:
+    """Resized to the image they are its masks; they are no larger than what SAM saw."""
+    segmenter = SamSegmenter(sam)
+    embedding = segmenter.embed(picture(size))
+    logits = segmenter.predict(embedding, random_points(size, 2, 1)).logits.flatten(0, 1)
+    working = segmenter.working_logits(embedding, logits)
+    assert working.shape == (6, *embedding.working_size)
+    assert embedding.working_size == (size if max(size) <= 128 else embedding.input_size)
+    resized = torch.nn.functional.interpolate(
+        torch.from_numpy(working)[None], size, mode="bilinear", align_corners=False
+    )[0]
+    np.testing.assert_array_equal(resized > 0, segmenter.upsample(embedding, logits))
+    assert segmenter.working_logits(embedding, logits[:0]).shape == (0, *embedding.working_size)
+
+
 def test_no_prompts_no_masks(sam: Sam) -> None:
     segmenter = SamSegmenter(sam)
     embedding = segmenter.embed(picture((64, 64)))

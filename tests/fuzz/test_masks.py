@@ -14,8 +14,10 @@ from pycocotools import mask as coco
 from foundation.images import MAX_PIXELS, decode_png, encode_png
 from foundation.masks import decode_rle, encode_rle, mask_box, mask_iou, rle_edges
 from foundation.pooling import patch_coverage, pool_regions
-from query.cells import find_cells
+from query.enlargement import Enlargement
 from query.fuse import fuse_masks
+from query.partition import find_partition
+from query.region_mask import RegionMask
 from schemas.errors import ImageError
 from schemas.rle import Rle
 
@@ -63,6 +65,8 @@ def test_run_lengths_area_and_box_are_cocos(stack: np.ndarray) -> None:
         assert list(box) == coco.toBbox(theirs).tolist() or not mask.any()
         x, y, width, height = box
         assert mask.sum() == mask[y : y + height, x : x + width].sum() == coco.area(theirs)
+        small = RegionMask.of_mask(mask)
+        assert (small.rle, small.area, small.box) == (rle, mask.sum(), box)
         edges = rle_edges(rle)
         columns = mask.ravel(order="F")
         inside = np.searchsorted(edges, np.arange(columns.size), side="right") % 2 == 1
@@ -97,11 +101,12 @@ def test_fused_regions_are_a_partition_of_the_proposals(stack: np.ndarray) -> No
 
 
 @given(masks())
-def test_cells_say_which_masks_lie_over_each_pixel(stack: np.ndarray) -> None:
-    cells = find_cells(stack.shape[1:], [encode_rle(mask) for mask in stack])
-    np.testing.assert_array_equal(cells.members[cells.of_pixel], np.moveaxis(stack, 0, -1))
-    assert len(np.unique(cells.members, axis=0)) == len(cells.members)
-    np.testing.assert_array_equal(cells.uncovered, ~stack.any(axis=0))
+def test_a_partition_says_which_masks_lie_over_each_pixel(stack: np.ndarray) -> None:
+    size = stack.shape[1:]
+    found = find_partition(Enlargement.of(size, size), [RegionMask.of_mask(one) for one in stack])
+    np.testing.assert_array_equal(found.members[found.of_tile], np.moveaxis(stack, 0, -1))
+    assert len(np.unique(found.members, axis=0)) == len(found.members)
+    np.testing.assert_array_equal(found.uncovered_tiles(), ~stack.any(axis=0))
     assert mask_iou(stack[0], stack[0]) == float(stack[0].any())
 
 

@@ -50,9 +50,11 @@ class ColourSegmenter:
         logits[:, 1] = 8.0
         return MaskCandidates(logits, torch.tensor([[0.9, 0.1, 0.9]]).repeat(len(points), 1))
 
-    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
-        large = torch.nn.functional.interpolate(logits[None], embedding.original_size)[0]
-        return np.asarray(large.numpy() > 0)
+    def working_logits(
+        self, embedding: ImageEmbedding, logits: torch.Tensor
+    ) -> NDArray[np.float32]:
+        large = torch.nn.functional.interpolate(logits[None], embedding.working_size)[0]
+        return np.asarray(large.numpy())
 
 
 class ColourFeatures:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
+from benchmarks.photo_size import interpolated_winners
+from query.enlargement import Enlargement
 from query.label_map import (
+    UNCOVERED,
+    count_labels,
     fill_uncovered,
     patch_positions,
     patches_needed,
@@ -31,38 +38,79 @@ def test_where_pixels_lie_among_patches(length: int, patches: int, expected: lis
 
 
 def test_only_patches_around_uncovered_pixels_are_asked_for() -> None:
+    same = Enlargement.of((6, 6), (6, 6))
     uncovered = np.zeros((6, 6), bool)
-    assert not patches_needed(uncovered, (3, 3)).any()
+    assert not patches_needed(uncovered, same, (3, 3)).any()
     uncovered[5, 0] = True  # beyond the last centre, below the first patch of the last row
-    assert np.argwhere(patches_needed(uncovered, (3, 3))).tolist() == [[2, 0], [2, 1]]
+    assert np.argwhere(patches_needed(uncovered, same, (3, 3))).tolist() == [[2, 0], [2, 1]]
     uncovered[:] = False
     uncovered[2, 2] = True  # between the centres 0 and 1, both ways
     around = [[0, 0], [0, 1], [1, 0], [1, 1]]
-    assert np.argwhere(patches_needed(uncovered, (3, 3))).tolist() == around
+    assert np.argwhere(patches_needed(uncovered, same, (3, 3))).tolist() == around
+
+
+@pytest.mark.parametrize("grid", [(3, 4), (37, 49)])
+def test_a_tile_asks_for_the_patches_around_all_its_pixels(grid: tuple[int, int]) -> None:
+    enlargement, same = Enlargement.of((40, 60), (8, 12)), Enlargement.of((40, 60), (40, 60))
+    tiles = np.random.default_rng(0).random((8, 12)) > 0.9
+    pixels = tiles[enlargement.rows.interval_of[:, None], enlargement.columns.interval_of]
+    needed = patches_needed(tiles, enlargement, grid)
+    np.testing.assert_array_equal(needed, patches_needed(pixels, same, grid))
+
+
+def filled(labels: list[list[int]], patches: NDArray[np.float32]) -> list[list[int]]:
+    found = np.array(labels, np.int32)
+    fill_uncovered(found, patches, IDS)
+    return found.tolist()
 
 
 def test_uncovered_pixels_take_the_name_of_the_patches_around_them() -> None:
-    labels = np.full((1, 8), 5, np.int32)
-    uncovered = np.array([[1, 1, 1, 1, 1, 1, 1, 0]], bool)
     patches = np.array([[[1.0, 0, 0], [0, 0.5, 0]]], np.float32)
     # Between the centres, at pixel 1.5 and 5.5, the first one's vote is louder up to 1 / 3.
-    filled = fill_uncovered(labels, uncovered, patches, IDS)
-    assert filled.tolist() == [[3, 3, 3, 3, 3, 8, 8, 5]]
-    assert labels.tolist() == [[5] * 8], "the given map is left as it was"
+    assert filled([[UNCOVERED] * 7 + [5]], patches) == [[3, 3, 3, 3, 3, 8, 8, 5]]
 
 
 def test_patches_that_are_none_of_the_categories_leave_pixels_unlabelled() -> None:
     patches = np.array([[[0, 0, 0.4], [0.6, 0, 0]]], np.float32)
-    filled = fill_uncovered(np.full((1, 4), 9, np.int32), np.ones((1, 4), bool), patches, IDS)
-    assert filled.tolist() == [[-1, -1, 3, 3]]
+    assert filled([[UNCOVERED] * 4], patches) == [[-1, -1, 3, 3]]
+    assert filled([[UNCOVERED, 3]], np.zeros((1, 1, 3), np.float32)) == [[-1, 3]]
 
 
 def test_the_interpolation_is_that_of_an_enlarged_map() -> None:
-    rng = np.random.default_rng(3)
-    ballots = rng.random((4, 5, 3)).astype(np.float32)
+    ballots = np.random.default_rng(3).random((4, 5, 3)).astype(np.float32)
     enlarged = zoom(ballots, (6, 6, 1), order=1, mode="nearest", grid_mode=True)
-    filled = fill_uncovered(np.zeros((24, 30), np.int32), np.ones((24, 30), bool), ballots, IDS)
-    np.testing.assert_array_equal(filled, winners(enlarged.reshape(-1, 3), IDS).reshape(24, 30))
+    labels = np.full((24, 30), UNCOVERED, np.int32)
+    fill_uncovered(labels, ballots, IDS)
+    np.testing.assert_array_equal(labels, winners(enlarged.reshape(-1, 3), IDS).reshape(24, 30))
+
+
+@given(
+    st.tuples(st.integers(1, 60), st.integers(1, 300)),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from([1, 0.1, 0]),
+    st.integers(0, 1 << 20),
+)
+def test_those_that_can_win_are_those_that_do(
+    size: tuple[int, int], grid: tuple[int, int], share: float, seed: int
+) -> None:
+    """The winner among the few candidates between patches is the one among all, ties too."""
+    random = np.random.default_rng(seed)
+    ballots = random.integers(0, 4, (*grid, 8)) * (random.random((*grid, 8)) < share) / 3
+    ids = np.arange(10, 17, dtype=np.int32)
+    uncovered = random.random(size) < 0.3
+    labels = np.where(uncovered, UNCOVERED, 99).astype(np.int32)
+    fill_uncovered(labels, ballots.astype(np.float32), ids)
+    expected = interpolated_winners(uncovered, ballots.astype(np.float32), ids)
+    np.testing.assert_array_equal(labels[uncovered], expected)
+    assert (labels[~uncovered] == 99).all()
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 1 << 22])
+def test_labels_are_counted_as_by_sorting(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr("query.label_map._VALUES_AT_ONCE", at_once)
+    labels = np.random.default_rng(0).choice([-1, 0, 4, 900], (23, 17)).astype(np.int32)
+    for found, expected in zip(count_labels(labels), np.unique_counts(labels), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_tokens_are_averaged_with_their_neighbours() -> None:

@@ -118,7 +118,8 @@ def test_a_wide_photo_comes_without_sams_padding(sam: Sam) -> None:
     assert found.masks.any(axis=(1, 2)).all()
     united = found.united_logits([(0,), (0, 1)])
     np.testing.assert_array_equal(united[1, :13, :32].numpy() > 0, found.masks[0] | found.masks[1])
-    assert segmenter.upsample(embedding, united).shape == (2, 40, 100)
+    assert segmenter.working_logits(embedding, united).shape == (2, 40, 100)
+    assert found.united_logits([]).shape == (0, 14, 32)
 
 
 _LOOSE: dict[str, Any] = {

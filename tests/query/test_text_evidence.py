@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.masks import mask_box
 from query.text_evidence import TextEvidence, cut_out
 from schemas.records import CategoryRecord
 from schemas.sections import Generation
@@ -32,7 +33,7 @@ def test_a_cut_out_is_the_region_alone_on_its_mean_colour() -> None:
     mask = np.zeros((5, 6), bool)
     mask[1, 1:5] = True
     mask[2, 2] = True
-    square = cut_out(image, mask)
+    square = cut_out(image, mask_box(mask), mask[1:3, 1:5])
     assert square.shape == (4, 4, 3)
     np.testing.assert_array_equal(
         square[2], [around := np.rint(image[mask].mean(0)), image[2, 2], around, around]

@@ -1,18 +1,27 @@
-"""Pixels under the same masks, and what several masks say of one pixel."""
+"""What several masks over one pixel say together."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from foundation.masks import encode_rle
-from query.cells import Overlap, combine, find_cells
-from query.label_map import label_pixels
+from query.enlargement import Enlargement
+from query.label_map import label_parts
+from query.overlap import Overlap, combine
+from query.partition import Partition, find_partition
+from query.region_mask import RegionMask
 from schemas.ids import UNLABELLED
 
 IDS = np.array([4, 5, 6], np.int32)
+
+
+def partition(masks: np.ndarray) -> Partition:
+    """Of masks (n, H, W) at the photo's size."""
+    size = masks.shape[1:]
+    return find_partition(Enlargement.of(size, size), [RegionMask.of_mask(mask) for mask in masks])
 
 
 def resolve(
@@ -20,9 +29,9 @@ def resolve(
 ) -> list[int]:
     """The labels of a photo of one row; a ballot has the categories 4, 5, 6 and "none"."""
     stack = np.array(masks, bool)[:, None, :]
-    cells = find_cells((1, stack.shape[2]), [encode_rle(mask) for mask in stack])
-    votes = combine(cells.members, np.array(ballots, np.float32), stack.sum((1, 2)), overlap)
-    return label_pixels(cells, votes, IDS)[0].tolist()
+    found, votes = partition(stack), np.array(ballots, np.float32)
+    labels = label_parts(found.members, votes, stack.sum((1, 2)), overlap, IDS)
+    return found.spread(labels)[0].tolist()
 
 
 def test_the_best_mask_decides() -> None:
@@ -57,11 +66,22 @@ def test_unknown_masks_vote_too() -> None:
 
 
 def test_no_mask_no_label() -> None:
-    cells = find_cells((2, 3), [])
-    assert cells.uncovered.all()
+    members, areas = partition(np.zeros((0, 2, 3), bool)).members, np.zeros(0, np.int64)
+    assert members.shape == (1, 0)
     for overlap in ("vote", "best"):
-        votes = combine(cells.members, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), overlap)
-        assert (label_pixels(cells, votes, IDS) == UNLABELLED).all()
+        labels = label_parts(members, np.zeros((0, 4), np.float32), areas, overlap, IDS)
+        assert labels.tolist() == [UNLABELLED]
+
+
+def test_parts_labelled_a_few_at_a_time_are_labelled_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    members, ballots = random.random((50, 6)) > 0.5, random.random((6, 4)).astype(np.float32)
+    areas = random.integers(1, 90, 6)
+    for overlap in ("vote", "best"):
+        monkeypatch.setattr("query.label_map._VALUES_AT_ONCE", 1 << 22)
+        whole = label_parts(members, ballots, areas, overlap, IDS)
+        monkeypatch.setattr("query.label_map._VALUES_AT_ONCE", 13)
+        np.testing.assert_array_equal(label_parts(members, ballots, areas, overlap, IDS), whole)
 
 
 stacks = st.integers(1, 5).flatmap(
@@ -73,22 +93,11 @@ stacks = st.integers(1, 5).flatmap(
 
 
 @given(stacks)
-def test_cells_are_the_pixels_under_the_same_masks(
-    stack: tuple[np.ndarray, np.ndarray],
-) -> None:
-    masks, _ = stack
-    cells = find_cells((3, 4), [encode_rle(mask) for mask in masks])
-    np.testing.assert_array_equal(cells.members[cells.of_pixel], np.moveaxis(masks, 0, 2))
-    assert len(np.unique(cells.members, axis=0)) == len(cells.members)
-    np.testing.assert_array_equal(cells.uncovered, ~masks.any(0))
-
-
-@given(stacks)
 def test_equals_a_vote_pixel_by_pixel(stack: tuple[np.ndarray, np.ndarray]) -> None:
     masks, ballots = stack
     areas = masks.sum((1, 2))
-    cells = find_cells((3, 4), [encode_rle(mask) for mask in masks])
-    votes = combine(cells.members, ballots, areas, "vote")[cells.of_pixel]
+    found = partition(masks)
+    votes = combine(found.members, ballots, areas, "vote")[found.of_tile]
     for y, x in np.ndindex(3, 4):
         here = [i for i in range(len(masks)) if masks[i, y, x]]
         total = sum(1 / areas[i] for i in here)
@@ -100,8 +109,8 @@ def test_equals_a_vote_pixel_by_pixel(stack: tuple[np.ndarray, np.ndarray]) -> N
 def test_equals_a_choice_pixel_by_pixel(stack: tuple[np.ndarray, np.ndarray]) -> None:
     masks, ballots = stack
     areas, scores = masks.sum((1, 2)), ballots[:, :3].max(1)
-    cells = find_cells((3, 4), [encode_rle(mask) for mask in masks])
-    chosen = combine(cells.members, ballots, areas, "best")[cells.of_pixel]
+    found = partition(masks)
+    chosen = combine(found.members, ballots, areas, "best")[found.of_tile]
     for y, x in np.ndindex(3, 4):
         here = [i for i in range(len(masks)) if masks[i, y, x]]
         key = lambda i: (ballots[i, 3] > 0, -scores[i], areas[i], i)  # noqa: E731
