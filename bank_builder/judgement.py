@@ -127,7 +127,7 @@ def _too_large(
     """Why, by image_id, for the too large masks among these rows of one category and source."""
     own = Masks(masks.area[rows], masks.given[rows])
     reason = (
-        f"mask too large for its category (above {LARGE:g} of the image, by more than "
+        f"mask too large for its category (above {LARGE:g} of the image and more than "
         f"{max_excess:g} above its upper quartile)"
     )
     return {int(image_id[rows[one]]): reason for one in find_too_large(own, max_excess)}

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 class LiveBytes(TorchDispatchMode):
@@ -32,25 +32,36 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        given = {_storage(one) for one in tree_leaves((args, kwargs)) if _is_tensor(one)}
         result = func(*args, **(kwargs or {}))
-        tree_map_only(torch.Tensor, self._add, result)
+        for tensor in filter(_is_tensor, tree_leaves(result)):
+            # A view of what was there before, such as weights, takes nothing.
+            if _storage(tensor) in self._sizes or _storage(tensor) not in given:
+                self._add(tensor)
         return result
 
-    def _add(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _add(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
-        key = storage._cdata
+        key = _storage(tensor)
         if key not in self._sizes:
             self._sizes[key] = storage.nbytes()
             self._now += storage.nbytes()
             self.peak = max(self.peak, self._now)
         self._tensors[key] += 1
         weakref.finalize(tensor, self._gone, key)
-        return tensor
 
     def _gone(self, key: int) -> None:
         self._tensors[key] -= 1
         if not self._tensors[key]:
             self._now -= self._sizes.pop(key)
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
 
 
 class HalfProducts(TorchFunctionMode):

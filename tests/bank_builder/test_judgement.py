@@ -88,7 +88,7 @@ def test_a_mask_of_all_there_is_is_wrong_in_a_thing_and_right_in_stuff() -> None
     reasons = find_wrong(features, image_id, masks, NAMES, Reference())
 
     large = (
-        "mask too large for its category (above 0.75 of the image, by more than 0.25 above its "
+        "mask too large for its category (above 0.75 of the image and more than 0.25 above its "
         "upper quartile)"
     )
     assert reasons == {

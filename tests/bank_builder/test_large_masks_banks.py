@@ -18,7 +18,7 @@ from bank_builder.repair import repair_bank
 from bank_builder.seeds import image_seed
 from bank_builder.sources.folder import FolderSource
 from schemas.bank import Bank
-from schemas.errors import BankDamaged
+from schemas.errors import BankDamaged, BankError
 from schemas.ids import pack_image_id
 from schemas.manifest import commit_manifest
 from schemas.settings import Settings
@@ -28,7 +28,7 @@ from tests.bank_builder.photos import photo, save
 from tests.bank_builder.stand_in import SIZE, StandInPainter, StandInStack, colour_of, settings
 
 REASON = (
-    "mask too large for its category (above 0.75 of the image, by more than 0.25 above its upper "
+    "mask too large for its category (above 0.75 of the image and more than 0.25 above its upper "
     "quartile)"
 )
 CHANGED = {("owl", 1): REASON, ("owl", 4): REASON}
@@ -135,6 +135,22 @@ def test_a_bank_from_before_the_comparison_gets_it_with_its_next_version(bank: P
     give_verdicts(bank, [pack_image_id(1, "diffusion", 0)], "rejected", "not green")
 
     assert rejected(bank) == CHANGED | {("grass", 0): "not green"}
+
+
+def test_a_bank_with_a_bound_on_every_mask_grows_by_its_own(tmp_path: Path) -> None:
+    """As an older rim made it by default: all stuff that fills its images was rejected."""
+    out, own = tmp_path / "bank", nine(max_area=0.98, max_excess=1.0)
+    grass = StandInPainter(filled=lambda seed: True)
+    build_bank(vocabulary_from_names(["grass"]), out, own, StandInStack(grass))
+    assert set(rejected(out).values()) == {"mask too large (above 0.98 of the image)"}
+    with pytest.raises(BankError, match=r"reference\.max_area: 0\.98 != 1\.0"):
+        build_bank(vocabulary_from_names(["grass"]), out, nine(), StandInStack(grass))
+
+    add_categories(["sky"], out, StandInStack(grass))
+
+    assert len(rejected(out)) == 18
+    give_verdicts(out, [pack_image_id(0, "diffusion", 0)], "accepted")
+    assert len(rejected(out)) == 17
 
 
 def whole(name: str, shade: int) -> np.ndarray:
