@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,26 @@ from foundation.sam_checkpoint import load_sam
 from schemas.settings import SegmenterSource
 
 
-def predicted_masks(
+@dataclass(frozen=True)
+class Predicted:
+    """What SAM makes of an image and P points.
+
+    embedding: float32 (c, h, w). masks: bool (P, 3, H, W). quality: float32 (P, 3).
+    """
+
+    embedding: NDArray[np.float32]
+    masks: NDArray[np.bool_]
+    quality: NDArray[np.float32]
+
+
+def predict(
     source: SegmenterSource,
     checkpoint: Path,
     image: NDArray[np.uint8],
     points: NDArray[np.float32],
     device: torch.device,
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Three masks for each of P points, and their predicted quality.
+) -> Predicted:
+    """The image's embedding, and three masks for each point with their predicted quality.
 
     Args:
         source: names the architecture.
@@ -29,9 +42,6 @@ def predicted_masks(
         image: uint8 (H, W, 3) RGB.
         points: (P, 2), (x, y) pixels of the image.
         device: to run on.
-
-    Returns:
-        bool (P, 3, H, W), and float32 (P, 3).
     """
     predictor = SamPredictor(_load(source, checkpoint).to(device).eval())
     predictor.set_image(image, image_format="RGB")
@@ -41,7 +51,11 @@ def predicted_masks(
         )
         for point in points
     ]
-    return np.stack([masks for masks, _, _ in found]), np.stack([iou for _, iou, _ in found])
+    return Predicted(
+        embedding=predictor.get_image_embedding()[0].float().cpu().numpy(),
+        masks=np.stack([masks for masks, _, _ in found]),
+        quality=np.stack([quality for _, quality, _ in found]),
+    )
 
 
 def _load(source: SegmenterSource, checkpoint: Path) -> Sam:

@@ -63,7 +63,8 @@ AGREEMENT: Final = (
     Step(
         "masks = SamPredictor",
         agreement.masks,
-        f"IoU at least {agreement.MIN_MASK_IOU}, quality within {agreement.MAX_QUALITY_DIFFERENCE}",
+        f"cosine at least {agreement.MIN_EMBEDDED_COSINE}, IoU at least "
+        f"{agreement.MIN_MASK_IOU}, quality within {agreement.MAX_QUALITY_DIFFERENCE}",
         BROKEN,
     ),
     Step(

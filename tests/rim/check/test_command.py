@@ -20,7 +20,8 @@ Patch = pytest.MonkeyPatch
 def test_all_is_well_on_the_miniature(run: Run, tmp_path: Path, monkeypatch: Patch) -> None:
     # Fewer and quicker images than a person gets: the way is the same.
     monkeypatch.setattr(workbench, "IMAGES", 2)
-    monkeypatch.setattr(workbench, "MOST_STEPS", 8)
+    monkeypatch.setattr(workbench, "MOST_STEPS", 6)
+    monkeypatch.setattr(workbench, "FEWEST_CATEGORIES", 4)
     outcome = run("check", "--preset", "miniature", "--out", tmp_path / "out", "--json")
     told = outcome.json()
     found = {one["name"]: one["result"] for one in told["steps"]}
@@ -37,7 +38,8 @@ def test_all_is_well_on_the_miniature(run: Run, tmp_path: Path, monkeypatch: Pat
     assert all((tmp_path / "out" / image).is_file() for image in images)
     lines = outcome.err.splitlines()
     assert lines[0].startswith("step ")
-    assert [line[:30].strip() for line in lines[1 : len(steps.STEPS) + 1]] == list(found)
+    for number, name in enumerate(found):
+        assert any(line.startswith(f"{name}  ") for line in lines[number + 1 :])
     assert lines[-1].endswith("index.html: all well; skipped: label photographs")
 
 

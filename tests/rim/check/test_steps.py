@@ -14,9 +14,9 @@ from schemas.errors import UsageError
 SETTINGS = check_settings("miniature")
 
 
-def ends(finding: Finding | Exception, on_miss: str = "looks wrong") -> Step:
+def ends(finding: Finding | BaseException, on_miss: str = "looks wrong") -> Step:
     def run(bench: Workbench) -> Finding:
-        if isinstance(finding, Exception):
+        if isinstance(finding, BaseException):
             raise finding
         return finding
 
@@ -59,7 +59,7 @@ def test_an_error_is_a_result_with_its_first_line() -> None:
 
 def test_an_interrupt_is_none() -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(ends(KeyboardInterrupt()))  # type: ignore[arg-type]
+        run(ends(KeyboardInterrupt()))
 
 
 def test_a_model_that_is_missing_leaves_the_others(tmp_path: Path) -> None:
