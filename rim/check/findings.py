@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-FINE = "fine"
-LOOKS_WRONG = "looks wrong"
-BROKEN = "broken"
-SKIPPED = "skipped"
 
-Result = Literal["fine", "looks wrong", "broken", "skipped"]
+class Result(StrEnum):
+    """How a step ended."""
 
-EXIT_STATUS: Mapping[Result, int] = {FINE: 0, LOOKS_WRONG: 3, BROKEN: 1, SKIPPED: 0}
+    FINE = "fine"
+    LOOKS_WRONG = "looks wrong"
+    BROKEN = "broken"
+    SKIPPED = "skipped"
+
+
+_EXIT_STATUS = {Result.FINE: 0, Result.LOOKS_WRONG: 3, Result.BROKEN: 1}
 
 
 class NotApplicable(Exception):
@@ -48,7 +51,7 @@ class StepResult:
 
     Attributes:
         name: of the step.
-        result: "fine"; "looks wrong" or "broken", by what a miss of the step means; or "skipped".
+        result: of a finding that is not fine, what a miss of the step means.
         found, expected: for people.
         seconds: it took.
         memory: bytes, the step's peak on a GPU, else the process's peak so far.
@@ -78,18 +81,18 @@ class Verdict:
     @property
     def exit_status(self) -> int:
         """0 all well, 3 something looks wrong, 1 something does not work."""
-        return EXIT_STATUS[self.result]
+        return _EXIT_STATUS[self.result]
 
 
 def verdict(results: Sequence[StepResult]) -> Verdict:
     """The verdict over the results of the steps; every step that is not as expected is named."""
-    broken = [one.name for one in results if one.result == BROKEN]
-    odd = [one.name for one in results if one.result == LOOKS_WRONG]
-    skipped = [one.name for one in results if one.result == SKIPPED]
+    broken = [one.name for one in results if one.result == Result.BROKEN]
+    odd = [one.name for one in results if one.result == Result.LOOKS_WRONG]
+    skipped = [one.name for one in results if one.result == Result.SKIPPED]
     note = f"; skipped: {', '.join(skipped)}" if skipped else ""
     if broken:
         more = f"; looks wrong: {', '.join(odd)}" if odd else ""
-        return Verdict(BROKEN, f"does not work: {', '.join(broken)}{more}{note}")
+        return Verdict(Result.BROKEN, f"does not work: {', '.join(broken)}{more}{note}")
     if odd:
-        return Verdict(LOOKS_WRONG, f"works, but looks wrong: {', '.join(odd)}{note}")
-    return Verdict(FINE, f"all well{note}")
+        return Verdict(Result.LOOKS_WRONG, f"works, but looks wrong: {', '.join(odd)}{note}")
+    return Verdict(Result.FINE, f"all well{note}")

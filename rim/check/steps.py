@@ -10,20 +10,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rim.check import agreement, meaning
-from rim.check.findings import (
-    BROKEN,
-    FINE,
-    LOOKS_WRONG,
-    SKIPPED,
-    Finding,
-    NotApplicable,
-    Result,
-    StepResult,
-)
+from rim.check.findings import Finding, NotApplicable, Result, StepResult
 from rim.check.photos import read_check_data
 from rim.check.workbench import Workbench, choose_categories
 from schemas.settings import Settings
@@ -44,6 +36,20 @@ class Step:
     on_miss: Result
 
 
+_LIBRARIES: Final = ("torch", "torchvision", "transformers", "diffusers", "segment_anything")
+_VERSIONED: Final = _LIBRARIES[:-1]  # segment-anything does not state its version
+
+
+def _import(bench: Workbench) -> Finding:
+    """The libraries of the models, whose import takes long and which may not fit together."""
+    for name in _LIBRARIES:
+        import_module(name)
+    # Their classes are imported only when they are used.
+    import_module("transformers").AutoModel  # noqa: B018
+    import_module("diffusers").StableDiffusionPipeline  # noqa: B018
+    return Finding(", ".join(f"{name} {import_module(name).__version__}" for name in _VERSIONED))
+
+
 def _load(role: str) -> Callable[[Workbench], Finding]:
     def load(bench: Workbench) -> Finding:
         getattr(bench.stack, role)
@@ -53,32 +59,32 @@ def _load(role: str) -> Callable[[Workbench], Finding]:
 
 
 AGREEMENT: Final = (
-    Step("read photographs", agreement.read_photos, "the same pixels as skimage.io", BROKEN),
+    Step("read photographs", agreement.read_photos, "the same pixels as skimage.io", Result.BROKEN),
     Step(
         "features = transformers",
         agreement.features,
         f"cosine at least {agreement.MIN_TOKEN_COSINE}",
-        BROKEN,
+        Result.BROKEN,
     ),
     Step(
         "masks = SamPredictor",
         agreement.masks,
         f"cosine at least {agreement.MIN_EMBEDDED_COSINE}, IoU at least "
         f"{agreement.MIN_MASK_IOU}, quality within {agreement.MAX_QUALITY_DIFFERENCE}",
-        BROKEN,
+        Result.BROKEN,
     ),
     Step(
         "image, attention = diffusers",
         agreement.generation,
         f"pixels within {agreement.MAX_PIXEL_DIFFERENCE:g}, correlation at least "
         f"{agreement.MIN_ATTENTION_CORRELATION}, mean within {agreement.MAX_ATTENTION_RATIO} times",
-        BROKEN,
+        Result.BROKEN,
     ),
     Step(
         "text and image = CLIP",
         agreement.text_image,
         f"cosine at least {agreement.MIN_EMBEDDING_COSINE}",
-        BROKEN,
+        Result.BROKEN,
     ),
 )
 MEANING: Final = (
@@ -86,34 +92,35 @@ MEANING: Final = (
         "build a small bank",
         meaning.build,
         f"at least {meaning.MIN_ACCEPTED:.0%} accepted, one of every category, none failed",
-        LOOKS_WRONG,
+        Result.LOOKS_WRONG,
     ),
     Step(
         "attention on the object",
         meaning.attention,
         f"at least {meaning.MIN_LIFT} times as dense, IoU at least {meaning.MIN_AGREEMENT}, the "
         "preset's min_quality",
-        LOOKS_WRONG,
+        Result.LOOKS_WRONG,
     ),
-    Step("stuff and things", meaning.stuff, "stuff covers more", LOOKS_WRONG),
+    Step("stuff and things", meaning.stuff, "stuff covers more", Result.LOOKS_WRONG),
     Step(
         "features by category",
         meaning.structure,
         f"at least {meaning.MIN_OWN_NEIGHBOUR:.0%}, closer within",
-        LOOKS_WRONG,
+        Result.LOOKS_WRONG,
     ),
     Step(
         "label photographs",
         meaning.photographs,
         f"mean IoU at least {meaning.MIN_PHOTO_IOU}",
-        LOOKS_WRONG,
+        Result.LOOKS_WRONG,
     ),
 )
+IMPORTING: Final = Step("import libraries", _import, "all there", Result.BROKEN)
 LOADING: Final = tuple(
-    Step(f"load {role}", _load(role), "loads", BROKEN)
+    Step(f"load {role}", _load(role), "loads", Result.BROKEN)
     for role in ("features", "segmenter", "text_to_image")
 )
-STEPS: Final = (*LOADING, *AGREEMENT, *MEANING)
+STEPS: Final = (IMPORTING, *LOADING, *AGREEMENT, *MEANING)
 
 
 def run_check(
@@ -156,19 +163,22 @@ def run_check(
 
 def _run(step: Step, bench: Workbench) -> StepResult:
     """One step, timed; whatever it raises becomes its result."""
+    from foundation.memory import give_back
+
     device = bench.stack.device
+    give_back()  # what the step before has left
     _forget_peak(device)
     started = time.perf_counter()
     trace = ""
     try:
         finding = step.run(bench)
-        result: Result = FINE if finding.fine else step.on_miss
+        result = Result.FINE if finding.fine else step.on_miss
     except NotApplicable as reason:
-        finding, result = Finding(str(reason)), SKIPPED
+        finding, result = Finding(str(reason)), Result.SKIPPED
     except Exception as error:  # every library has errors of its own, and the next steps are due
         _LOG.debug("%s failed", step.name, exc_info=True)
         said = (str(error).strip().splitlines() or ["no message"])[0]
-        finding, result = Finding(f"{type(error).__name__}: {said}"), BROKEN
+        finding, result = Finding(f"{type(error).__name__}: {said}"), Result.BROKEN
         trace = traceback.format_exc()
     return StepResult(
         name=step.name,

@@ -87,10 +87,11 @@ class _Lines:
         self._to_error = as_json
         self._last = time.monotonic()
         self._step = ""
-        self._print(_row("step", "seconds", "memory", "result", "found (expected)"))
 
     def start(self, name: str) -> None:
         """On a terminal the step's name, until its line takes the place."""
+        if not self._step:
+            self._print(_row("step", "seconds", "memory", "result", "found (expected)"))
         self._step = name
         self._transient(f"{name} ...")
 

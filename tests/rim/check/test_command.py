@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rim.check import steps, workbench
-from rim.check.findings import StepResult
+from rim.check.findings import Result, StepResult
 from tests.rim.conftest import Run
 
 Patch = pytest.MonkeyPatch
@@ -46,18 +46,17 @@ def test_all_is_well_on_the_miniature(run: Run, tmp_path: Path, monkeypatch: Pat
 def saying(*made: StepResult) -> Callable[..., list[StepResult]]:
     """Stands for `run_check`."""
 
-    def run_check(
-        settings: Any, *, on_step: Callable[[StepResult], None], **_: Any
-    ) -> list[StepResult]:
+    def run_check(settings: Any, **given: Any) -> list[StepResult]:
         for one in made:
-            on_step(one)
+            given["on_start"](one.name)
+            given["on_step"](one)
         return list(made)
 
     return run_check
 
 
 def result(name: str, what: str) -> StepResult:
-    return StepResult(name, what, "so", "this", 1.25, 2 * 10**9)  # type: ignore[arg-type]
+    return StepResult(name, Result(what), "so", "this", 1.25, 2 * 10**9)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from foundation.segmenter import SamSegmenter
 from foundation.text_image import ClipScorer
 from foundation.text_to_image import DiffusersTextToImage
 from rim.check import agreement
-from rim.check.findings import Finding
+from rim.check.findings import Finding, NotApplicable
 from rim.check.steps import AGREEMENT, run_check
 from rim.check.workbench import check_settings
 from tests.rim.check.benches import miniature_bench
@@ -119,3 +119,16 @@ def test_without_a_fault_all_agree_and_a_fault_ends_with_broken(monkeypatch: Pat
     assert result.result == "broken"
     assert "chelsea.png" in result.found
     assert "brick.png" not in result.found  # grey
+
+
+def test_a_comparison_that_does_not_fit_into_the_memory_is_skipped(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    for module in ("by_transformers.patch_tokens", "by_segment_anything.predict"):
+        monkeypatch.setattr(f"rim.check.{module}", full)
+    for step in (agreement.features, agreement.masks):
+        with pytest.raises(NotApplicable, match="library's own way does not fit"):
+            step(miniature_bench(tmp_path))

@@ -12,7 +12,7 @@ import pytest
 
 from foundation.images import read_image
 from rim.check.anonymous import anonymous, private_words
-from rim.check.findings import ReportImage, StepResult, verdict
+from rim.check.findings import ReportImage, Result, StepResult, verdict
 from rim.check.report import Machine, check_out, facts, write_report
 from rim.check.workbench import check_settings
 from schemas.errors import OutputError, WriteFailed
@@ -22,7 +22,9 @@ IMAGE = ReportImage("shown", "<b>a caption", np.full((4, 6, 3), 7, np.uint8))
 
 
 def results(found: str = "so", trace: str = "") -> list[StepResult]:
-    return [StepResult("a step", "fine", found, "this", 1.0, 10**9, {"iou": 0.5}, (IMAGE,), trace)]
+    return [
+        StepResult("a step", Result.FINE, found, "this", 1.0, 10**9, {"iou": 0.5}, (IMAGE,), trace)
+    ]
 
 
 def write(out: Path, found: str = "so", trace: str = "") -> Path:
