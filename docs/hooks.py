@@ -21,6 +21,7 @@ PUBLISHED = {
     "data/miniature/cards/features.md": "miniature/features.md",
     "data/miniature/cards/clip.md": "miniature/clip.md",
     "data/vocabularies/SOURCES.md": "vocabularies.md",
+    "data/check/README.md": "check-photographs.md",
 }
 """Pages of the site by the files of the repository that hold their text."""
 

@@ -43,6 +43,7 @@ _SECTIONS = {
     },
     "Models and this machine": {
         "fetch": "Download and check the weights of a preset for offline use.",
+        "check": "Check that a preset's models work here, and how well.",
         "doctor": "Say what is installed, found and missing on this machine.",
         "completion": "Print the script by which a shell completes rim's commands.",
     },

@@ -1,4 +1,4 @@
-"""Where the files that come with rim lie: vocabularies, presets and the miniature stack."""
+"""Where the files that come with rim lie: vocabularies, presets, masks, the miniature stack."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def preset_path(name: str) -> Path:
 def vocabulary_path(name: str) -> Path:
     """Where the shipped vocabulary of that name lies, whether or not it exists."""
     return data_folder() / "vocabularies" / f"{name}.txt"
+
+
+def check_photos_path() -> Path:
+    """Where the file of masks lies that `rim check` compares with; see data/check/README.md."""
+    return data_folder() / "check" / "photos.json"
 
 
 def preset_names() -> tuple[str, ...]:

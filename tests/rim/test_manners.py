@@ -127,6 +127,9 @@ WRONG = [
     ("eval BANK", "Missing option '--dataset'; for example: rim eval"),
     ("eval BANK --dataset minature", "found 'minature' (did you mean miniature?)"),
     ("completion tcsh", "expected one of bash, zsh, fish, found 'tcsh'"),
+    ("check --preset papre", "found 'papre' (did you mean paper?)"),
+    ("check --out file", "file: expected a folder, found a file; choose another --out"),
+    ("check --device cpuu", "expected a device that torch has here"),
     ("fetch --preset papre", "found 'papre' (did you mean paper?)"),
     ("compare-labels voc20 ade15O", "found 'ade15O' (did you mean ade150?)"),
 ]

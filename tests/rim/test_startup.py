@@ -44,6 +44,8 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
         ["report", "--help"],
         ["report", "bank"],
         ["doctor", "--help"],
+        ["check", "--help"],
+        ["check", "--preset", "papre"],
         ["completion", "bash"],
         ["help", "eval"],
         ["build"],

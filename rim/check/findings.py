@@ -1,0 +1,98 @@
+"""What a step of `rim check` found, and the verdict over all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Result(StrEnum):
+    """How a step ended."""
+
+    FINE = "fine"
+    LOOKS_WRONG = "looks wrong"
+    BROKEN = "broken"
+    SKIPPED = "skipped"
+
+
+_EXIT_STATUS = {Result.FINE: 0, Result.LOOKS_WRONG: 3, Result.BROKEN: 1}
+
+
+class NotApplicable(Exception):
+    """A step that cannot say anything here; the message says why. No failure of its own."""
+
+
+@dataclass(frozen=True)
+class ReportImage:
+    """An image for the report. pixels: uint8 (H, W, 3). name: of its file, without suffix."""
+
+    name: str
+    caption: str
+    pixels: NDArray[np.uint8] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a step measured. found: for people. fine: whether it is as expected."""
+
+    found: str
+    fine: bool = True
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    images: tuple[ReportImage, ...] = ()
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One line of the table.
+
+    Attributes:
+        name: of the step.
+        result: of a finding that is not fine, what a miss of the step means.
+        found, expected: for people.
+        seconds: it took.
+        memory: bytes, the step's peak on a GPU, else the process's peak so far.
+        numbers: what was measured, by name.
+        images: for the report.
+        traceback: of an error that ended the step, else "".
+    """
+
+    name: str
+    result: Result
+    found: str
+    expected: str
+    seconds: float
+    memory: int
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    images: tuple[ReportImage, ...] = ()
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All steps together. result: the worst of them. text: one line for people."""
+
+    result: Result
+    text: str
+
+    @property
+    def exit_status(self) -> int:
+        """0 all well, 3 something looks wrong, 1 something does not work."""
+        return _EXIT_STATUS[self.result]
+
+
+def verdict(results: Sequence[StepResult]) -> Verdict:
+    """The verdict over the results of the steps; every step that is not as expected is named."""
+    broken = [one.name for one in results if one.result == Result.BROKEN]
+    odd = [one.name for one in results if one.result == Result.LOOKS_WRONG]
+    skipped = [one.name for one in results if one.result == Result.SKIPPED]
+    note = f"; skipped: {', '.join(skipped)}" if skipped else ""
+    if broken:
+        more = f"; looks wrong: {', '.join(odd)}" if odd else ""
+        return Verdict(Result.BROKEN, f"does not work: {', '.join(broken)}{more}{note}")
+    if odd:
+        return Verdict(Result.LOOKS_WRONG, f"works, but looks wrong: {', '.join(odd)}{note}")
+    return Verdict(Result.FINE, f"all well{note}")
