@@ -175,12 +175,12 @@ class TestAdd:
     def test_tells_the_progress_of_the_new_categories(self, out: Path) -> None:
         events = []
         add_categories(["ant"], out, StandInStack(), progress=events.append)
-        assert [(event.done, event.total) for event in events] == [
-            (0, 4),
-            (2, 4),
-            (3, 4),
-            (4, 4),
-            (4, 4),
+        before = ["weights", "loading", "loading", "loading", "first batch"]
+        assert [(event.stage, event.done, event.total) for event in events] == [
+            *((stage, 0, 4) for stage in before),
+            ("references", 2, 4),
+            ("references", 4, 4),
+            ("index", 4, 4),
         ]
 
     def test_goes_on_from_its_finished_shards(self, out: Path, tmp_path: Path) -> None:
