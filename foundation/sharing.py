@@ -147,7 +147,8 @@ class SharedDevice:
         # What was too much may be the exception; but others may have taken the memory meanwhile.
         if isinstance(first_that_fits([before], lambda step: self.change(*step)), str):
             self.change(Way.TURNS, 1)
-        raise self.too_much(found, "use --device cpu, or close other programs")
+        elsewhere = "" if self.device.type == "cpu" else "use --device cpu, or "
+        raise self.too_much(found, f"{elsewhere}close other programs, or scale the photo down")
 
     def too_much(self, reason: str, remedies: str) -> MemoryShort:
         """The error for the model that is active."""

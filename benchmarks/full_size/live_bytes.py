@@ -24,7 +24,7 @@ class LiveBytes(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = self._now = 0
         self._tensors: Counter[int] = Counter()  # by storage
         self._sizes: dict[int, int] = {}
@@ -61,7 +61,8 @@ def _is_tensor(value: object) -> bool:
 
 
 def _storage(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
+    key: int = tensor.untyped_storage()._cdata
+    return key
 
 
 class HalfProducts(TorchFunctionMode):

@@ -18,6 +18,7 @@ from pycocotools.coco import COCO
 import rim
 from foundation.images import read_image
 from foundation.masks import encode_rle, mask_box
+from foundation.segmenter import ImageEmbedding, SamSegmenter
 from miniature.world import draw_scene
 from query.exports.formats import FORMATS
 from query.result import NearReference, Region, Segmentation
@@ -457,3 +458,24 @@ def test_real_results_agree_in_every_format(opened: rim.Bank, scenes: Path, tmp_
         assert [one["image_id"] for one in row["references"]] == [
             near["image_id"] for near in one["references"]
         ]
+
+
+def test_a_photo_that_the_memory_does_not_suffice_for_is_named_and_the_others_are_done(
+    built: Path, scene: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long photos run out of memory in SAM, whatever it is given."""
+    embed = SamSegmenter.embed
+
+    def short(self: SamSegmenter, image: np.ndarray) -> ImageEmbedding:
+        if image.shape[1] == 200:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+        return embed(self, image)
+
+    monkeypatch.setattr(SamSegmenter, "embed", short)
+    large = tmp_path / "large.png"
+    Image.new("RGB", (200, 60)).save(large)
+    outcome = run("query", built, large, scene, "--out", tmp_path / "out")
+    assert outcome.status == 3
+    assert "large.png: models.segmenter: the memory of cpu does not suffice" in outcome.err
+    assert "CUDNN_STATUS_ALLOC_FAILED" in outcome.err
+    assert (tmp_path / "out" / "scene.labels.png").exists()
