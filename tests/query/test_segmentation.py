@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,17 @@ def test_a_region_says_what_decided_it(bank: Bank, stack: ColourStack) -> None:
     assert similarities == sorted(similarities, reverse=True)
     scores = [region.score for region in result.regions]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_run_lengths_are_made_when_they_are_asked_for(bank: Bank, stack: ColourStack) -> None:
+    result = QueryEngine(bank, stack, settings(bank)).segment(scene()[0])
+    assert not any("rle" in vars(region.mask) for region in result.regions)
+    again = pickle.loads(pickle.dumps(result.regions))
+    for region, other in zip(result.regions, again, strict=True):
+        plain = replace(region, mask=region.rle)
+        assert region.rle is region.rle
+        assert region == other == plain
+        assert hash(region) == hash(other) == hash(plain)
 
 
 def test_a_file_is_as_good_as_an_array(bank: Bank, stack: ColourStack, tmp_path: Path) -> None:
