@@ -45,7 +45,7 @@ _NOISE: dict[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
 }
-_SD15_UNET: dict[str, Any] = {
+SD15_UNET: dict[str, Any] = {
     "sample_size": 64,
     "block_out_channels": (320, 640, 1280, 1280),
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
@@ -54,7 +54,7 @@ _SD15_UNET: dict[str, Any] = {
     "attention_head_dim": 8,
     "cross_attention_dim": 768,
 }
-_SD2_UNET: dict[str, Any] = _SD15_UNET | {
+SD2_UNET: dict[str, Any] = SD15_UNET | {
     "attention_head_dim": (5, 10, 20, 20),
     "cross_attention_dim": 1024,
     "use_linear_projection": True,
@@ -109,11 +109,11 @@ def tokenizer(pad_token: str = "<|endoftext|>") -> CLIPTokenizer:
 
 def sd15(reduced: bool = False, checked: bool = False, **unet: Any) -> StableDiffusionPipeline:
     """Stable Diffusion v1.5; with its safety checker if `checked`; `unet` changes sizes."""
-    sizes = _SD15_UNET | (_REDUCED_SD15 if reduced else {})
+    sizes = SD15_UNET | (_REDUCED_SD15 if reduced else {})
     with seeded():
         denoiser = UNet2DConditionModel(**{**sizes, **unet})
-        codec = _autoencoder(0.18215, 512, reduced)
-        encoder = CLIPTextModel(_text_config(768, 12, reduced=reduced))
+        codec = autoencoder(0.18215, 512, reduced)
+        encoder = CLIPTextModel(text_config(768, 12, reduced=reduced))
         checker = safety_checker(reduced) if checked else None
     return StableDiffusionPipeline(
         vae=codec,
@@ -131,7 +131,7 @@ def sd15(reduced: bool = False, checked: bool = False, **unet: Any) -> StableDif
 
 def sd2(reduced: bool = False, **unet: Any) -> StableDiffusionPipeline:
     """Stable Diffusion 2.1, which predicts velocities; `unet` changes sizes."""
-    sizes = _SD2_UNET | {"sample_size": 96, "upcast_attention": True}
+    sizes = SD2_UNET | {"sample_size": 96, "upcast_attention": True}
     scheduler = DDIMScheduler(
         **_NOISE,
         prediction_type="v_prediction",
@@ -145,7 +145,7 @@ def sd2(reduced: bool = False, **unet: Any) -> StableDiffusionPipeline:
 def sd_turbo(reduced: bool = False, **unet: Any) -> StableDiffusionPipeline:
     """SD-Turbo: the layers of Stable Diffusion 2, one to four steps, no guidance."""
     scheduler = EulerDiscreteScheduler(**_NOISE, steps_offset=1, timestep_spacing="trailing")
-    return _of_second_kind(_SD2_UNET, scheduler, reduced, unet)
+    return _of_second_kind(SD2_UNET, scheduler, reduced, unet)
 
 
 def latent_consistency(reduced: bool = False) -> LatentConsistencyModelPipeline:
@@ -170,9 +170,9 @@ def sdxl(reduced: bool = False, **unet: Any) -> StableDiffusionXLPipeline:
     sizes = _SDXL_UNET | (_REDUCED_SDXL if reduced else {})
     with seeded():
         denoiser = UNet2DConditionModel(**{**sizes, **unet})
-        codec = _autoencoder(0.13025, 1024, reduced)
-        encoder = CLIPTextModel(_text_config(768, 12, reduced=reduced))
-        wide = _text_config(1280, 32, reduced=reduced, times=2, hidden_act="gelu")
+        codec = autoencoder(0.13025, 1024, reduced)
+        encoder = CLIPTextModel(text_config(768, 12, reduced=reduced))
+        wide = text_config(1280, 32, reduced=reduced, times=2, hidden_act="gelu")
         second = CLIPTextModelWithProjection(wide)
     return StableDiffusionXLPipeline(
         vae=codec,
@@ -210,7 +210,7 @@ def dinov2_base(reduced: bool = False) -> Dinov2Model:
 
 def clip_large(reduced: bool = False) -> CLIPModel:
     """CLIP ViT-L/14."""
-    text = _text_config(768, 12, reduced=reduced, projection_dim=768)
+    text = text_config(768, 12, reduced=reduced, projection_dim=768)
     config = CLIPConfig(
         text_config=text.to_dict(), vision_config=_vision_config(reduced), projection_dim=768
     )
@@ -244,8 +244,8 @@ def _of_second_kind(
     sizes = sizes | (_REDUCED_SD2 if reduced else {})
     with seeded():
         denoiser = UNet2DConditionModel(**{**sizes, **unet})
-        codec = _autoencoder(0.18215, 768, reduced)
-        encoder = CLIPTextModel(_text_config(1024, 23, reduced=reduced, times=2, hidden_act="gelu"))
+        codec = autoencoder(0.18215, 768, reduced)
+        encoder = CLIPTextModel(text_config(1024, 23, reduced=reduced, times=2, hidden_act="gelu"))
     return StableDiffusionPipeline(
         vae=codec,
         text_encoder=encoder,
@@ -258,7 +258,7 @@ def _of_second_kind(
     )
 
 
-def _autoencoder(scaling: float, side: int, reduced: bool = False) -> AutoencoderKL:
+def autoencoder(scaling: float, side: int, reduced: bool = False) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(32, 32, 64, 64) if reduced else (128, 256, 512, 512),
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -270,7 +270,7 @@ def _autoencoder(scaling: float, side: int, reduced: bool = False) -> Autoencode
     )
 
 
-def _text_config(
+def text_config(
     width: int, layers: int, *, reduced: bool = False, times: int = 1, **more: Any
 ) -> CLIPTextConfig:
     """times: how many heads the reduced encoder has."""

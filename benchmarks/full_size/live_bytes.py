@@ -25,7 +25,8 @@ class LiveBytes(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = self._now = 0
+        self.peak: int = 0
+        self._now = 0
         self._tensors: Counter[int] = Counter()  # by storage
         self._sizes: dict[int, int] = {}
 
@@ -91,7 +92,8 @@ def peak_bytes(run: Callable[[], object], half: torch.dtype | None = None) -> in
         half: the type of autocast.
     """
     autocast = contextlib.nullcontext() if half is None else HalfProducts(half)
-    with _fused_attention(), torch.no_grad(), autocast, LiveBytes() as live:
+    live = LiveBytes()
+    with _fused_attention(), torch.no_grad(), autocast, live:
         run()
     return live.peak
 

@@ -16,18 +16,19 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
-from transformers import CLIPConfig, CLIPTextModel, Dinov2Config, Dinov2Model
+from transformers import CLIPTextModel, Dinov2Config, Dinov2Model
 
 from benchmarks.full_size.architectures import (
-    _SD15_UNET,
-    TOKENS,
-    _autoencoder,
-    _text_config,
+    SD2_UNET,
+    SD15_UNET,
+    autoencoder,
     clip_large,
+    safety_checker,
+    text_config,
 )
 from benchmarks.full_size.live_bytes import peak_bytes
+from benchmarks.full_size.words import TOKENS
 from foundation.cross_attention import CrossAttentionCapture
 from foundation.point_decoder import PointDecoder
 from foundation.precision import compute_in
@@ -47,11 +48,6 @@ _NAMES = {Way.AHEAD: "ahead", Way.TOGETHER: "together", Way.TURNS: "in turns"}
 _LATENT = 64  # of 512 x 512 pixels
 _PHOTO = (518, 784)  # 2 to 3 at the features' size, in whole patches
 _REGIONS = 64  # that CLIP looks at together
-_TURBO_UNET = _SD15_UNET | {
-    "attention_head_dim": (5, 10, 20, 20),
-    "cross_attention_dim": 1024,
-    "use_linear_projection": True,
-}
 _DINOV2 = {"large": (1024, 24, 16), "base": (768, 12, 12)}
 
 
@@ -105,8 +101,8 @@ class Preset:
 def presets() -> tuple[Preset, ...]:
     """Those that are shipped at full size."""
     return (
-        _preset("paper", _SD15_UNET, (768, 12, 12), True, "vit_h", "large"),
-        _preset("fast", _TURBO_UNET, (1024, 23, 16), False, "vit_b", "base"),
+        _preset("paper", SD15_UNET, (768, 12), True, "vit_h", "large"),
+        _preset("fast", SD2_UNET, (1024, 23), False, "vit_b", "base"),
     )
 
 
@@ -184,7 +180,7 @@ def _query_words(share: tuple[Way, int] | None) -> str:
 def _preset(
     name: str,
     unet: dict[str, Any],
-    text: tuple[int, int, int],
+    text: tuple[int, int],
     checked: bool,
     sam: str,
     dinov2: str,
@@ -201,17 +197,17 @@ def _preset(
 
 
 def _generator(
-    sizes: dict[str, Any], text: tuple[int, int, int], checked: bool, *, guided: bool
+    sizes: dict[str, Any], text: tuple[int, int], checked: bool, *, guided: bool
 ) -> Role:
     unet = UNet2DConditionModel(**sizes).eval()
-    codec: AutoencoderKL = _autoencoder(0.18215, 512).eval()
+    codec: AutoencoderKL = autoencoder(0.18215, 512).eval()
     codec.enable_slicing()
     compute_in(unet, HALF)
     compute_in(codec.decoder, HALF)
-    parts: list[nn.Module] = [unet, codec, CLIPTextModel(_text_config(*text))]
+    parts: list[nn.Module] = [unet, codec, CLIPTextModel(text_config(*text))]
     checker = None
     if checked:
-        checker = safety_checker()
+        checker = safety_checker().eval()
         compute_in(checker.vision_model, torch.float16)
         parts.append(checker)
 
@@ -284,19 +280,6 @@ def text_image() -> Role:
         return peak_bytes(lambda: model.get_image_features(pixel_values=pixels))
 
     return Role("CLIP", weights(model), peak)
-
-
-def safety_checker() -> StableDiffusionSafetyChecker:
-    """The safety checker of Stable Diffusion v1.5: a CLIP ViT-L/14 that sees images."""
-    vision = {
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "image_size": 224,
-        "patch_size": 14,
-    }
-    return StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=768)).eval()
 
 
 def weights(module: nn.Module) -> int:

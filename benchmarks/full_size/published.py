@@ -140,7 +140,12 @@ def write_tokenizer(folder: Path, padding: str = END) -> None:
     _write_json(folder / "vocab.json", clip_vocabulary())
     merges = "".join(f"{first} {second}\n" for first, second in clip_merges())
     (folder / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
-    exact = {"lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
+    exact: dict[str, Any] = {
+        "lstrip": False,
+        "normalized": True,
+        "rstrip": False,
+        "single_word": False,
+    }
     special = {
         "bos_token": {"content": START} | exact,
         "eos_token": {"content": END} | exact,

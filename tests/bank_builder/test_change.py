@@ -179,6 +179,7 @@ class TestAdd:
         assert [(event.stage, event.done, event.total) for event in events] == [
             *((stage, 0, 4) for stage in before),
             ("references", 2, 4),
+            ("references", 3, 4),
             ("references", 4, 4),
             ("index", 4, 4),
         ]
