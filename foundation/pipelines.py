@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from foundation.loading import load_network, quiet
 from schemas.errors import ModelError
 from schemas.printable import printable
 
@@ -35,7 +36,8 @@ def load_pipeline(folder: Path, device: torch.device) -> Any:
         device: where it shall run.
 
     Raises:
-        ModelError: the folder is no pipeline, one of another kind, or one with code of its own.
+        ModelError: the folder is no pipeline, one of another kind, one with code of its own, or one
+            that lacks weights.
     """
     import diffusers
 
@@ -46,17 +48,44 @@ def load_pipeline(folder: Path, device: torch.device) -> Any:
             f"{folder}, found {name}; {_ADVICE}"
         )
     _check_parts(folder)
+    networks = {
+        part: load_network(kind, folder / part, "text_to_image")
+        for part, kind in _networks(folder).items()
+    }
     # An installed watermarking library would otherwise change what an XL pipeline draws.
     options = {"add_watermarker": False} if name == "StableDiffusionXLPipeline" else {}
-    pipeline = getattr(diffusers, name).from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        **options,
-    )
+    with quiet():
+        pipeline = getattr(diffusers, name).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            **networks,
+            **options,
+        )
     return pipeline.to(device)
+
+
+def _networks(folder: Path) -> dict[str, Any]:
+    """The class of each part that has weights, by the part's name; `_check_parts` has passed it."""
+    import diffusers
+    import transformers
+    from diffusers.pipelines.stable_diffusion import safety_checker
+
+    libraries = {
+        "diffusers": diffusers,
+        "transformers": transformers,
+        "stable_diffusion": safety_checker,
+    }
+    found = {}
+    for part, kind in _index(folder).items():
+        if part.startswith("_") or not isinstance(kind, list) or kind[0] is None:
+            continue
+        class_ = getattr(libraries[kind[0]], kind[1], None)
+        if isinstance(class_, type) and issubclass(class_, torch.nn.Module):
+            found[part] = class_
+    return found
 
 
 def pipeline_class(folder: Path) -> str:

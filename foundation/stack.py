@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -294,11 +294,12 @@ class ModelStack:
         from transformers import AutoModel
         from transformers.utils import logging
 
+        from foundation.loading import load_network
         from foundation.patch_features import PatchFeatures
         from foundation.preprocessing import IMAGENET, read_normalisation
 
         logging.disable_progress_bar()
-        model = AutoModel.from_pretrained(path, **_FROM_FOLDER).to(self.device).eval()
+        model = load_network(AutoModel, path, "features", trust_remote_code=False).to(self.device)
         if model.config.model_type not in ("dinov2", "dinov2_with_registers", "dinov3_vit"):
             raise ModelError(
                 f"models.features: expected a DINOv2 or DINOv3 transformer in {path}, "
@@ -311,23 +312,16 @@ class ModelStack:
         from transformers import AutoTokenizer, CLIPModel
         from transformers.utils import logging
 
+        from foundation.loading import load_network
         from foundation.preprocessing import CLIP, read_normalisation
         from foundation.text_image import ClipScorer
 
         logging.disable_progress_bar()
-        model = CLIPModel.from_pretrained(path, **_FROM_FOLDER).to(self.device).eval()
+        model = load_network(CLIPModel, path, "text_image", trust_remote_code=False).to(self.device)
         tokenizer = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
         )
         return ClipScorer(model, tokenizer, read_normalisation(path, CLIP))
-
-
-_FROM_FOLDER: dict[str, Any] = {
-    "dtype": torch.float32,
-    "use_safetensors": True,
-    "local_files_only": True,
-    "trust_remote_code": False,
-}
 
 
 def choose_device(name: str) -> torch.device:
