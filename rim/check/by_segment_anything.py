@@ -59,11 +59,12 @@ def predict(
 
 
 def _load(source: SegmenterSource, checkpoint: Path) -> Sam:
-    """A published model as the library's registry builds it; one of other sizes by rim's loader,
-    since the registry has none of them.
+    """A published model as the library's registry builds it, with the weights in the checkpoint;
+    one of other sizes as rim builds it, since the registry has none of them.
     """
+    own = load_sam(source, checkpoint)
     if not isinstance(source.architecture, str):
-        return load_sam(source, checkpoint)
+        return own
     sam: Sam = sam_model_registry[source.architecture]()
-    sam.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    sam.load_state_dict(own.state_dict())
     return sam

@@ -25,7 +25,7 @@ IMAGES = 4
 """Images a category."""
 MOST_STEPS = 20
 """Denoising steps an image: enough to see what it shows, in less than half the time of 50."""
-FEWEST_CATEGORIES = 6
+FEWEST_CATEGORIES = 4
 """Where the generator does not know all of the photographs' categories."""
 
 _PHOTO = "coffee.png"

@@ -21,7 +21,6 @@ def test_all_is_well_on_the_miniature(run: Run, tmp_path: Path, monkeypatch: Pat
     # Fewer and quicker images than a person gets: the way is the same.
     monkeypatch.setattr(workbench, "IMAGES", 2)
     monkeypatch.setattr(workbench, "MOST_STEPS", 6)
-    monkeypatch.setattr(workbench, "FEWEST_CATEGORIES", 4)
     outcome = run("check", "--preset", "miniature", "--out", tmp_path / "out", "--json")
     told = outcome.json()
     found = {one["name"]: one["result"] for one in told["steps"]}
