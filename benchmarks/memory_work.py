@@ -245,7 +245,7 @@ def query(work: Path, sizes: Sizes, photos: Path) -> None:
     """Labels the folder of photos with WORK/bank, as `rim query` does."""
     import rim.commands.query  # noqa: F401  # what a command imports is no growth
 
-    def stand_ins(settings: Settings, device: str, offline: bool) -> Models:
+    def stand_ins(settings: Settings, device: str, offline: bool, **_: object) -> Models:
         return Models(sizes, work)
 
     write_memory(work / START)

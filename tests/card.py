@@ -114,6 +114,11 @@ class CardModel:
         assert self.device == GPU
         return self.inner.upsample(embedding, logits)
 
+    def working_logits(self, embedding: Any, logits: Any) -> Any:
+        """Takes nothing here."""
+        assert self.device == GPU
+        return self.inner.working_logits(embedding, logits)
+
     def extract(self, images: Sequence[Any]) -> Any:
         """Features of a batch, a part at a time."""
         with self.running(max(1, len(images) // self.parts)):

@@ -54,12 +54,14 @@ def command(preset: str, out: Path, device: str, offline: bool, as_json: bool) -
 
     Exit status: 0 all well, 3 it works but something looks wrong, 1 something does not work.
     """
-    from rim.check.findings import verdict
-    from rim.check.report import check_out, facts, write_report
-    from rim.check.steps import run_check
     from rim.check.workbench import check_settings
 
     settings = check_settings(preset)
+
+    from rim.check.findings import verdict
+    from rim.check.report import check_out, facts, write_report
+    from rim.check.steps import run_check
+
     check_out(out)
     show = _Lines(as_json)
     started = time.monotonic()
