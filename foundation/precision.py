@@ -16,8 +16,8 @@ def fast_type(device: torch.device) -> torch.dtype:
     """The type that a device multiplies matrices in several times faster than in float32.
 
     bfloat16, which overflows no earlier than float32, where the hardware has it: GPUs since compute
-    capability 8.0, CPUs with AMX or AVX512-BF16. float16 on older GPUs. float32 on older CPUs, and
-    on Apple's GPUs (MPS), whose arithmetic units are as fast with it, and on all other devices.
+    capability 8.0, CPUs with AMX or AVX512-BF16. float16 on older GPUs. float32 on older CPUs and
+    all other devices, Apple's GPUs (MPS) among them, where nothing has been measured.
     """
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device)[0] >= 8
