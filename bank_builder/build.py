@@ -10,7 +10,7 @@ from bank_builder.output_folder import Existing, check_output, read_existing
 from bank_builder.plan import settle_plan
 from bank_builder.progress import Progress
 from bank_builder.report import BuildReport
-from bank_builder.sources.base import Pictures, Source
+from bank_builder.sources.base import Source, SourceImages
 from bank_builder.sources.diffusion import GENERATED
 from bank_builder.task import Task, carry_out
 from schemas.settings import Settings
@@ -25,7 +25,7 @@ class BuildPreview:
 
     images: int
     images_to_make: int
-    pictures: Pictures
+    pictures: SourceImages
 
 
 def build_bank(

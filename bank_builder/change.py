@@ -9,13 +9,13 @@ from pathlib import Path
 from bank_builder.commit import commit_version
 from bank_builder.plan import plan_of
 from bank_builder.report import BuildReport, describe_bank
-from schemas.bank import Bank
 from schemas.errors import UsageError
-from schemas.lock import build_lock
-from schemas.manifest import read_manifest
 from schemas.overrides import did_you_mean
 from schemas.records import CategoryRecord
-from schemas.verdicts import Verdict
+from schemas.store.bank import StoredBank
+from schemas.store.lock import build_lock
+from schemas.store.manifest import read_manifest
+from schemas.store.verdicts import Verdict
 from schemas.vocabulary import name_key
 
 _SHOWN = 8
@@ -64,14 +64,14 @@ def remove_categories(out: Path, names: Iterable[str]) -> Removal:
     return Removal(report, tuple(record.name for record in gone), emptied)
 
 
-def open_latest(out: Path) -> Bank:
+def open_latest(out: Path) -> StoredBank:
     """The bank's latest version, which a new one can follow."""
     manifest = read_manifest(out, to_write=True)
-    return Bank(out, manifest.version)
+    return StoredBank(out, manifest.version)
 
 
 def publish_change(
-    bank: Bank, vocabulary: tuple[CategoryRecord, ...], person: Sequence[Verdict] | None
+    bank: StoredBank, vocabulary: tuple[CategoryRecord, ...], person: Sequence[Verdict] | None
 ) -> tuple[BuildReport, tuple[str, ...]]:
     """Commits the next version; what it holds, and the categories that it left without a feature.
 
@@ -80,14 +80,14 @@ def publish_change(
     before = describe_bank(bank, changed=False, reused_shards=len(bank.shards))
     plan = plan_of(bank.manifest).model_copy(update={"vocabulary": vocabulary})
     commit_version(bank.path, plan, bank.manifest, (), {}, bank.settings.reference, person)
-    after = Bank(bank.path)
+    after = StoredBank(bank.path)
     report = describe_bank(after, changed=True, reused_shards=len(after.shards))
     empty_before = set(before.categories_without_feature)
     emptied = (name for name in report.categories_without_feature if name not in empty_before)
     return report, tuple(emptied)
 
 
-def _named(bank: Bank, names: Iterable[str]) -> tuple[CategoryRecord, ...]:
+def _named(bank: StoredBank, names: Iterable[str]) -> tuple[CategoryRecord, ...]:
     """The categories of those names, each once; UsageError as of `remove_categories`."""
     if isinstance(names, str):
         raise UsageError(f"expected a list of category names, found the single text {names!r}")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.outliers import MIN_IMAGES
-from foundation.nearness import nearness, rows_of
+from foundation.category_similarity import nearness, rows_of
 
 _ROUNDS = 5
 """Most rounds of judging and averaging anew. With 45 % of the miniature bank's references swapped

@@ -9,13 +9,13 @@ from pathlib import Path
 from bank_builder.feature_spool import kept_blocks, spooled
 from bank_builder.judgement import judge
 from bank_builder.mask_facts import read_masks
-from schemas.bank import index_folder
-from schemas.feature_rows import FeatureRows
-from schemas.index import FeatureIndex, feature_rows_digest, stream_index
-from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.records import FileRecord, ShardRecord
 from schemas.sections import Reference
-from schemas.verdicts import Verdict, effective_verdicts
+from schemas.store.bank import index_folder
+from schemas.store.feature_rows import FeatureRows
+from schemas.store.index import FeatureIndex, feature_rows_digest, stream_index
+from schemas.store.prototypes import derive_prototypes, write_prototypes
+from schemas.store.verdicts import Verdict, effective_verdicts
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.feature_rows import FeatureRows
-from schemas.files import create_file, make_folder, temporary_path
+from schemas.store.feature_rows import FeatureRows
+from schemas.store.files import create_file, make_folder, temporary_path
 
 
 @contextlib.contextmanager

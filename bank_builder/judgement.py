@@ -13,7 +13,7 @@ from bank_builder.large_masks import LARGE, Masks, find_too_large
 from bank_builder.outliers import find_outliers
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
 from schemas.sections import Reference
-from schemas.verdicts import Verdict
+from schemas.store.verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def judge(
     Args:
         embeddings: (n, d) float32, L2-normalised, of the images that the shards accept, less those
             that a person rejected, plus those that a person accepted.
-        feature_id: (n,) of each, in `schemas.index.index_order`.
+        feature_id: (n,) of each, in `schemas.store.index.index_order`.
         masks: of the foreground features' images, in their order.
         names: of the categories, by category_id.
         person: a person's verdicts; they stay, and stand above the automatic ones.

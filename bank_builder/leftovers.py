@@ -13,7 +13,7 @@ from pathlib import Path
 from schemas.errors import BankDamaged
 from schemas.ids import MAX_CATEGORY_ID
 from schemas.records import ShardRecord
-from schemas.shards import SHARD_NAME, finished_folders, read_sidecar
+from schemas.store.shards import SHARD_NAME, finished_folders, read_sidecar
 
 logger = logging.getLogger(__name__)
 

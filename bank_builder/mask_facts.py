@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from bank_builder.large_masks import Masks
 from schemas.errors import BankDamaged
 from schemas.ids import FOLDER, SOURCES, unpack_image_ids
-from schemas.parquet import read_table
 from schemas.records import ShardRecord
-from schemas.shard_reader import shard_folder
+from schemas.store.parquet import read_table
+from schemas.store.shard_reader import shard_folder
 from schemas.tables import IMAGES
 
 _COLUMNS = ("image_id", "mask_area", "sam_score")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.purposes import BUILD_ROLES
+from foundation.weights.roles import BUILD_ROLES
 from schemas.records import ModelRecord
 
 # Planning a build, or refusing one, needs no model library.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import OutputError
-from schemas.lock import LOCK_NAME
-from schemas.manifest import Manifest, list_versions, manifests_folder, read_manifest
-from schemas.progress_file import FILE_NAME, BuildPlan, read_plan, remove_plan
-from schemas.shards import shards_folder
+from schemas.store.lock import LOCK_NAME
+from schemas.store.manifest import Manifest, list_versions, manifests_folder, read_manifest
+from schemas.store.progress_file import FILE_NAME, BuildPlan, read_plan, remove_plan
+from schemas.store.shards import shards_folder
 
 _OWN_FOLDERS = ("manifests", "shards", "index", "verdicts")
 

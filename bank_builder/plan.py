@@ -10,11 +10,11 @@ from bank_builder.output_folder import Existing
 from bank_builder.sources.base import Source
 from schemas.errors import BankError, SettingsError, UsageError, VocabularyError
 from schemas.ids import DIFFUSION, FOLDER
-from schemas.manifest import Manifest
 from schemas.overrides import validate
-from schemas.progress_file import BuildPlan
 from schemas.records import CategoryRecord
 from schemas.settings import COMPARING_IMAGES, Settings
+from schemas.store.manifest import Manifest
+from schemas.store.progress_file import BuildPlan
 from schemas.vocabulary import BACKGROUND_NAME, Vocabulary, name_key, vocabulary_from_names
 
 _SHOWN = 8

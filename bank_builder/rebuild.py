@@ -8,17 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bank_builder.feature_spool import spooled
-from schemas.bank import Bank, index_folder
 from schemas.errors import BankDamaged
-from schemas.feature_rows import FeatureRows
-from schemas.files import fsync_folder, temporary_path
-from schemas.index import feature_rows_digest, stream_index
-from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.records import FileRecord
-from schemas.verdicts import effective_verdicts
+from schemas.store.bank import StoredBank, index_folder
+from schemas.store.feature_rows import FeatureRows
+from schemas.store.files import fsync_folder, temporary_path
+from schemas.store.index import feature_rows_digest, stream_index
+from schemas.store.prototypes import derive_prototypes, write_prototypes
+from schemas.store.verdicts import effective_verdicts
 
 
-def rebuild_index(bank: Bank) -> None:
+def rebuild_index(bank: StoredBank) -> None:
     """Writes the index anew.
 
     Raises BankDamaged if shards are damaged, or if they give another index than the one in the
@@ -34,7 +34,7 @@ def rebuild_index(bank: Bank) -> None:
     )
 
 
-def rebuild_prototypes(bank: Bank) -> None:
+def rebuild_prototypes(bank: StoredBank) -> None:
     """Writes the prototypes anew.
 
     Raises BankDamaged if shards are damaged, or if they give other bytes than those in the manifest
@@ -53,13 +53,13 @@ def rebuild_prototypes(bank: Bank) -> None:
     )
 
 
-def _expected(bank: Bank, record: FileRecord | None, what: str) -> FileRecord:
+def _expected(bank: StoredBank, record: FileRecord | None, what: str) -> FileRecord:
     if record is None:
         raise BankDamaged(f"{bank.path}: the manifest names no {what}; build the bank again")
     return record
 
 
-def _rows(bank: Bank) -> FeatureRows:
+def _rows(bank: StoredBank) -> FeatureRows:
     """The features of the bank's version; BankDamaged if they are not those of its manifest."""
     manifest = bank.manifest
     verdicts = effective_verdicts(bank.verdicts)

@@ -11,13 +11,13 @@ from bank_builder.centre_prior import centre_points
 from bank_builder.gates import BLACK_IMAGE, given_mask_reason, localisation_reason, mask_reason
 from bank_builder.localise import Localisation, localise, min_max_scaled
 from bank_builder.models import PromptableSegmenter
-from bank_builder.picture import Origin, Picture
 from bank_builder.points import sample_points
 from bank_builder.reference_mask import ReferenceMask, segment_photo, segment_reference
+from bank_builder.source_image import Origin, SourceImage
 from bank_builder.stage_clock import StageClock
-from foundation.images import encode_png
-from foundation.masks import encode_rle, mask_area_fraction
-from foundation.pooling import pool_regions
+from foundation.images.masks import encode_rle, mask_area_fraction
+from foundation.images.pooling import pool_regions
+from foundation.images.reading import encode_png
 from schemas.settings import Settings
 from schemas.tables import ReferenceRow
 
@@ -29,7 +29,7 @@ class Examined:
     reason: why the image is rejected, None if it is a good reference. points: int32 (n, 2), (x, y).
     """
 
-    picture: Picture
+    picture: SourceImage
     reason: str | None
     localisation: Localisation | None = None
     points: NDArray[np.int32] | None = None
@@ -45,7 +45,7 @@ class RegionFeatures:
 
 
 def examine(
-    picture: Picture,
+    picture: SourceImage,
     segmenter: PromptableSegmenter,
     settings: Settings,
     clock: StageClock,
@@ -67,7 +67,7 @@ def examine(
 
 
 def _examine_attention(
-    picture: Picture,
+    picture: SourceImage,
     attention: NDArray[np.float32],
     segmenter: PromptableSegmenter,
     settings: Settings,
@@ -87,7 +87,7 @@ def _examine_attention(
 
 
 def _examine_middle(
-    picture: Picture, segmenter: PromptableSegmenter, settings: Settings, clock: StageClock
+    picture: SourceImage, segmenter: PromptableSegmenter, settings: Settings, clock: StageClock
 ) -> Examined:
     height, width = picture.image.shape[:2]
     with clock.stage("localise"):
@@ -151,7 +151,7 @@ def reference_row(origin: Origin, examined: Examined, features: RegionFeatures) 
     )
 
 
-def failed_row(origin: Origin, reason: str, picture: Picture | None = None) -> ReferenceRow:
+def failed_row(origin: Origin, reason: str, picture: SourceImage | None = None) -> ReferenceRow:
     """The row of an image that could not be made, or not be looked at (`picture`)."""
     return ReferenceRow(
         **vars(origin),

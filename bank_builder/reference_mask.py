@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bank_builder.localise import Localisation
 from bank_builder.models import PromptableSegmenter
-from foundation.masks import mask_iou
+from foundation.images.masks import mask_iou
 from schemas.sections import Reference as ReferenceSettings
 
 FILLED = 0.9

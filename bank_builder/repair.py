@@ -16,17 +16,17 @@ from bank_builder.plan import bank_settings, plan_of
 from bank_builder.rebuild import rebuild_index, rebuild_prototypes
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.diffusion import GENERATED
-from schemas.bank import Bank, index_folder
 from schemas.errors import BankDamaged, BankError, ModelError
-from schemas.files import fsync_folder, temporary_path
 from schemas.ids import DIFFUSION
-from schemas.lock import build_lock
-from schemas.manifest import Manifest, list_versions, manifests_folder, no_bank
-from schemas.progress_file import FILE_NAME
-from schemas.prune import SET_ASIDE
 from schemas.records import ShardRecord
 from schemas.settings import Settings
-from schemas.shards import (
+from schemas.store.bank import StoredBank, index_folder
+from schemas.store.files import fsync_folder, temporary_path
+from schemas.store.lock import build_lock
+from schemas.store.manifest import Manifest, list_versions, manifests_folder, no_bank
+from schemas.store.progress_file import FILE_NAME
+from schemas.store.prune import SET_ASIDE
+from schemas.store.shards import (
     ShardSpec,
     ShardWriter,
     finished_folders,
@@ -35,9 +35,9 @@ from schemas.shards import (
     sidecar_path,
     write_sidecar,
 )
+from schemas.store.verdicts import Verdict, verdicts_folder
+from schemas.store.verify import Inspection, inspect_bank
 from schemas.tables import ReferenceRow
-from schemas.verdicts import Verdict, verdicts_folder
-from schemas.verify import Inspection, inspect_bank
 
 LOST = "lost: the shard's files were damaged"
 """The reason of the images of a shard that was given up."""
@@ -127,7 +127,10 @@ def _is_of_shard(out: Path, path: Path) -> bool:
 
 
 def _mend_shards(
-    bank: Bank, damaged: set[Path], load: Callable[[Settings], BuildModels], earlier: Sequence[Bank]
+    bank: StoredBank,
+    damaged: set[Path],
+    load: Callable[[Settings], BuildModels],
+    earlier: Sequence[StoredBank],
 ) -> Iterator[Mended]:
     """Makes the shards of the latest version anew; commits another one if bytes have changed."""
     manifest = bank.manifest
@@ -236,7 +239,7 @@ def _beside(out: Path, shard: ShardRecord) -> ShardSpec:
     return spec
 
 
-def _last_person_verdicts(banks: Sequence[Bank]) -> list[Verdict]:
+def _last_person_verdicts(banks: Sequence[StoredBank]) -> list[Verdict]:
     """A person's verdicts in the latest of the versions of which they can be read."""
     for bank in reversed(banks):
         try:
@@ -246,7 +249,7 @@ def _last_person_verdicts(banks: Sequence[Bank]) -> list[Verdict]:
     return []
 
 
-def _mend_derived(out: Path, damaged: set[Path], banks: Sequence[Bank]) -> Iterator[Mended]:
+def _mend_derived(out: Path, damaged: set[Path], banks: Sequence[StoredBank]) -> Iterator[Mended]:
     """Derives damaged indexes and prototypes anew, of all versions whose shards are whole."""
     for bank in banks:
         for record, rebuild in (
@@ -257,7 +260,7 @@ def _mend_derived(out: Path, damaged: set[Path], banks: Sequence[Bank]) -> Itera
             if path is None or path not in damaged:
                 continue
             try:
-                rebuild(Bank(out, bank.version, check_sizes=False))
+                rebuild(StoredBank(out, bank.version, check_sizes=False))
             except BankDamaged as error:
                 logger.warning("%s cannot be made anew: %s", path, error)
             else:

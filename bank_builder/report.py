@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from schemas.bank import Bank
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
+from schemas.store.bank import StoredBank
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BuildReport:
     reused_shards: int
 
 
-def describe_bank(bank: Bank, *, changed: bool, reused_shards: int) -> BuildReport:
+def describe_bank(bank: StoredBank, *, changed: bool, reused_shards: int) -> BuildReport:
     """The report on a committed version; reads facts and ids, no pixels and no embeddings."""
     facts = bank.images_table(["image_id", "status"])
     counts = {row["values"]: row["counts"] for row in pc.value_counts(facts["status"]).to_pylist()}

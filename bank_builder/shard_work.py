@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from bank_builder.ahead import ahead
 from bank_builder.isolation import BatchTooLarge, failure_reason, together_or_alone
 from bank_builder.models import BuildModels, PatchExtractor
-from bank_builder.picture import Origin, Picture
 from bank_builder.reference import (
     Examined,
     RegionFeatures,
@@ -25,10 +24,11 @@ from bank_builder.reference import (
     pool_reference,
     reference_row,
 )
-from bank_builder.sources.base import Made, Pictures
+from bank_builder.source_image import Origin, SourceImage
+from bank_builder.sources.base import Made, SourceImages
 from bank_builder.stage_clock import StageClock
 from schemas.settings import Settings
-from schemas.shards import ShardRecord, ShardSpec, ShardWriter
+from schemas.store.shards import ShardRecord, ShardSpec, ShardWriter
 from schemas.tables import ReferenceRow
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class _Batch:
 def work_shards(
     bank: Path,
     specs: Sequence[ShardSpec],
-    pictures: Pictures,
+    pictures: SourceImages,
     models: BuildModels,
     settings: Settings,
     size: int,
@@ -94,7 +94,7 @@ class _Work:
     """Shards in batches of `size`; the rest as in `work_shards`."""
 
     bank: Path
-    pictures: Pictures
+    pictures: SourceImages
     models: BuildModels
     settings: Settings
     size: int
@@ -148,7 +148,7 @@ class _Work:
         models, settings = self.models, self.settings
         segmenter = models.segmenter
 
-        def look(some: Sequence[Picture]) -> list[Examined]:
+        def look(some: Sequence[SourceImage]) -> list[Examined]:
             return [examine(picture, segmenter, settings, clock) for picture in some]
 
         rows: list[ReferenceRow] = []

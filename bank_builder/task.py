@@ -13,16 +13,16 @@ from bank_builder.plan import new_records
 from bank_builder.progress import Progress, Tally
 from bank_builder.report import BuildReport, describe_bank
 from bank_builder.shard_work import work_shards
-from bank_builder.sources.base import Pictures
+from bank_builder.sources.base import SourceImages
 from bank_builder.work_list import WorkList, list_work, shard_statuses
-from schemas.bank import Bank
 from schemas.errors import BuildFailed
-from schemas.lock import build_lock
-from schemas.parquet import read_table
-from schemas.progress_file import BuildPlan, remove_plan, write_plan
 from schemas.records import ShardRecord
 from schemas.settings import Settings
-from schemas.shards import remove_unfinished, shard_folder, write_sidecar
+from schemas.store.bank import StoredBank
+from schemas.store.lock import build_lock
+from schemas.store.parquet import read_table
+from schemas.store.progress_file import BuildPlan, remove_plan, write_plan
+from schemas.store.shards import remove_unfinished, shard_folder, write_sidecar
 from schemas.tables import ReferenceRow
 
 
@@ -37,7 +37,7 @@ class Task:
     settings: Settings
     existing: Existing
     plan: BuildPlan
-    pictures: Pictures
+    pictures: SourceImages
     retry_failed: bool
     only_new: bool = False
 
@@ -117,7 +117,7 @@ def carry_out(
             out, task.plan, task.existing.manifest, made, models, task.settings.reference
         )
         _end_plan(task)
-        return describe_bank(Bank(out), changed=True, reused_shards=len(work.finished))
+        return describe_bank(StoredBank(out), changed=True, reused_shards=len(work.finished))
 
 
 def _make(
@@ -187,5 +187,5 @@ def _unchanged(task: Task) -> BuildReport:
     unfinished = task.existing.unfinished
     if unfinished is not None and unfinished.vocabulary == task.plan.vocabulary:
         remove_plan(task.out)  # the build was stopped between its last two steps
-    bank = Bank(task.out)
+    bank = StoredBank(task.out)
     return describe_bank(bank, changed=False, reused_shards=len(bank.shards))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bank_builder.sources.base import Pictures
-from schemas.manifest import Manifest
-from schemas.parquet import read_table
-from schemas.progress_file import BuildPlan
+from bank_builder.sources.base import SourceImages
 from schemas.records import CategoryRecord
-from schemas.shards import (
+from schemas.store.manifest import Manifest
+from schemas.store.parquet import read_table
+from schemas.store.progress_file import BuildPlan
+from schemas.store.shards import (
     SHARD_NAME,
     ShardRecord,
     ShardSpec,
@@ -46,7 +46,7 @@ class WorkList:
 def list_work(
     out: Path,
     plan: BuildPlan,
-    pictures: Pictures,
+    pictures: SourceImages,
     manifest: Manifest | None,
     shard_images: int,
     retry_failed: bool,
@@ -105,7 +105,7 @@ def _rest(
     out: Path,
     category: CategoryRecord,
     position: int,
-    pictures: Pictures,
+    pictures: SourceImages,
     shard_images: int,
     left: dict[tuple[int, int], set[tuple[int, str]]],
 ) -> Iterator[tuple[ShardSpec, ShardRecord | None]]:
@@ -139,7 +139,7 @@ def _on_disk(out: Path, source: str) -> dict[tuple[int, int], set[tuple[int, str
     return ends
 
 
-def _new(category: CategoryRecord, start: int, stop: int, pictures: Pictures) -> ShardSpec:
+def _new(category: CategoryRecord, start: int, stop: int, pictures: SourceImages) -> ShardSpec:
     return ShardSpec(
         category_id=category.category_id,
         category=category.name,
@@ -150,13 +150,13 @@ def _new(category: CategoryRecord, start: int, stop: int, pictures: Pictures) ->
     )
 
 
-def _lost(spec: ShardSpec, statuses: list[str], pictures: Pictures) -> list[str]:
+def _lost(spec: ShardSpec, statuses: list[str], pictures: SourceImages) -> list[str]:
     """The photos whose references a shard would lose if it were made anew: their files are gone."""
     gone = pictures.gone(spec)
     photos = zip(pictures.photos(spec), statuses, strict=False)  # () if they are generated
     return [photo.file for photo, status in photos if status != "failed" and photo.file in gone]
 
 
-def _current(spec: ShardSpec, pictures: Pictures) -> ShardSpec:
+def _current(spec: ShardSpec, pictures: SourceImages) -> ShardSpec:
     """The shard made of what there is now: a photo whose image failed may have been mended."""
     return replace(spec, build_hash=pictures.build_hash(spec.category_id, spec.start, spec.stop))

@@ -31,14 +31,15 @@ from benchmarks.accuracy.rows import FUSE, Row, ablation_rows
 from benchmarks.accuracy.scenes import Cut, CutScenes, Cutter
 from benchmarks.accuracy.state import MeasuredRows, measurement_key
 from benchmarks.gates.judging import judge_weights, trained_judge
-from foundation.model_files import fingerprint
 from foundation.stack import ModelStack
+from foundation.weights.model_files import fingerprint
 from query.segmentation import QueryEngine
-from rim.progress import build_progress, counter
+from rim.cli.progress import build_progress, counter
+from schemas.digests import sha256_file
 from schemas.errors import BankError
-from schemas.files import sha256_file, write_atomic
-from schemas.manifest import list_versions
 from schemas.settings import Settings, load_settings
+from schemas.store.files import write_atomic
+from schemas.store.manifest import list_versions
 
 STATE = "ablation.jsonl"
 

@@ -15,14 +15,14 @@ from PIL import Image
 
 import rim
 from benchmarks.demo_page import DemoPage, ReferenceView, SceneView, enlarged, outlined
-from foundation.images import decode_png, encode_png
-from foundation.masks import Rle, decode_rle
+from foundation.images.masks import Rle, decode_rle
+from foundation.images.reading import decode_png, encode_png
 from miniature.world import CATEGORIES, draw_scene
 from query.overlay import draw_overlay
-from query.sql_formats import format_result
 from rim.bank import Bank
-from rim.eval_datasets import evaluation_seed
-from rim.progress import build_progress, counter
+from rim.cli.progress import build_progress, counter
+from rim.evaluation.opening import evaluation_seed
+from rim.inspection.sql_formats import format_result
 
 FOLDER = Path("demo")
 IMAGES_PER_CATEGORY = 8

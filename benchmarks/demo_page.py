@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from foundation.images import encode_png
-from foundation.masks import Rle, decode_rle
+from foundation.images.masks import Rle, decode_rle
+from foundation.images.reading import encode_png
 from query.result import Region
 
 _STYLE = """

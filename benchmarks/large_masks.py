@@ -35,10 +35,10 @@ from benchmarks.rejection import (
     measure_cases,
     references_before_verdicts,
 )
-from foundation.images import decode_png
+from foundation.images.reading import decode_png
 from foundation.stack import ModelStack
 from miniature.world import CATEGORIES, STUFF
-from rim.progress import counter
+from rim.cli.progress import counter
 from schemas.sections import Reference
 
 WAYS = ("all", "features", "features and areas")

@@ -44,13 +44,13 @@ from benchmarks.photo_size import label_at_photo_size
 from foundation.patch_features import PatchFeatures
 from foundation.sam_checkpoint import build_sam
 from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
+from query.classification import Namer
 from query.cutting import cut_by_logits, cut_photo
 from query.labelling import PhotoLabeller
-from query.naming import Namer
 from query.proposals import propose
-from schemas.bank import BankFeatures
 from schemas.sections import SamArchitecture
 from schemas.settings import Proposals, Settings, load_settings
+from schemas.store.bank import BankFeatures
 
 Photo = NDArray[np.uint8]
 

@@ -25,9 +25,9 @@ from query.matchers.base import Matcher, References
 from query.matchers.knn import KnnMatcher
 from query.matchers.prototype import PrototypeMatcher
 from query.matchers.ranking import RankingMatcher
-from schemas.bank import BankFeatures
 from schemas.ids import pack_feature_id, pack_image_id
-from schemas.prototypes import SUBCATEGORIES, derive_prototypes
+from schemas.store.bank import BankFeatures
+from schemas.store.prototypes import SUBCATEGORIES, derive_prototypes
 
 _SPREAD = 1.0  # noise of a reference around its category, as a fraction of the direction's length
 _DEVICE = torch.device("cpu")

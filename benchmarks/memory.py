@@ -268,7 +268,7 @@ def main() -> None:
 def _photos(folder: Path, count: int, side: int) -> Path:
     """So many photos of noise; only a few are different files."""
     from benchmarks.memory_work import POOL, noise
-    from foundation.images import encode_png
+    from foundation.images.reading import encode_png
 
     folder.mkdir()
     for number in range(count):

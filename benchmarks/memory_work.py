@@ -24,19 +24,19 @@ from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
 from bank_builder.models import BuildModels
-from bank_builder.picture import Origin, Picture
+from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made
-from bank_builder.sources.diffusion import DiffusionSource, GeneratedPictures
+from bank_builder.sources.diffusion import DiffusionSource, GeneratedImages
 from benchmarks.memory import memory_of
-from foundation.images import encode_png
-from foundation.model_files import fingerprint
+from foundation.images.reading import encode_png
 from foundation.segmenter import ImageEmbedding, MaskCandidates
+from foundation.weights.model_files import fingerprint
 from query.models import Result
-from rim.main import main as rim_main
-from schemas.progress_file import BuildPlan
+from rim.cli.main import main as rim_main
 from schemas.records import ModelRecord
 from schemas.settings import Settings, load_settings
-from schemas.shards import ShardSpec
+from schemas.store.progress_file import BuildPlan
+from schemas.store.shards import ShardSpec
 from schemas.vocabulary import vocabulary_from_names
 
 Image = NDArray[np.uint8]
@@ -187,7 +187,7 @@ class Models:
 
 
 @dataclass(frozen=True)
-class DrawnPictures(GeneratedPictures):
+class DrawnPictures(GeneratedImages):
     """Noise with a mask in its middle; the first pixels say which picture of which category."""
 
     def make(
@@ -198,7 +198,7 @@ class DrawnPictures(GeneratedPictures):
         mask = np.zeros((side, side), bool)
         mask[side // 4 : side // 2, side // 4 : side // 4 * 3] = True
         return [
-            (self._origin(spec, one), Picture(_drawn(spec, one, side), mask)) for one in numbers
+            (self._origin(spec, one), SourceImage(_drawn(spec, one, side), mask)) for one in numbers
         ]
 
     def _origin(self, spec: ShardSpec, number: int) -> Origin:
@@ -243,7 +243,7 @@ def build(work: Path, sizes: Sizes) -> None:
 
 def query(work: Path, sizes: Sizes, photos: Path) -> None:
     """Labels the folder of photos with WORK/bank, as `rim query` does."""
-    import rim.commands.query  # noqa: F401  # what a command imports is no growth
+    import rim.cli.commands.query  # noqa: F401  # what a command imports is no growth
 
     def stand_ins(settings: Settings, device: str, offline: bool, **_: object) -> Models:
         return Models(sizes, work)

@@ -42,9 +42,9 @@ from benchmarks.gates.sheet import save_sheet
 from benchmarks.gates.table import Gate, Measured, gates_table
 from foundation.sam_checkpoint import load_sam
 from foundation.stack import ModelStack
-from miniature.judge import judge
+from miniature.training.judge import judge
 from miniature.world import CATEGORIES
-from rim.progress import counter
+from rim.cli.progress import counter
 from schemas.settings import load_settings
 
 MODELS = ("generator", "sam", "features", "clip", "chain")

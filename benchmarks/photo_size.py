@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foundation.masks import Rle, encode_rle, mask_box, rle_edges
-from foundation.pooling import pool_regions
+from foundation.images.masks import Rle, encode_rle, mask_box, rle_edges
+from foundation.images.pooling import pool_regions
 from foundation.segmenter import ImageEmbedding, SamSegmenter
+from query.classification import Namer
 from query.label_map import patch_positions, smoothed_tokens, winners
-from query.naming import Namer
 from query.overlap import combine
 from schemas.settings import Matching
 
@@ -63,14 +63,14 @@ def label_at_photo_size(
     of_regions = np.concatenate([np.zeros((0, tokens.shape[2]), np.float32), *features])
     naming = namer.name(of_regions)
     part_of, members = parts_by_run_lengths((height, width), rles)
-    ballots = combine(members, naming.ballots(), np.array(areas, np.int64), settings.overlap)
-    labels = winners(ballots, naming.category_ids)[part_of]
+    votes = combine(members, naming.votes(), np.array(areas, np.int64), settings.overlap)
+    labels = winners(votes, naming.category_ids)[part_of]
     if settings.patch_fallback:
         smooth = smoothed_tokens(tokens, settings.patch_smoothing)
         uncovered = np.asarray(~members.any(axis=1))[part_of]
         needed = _patches_around(uncovered, (tokens.shape[0], tokens.shape[1]))
-        patches = np.zeros((*needed.shape, ballots.shape[1]), np.float32)
-        patches[needed] = namer.name(smooth[needed]).ballots()
+        patches = np.zeros((*needed.shape, votes.shape[1]), np.float32)
+        patches[needed] = namer.name(smooth[needed]).votes()
         labels[uncovered] = interpolated_winners(uncovered, patches, naming.category_ids)
     return LabelledAtPhotoSize(labels, tuple(rles), tuple(boxes), of_regions)
 

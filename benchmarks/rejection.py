@@ -32,15 +32,15 @@ from benchmarks.accuracy.classes import Classes
 from benchmarks.accuracy.scenes import cut_along, true_regions
 from benchmarks.gates.references import Features
 from miniature.world import CATEGORIES, Scene, draw_scene
+from query.classification import Namer
 from query.labelling import PhotoLabeller
-from query.naming import Namer
 from query.photo import SegmentedPhoto
-from query.scores import ConfusionMatrix
-from rim.eval_datasets import evaluation_seed
-from rim.progress import counter
-from schemas.bank import BankFeatures
+from rim.cli.progress import counter
+from rim.evaluation.opening import evaluation_seed
+from rim.evaluation.scores import ConfusionMatrix
 from schemas.ids import FOREGROUND, ROLES, unpack_image_ids
 from schemas.sections import Reference
+from schemas.store.bank import BankFeatures
 
 _TRIES = 1000
 

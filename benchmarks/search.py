@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.index import FeatureIndex, build_index
+from schemas.store.index import FeatureIndex, build_index
 
 
 def _numpy_search(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from query.sql_examples import EXAMPLES
-from schemas.files import write_atomic
+from rim.inspection.sql_examples import EXAMPLES
+from schemas.store.files import write_atomic
 
 PAGE = Path(__file__).resolve().with_name("sql.md")
 START = (
-    "<!-- From query/sql_examples.py by `python -m docs.generate_examples`; change them there. -->"
+    "<!-- From rim/inspection/sql_examples.py by `python -m docs.generate_examples`; "
+    "change them there. -->"
 )
 END = "<!-- end of examples -->"
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from schemas.files import write_atomic
 from schemas.sections import (
     Build,
     Features,
@@ -27,6 +26,7 @@ from schemas.sections import (
     SegmenterSource,
 )
 from schemas.settings import Settings, load_settings
+from schemas.store.files import write_atomic
 
 PAGE = Path(__file__).resolve().with_name("settings.md")
 PRESETS = ("miniature", "paper", "fast")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foundation.preprocessing import IMAGENET, Normalisation, check_image, resize
+from foundation.images.preprocessing import IMAGENET, Normalisation, check_image, resize
 
 # A strip longer than this many short sides is scaled by its long side instead.
 MAX_ASPECT = 4

@@ -11,7 +11,7 @@ from PIL import Image
 from segment_anything.modeling import Sam
 from torch.nn import functional as F
 
-from foundation.point_decoder import PointDecoder
+from foundation.sam_decoder import PointDecoder
 from schemas.errors import ImageError, UsageError
 
 # Pixels of float32 logits that are resized at a time: 256 MB.

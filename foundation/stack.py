@@ -11,11 +11,11 @@ import torch
 
 from foundation.build_trial import BuildTrial
 from foundation.memory import DeviceMemory, first_line, first_that_fits, give_back
-from foundation.missing import Caller
-from foundation.model_files import check_content, fingerprint, resolve
 from foundation.precision import checker_type, compute_in, decode_in, encoder_type, fast_type
-from foundation.purposes import BUILD_ROLES
 from foundation.sharing import Share, SharedDevice, Way
+from foundation.weights.missing import Caller
+from foundation.weights.model_files import check_content, fingerprint, resolve
+from foundation.weights.roles import BUILD_ROLES
 from schemas.errors import ModelError, RimError, UsageError
 from schemas.records import ModelRecord
 from schemas.settings import Models, ModelSource, Settings
@@ -294,9 +294,9 @@ class ModelStack:
         from transformers import AutoModel
         from transformers.utils import logging
 
+        from foundation.images.preprocessing import IMAGENET, read_normalisation
         from foundation.loading import load_network
         from foundation.patch_features import PatchFeatures
-        from foundation.preprocessing import IMAGENET, read_normalisation
 
         logging.disable_progress_bar()
         model = load_network(AutoModel, path, "features", trust_remote_code=False).to(self.device)
@@ -312,8 +312,8 @@ class ModelStack:
         from transformers import AutoTokenizer, CLIPModel
         from transformers.utils import logging
 
+        from foundation.images.preprocessing import CLIP, read_normalisation
         from foundation.loading import load_network
-        from foundation.preprocessing import CLIP, read_normalisation
         from foundation.text_image import ClipScorer
 
         logging.disable_progress_bar()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foundation.preprocessing import CLIP, Normalisation, check_image, resize
+from foundation.images.preprocessing import CLIP, Normalisation, check_image, resize
 
 
 class ClipScorer:

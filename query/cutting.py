@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from query.enlargement import Enlargement
 from query.fuse import fuse_masks
 from query.models import CuttingModels, Segmenter

@@ -21,7 +21,7 @@ _COLUMNS_AT_ONCE = 128
 _ROUNDING = np.float32(1 - 1e-6)  # an interpolated value may leave its range by a rounding error
 
 
-def winners(ballots: NDArray[np.float32], category_ids: NDArray[np.int32]) -> NDArray[np.int32]:
+def winners(votes: NDArray[np.float32], category_ids: NDArray[np.int32]) -> NDArray[np.int32]:
     """The category_id with most votes in each row.
 
     Args:
@@ -32,7 +32,7 @@ def winners(ballots: NDArray[np.float32], category_ids: NDArray[np.int32]) -> ND
         (n,) int32; UNLABELLED where "none of these" wins, or where nobody voted.
     """
     ids = np.append(category_ids, np.int32(UNLABELLED))
-    return np.where((ballots > 0).any(axis=1), ids[ballots.argmax(axis=1)], np.int32(UNLABELLED))
+    return np.where((votes > 0).any(axis=1), ids[votes.argmax(axis=1)], np.int32(UNLABELLED))
 
 
 def patch_positions(length: int, patches: int) -> NDArray[np.float64]:
@@ -103,7 +103,7 @@ def count_labels(
 
 def label_parts(
     members: NDArray[np.bool_],
-    ballots: NDArray[np.float32],
+    votes: NDArray[np.float32],
     areas: NDArray[np.int64],
     overlap: Overlap,
     category_ids: NDArray[np.int32],
@@ -115,10 +115,10 @@ def label_parts(
         category_ids: (C,).
     """
     labels = np.empty(len(members), np.int32)
-    at_once = max(1, _VALUES_AT_ONCE // ballots.shape[1])
+    at_once = max(1, _VALUES_AT_ONCE // votes.shape[1])
     for start in range(0, len(members), at_once):
         some = slice(start, start + at_once)
-        labels[some] = winners(combine(members[some], ballots, areas, overlap), category_ids)
+        labels[some] = winners(combine(members[some], votes, areas, overlap), category_ids)
     return labels
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from query.classification import Classification, Namer
 from query.label_map import (
     UNCOVERED,
     count_labels,
@@ -15,7 +16,6 @@ from query.label_map import (
     patches_needed,
     smoothed_tokens,
 )
-from query.naming import Namer, Naming
 from query.photo import SegmentedPhoto
 from query.region_mask import RegionMask
 from query.text_evidence import TextEvidence, cut_out
@@ -52,7 +52,7 @@ class PhotoLabeller:
 
     def label(
         self, photo: SegmentedPhoto, categories: Collection[int] | None = None
-    ) -> tuple[Naming, NDArray[np.int32]]:
+    ) -> tuple[Classification, NDArray[np.int32]]:
         """The regions' names, and the label map (H, W) of category ids, UNLABELLED for none.
 
         Args:
@@ -74,14 +74,14 @@ class PhotoLabeller:
         photo: SegmentedPhoto,
         categories: Collection[int] | None,
         embedded: NDArray[np.float32] | None,
-    ) -> tuple[Naming, NDArray[np.int32]]:
+    ) -> tuple[Classification, NDArray[np.int32]]:
         text = None
         if embedded is not None and self._text is not None:
             text = self._text.probabilities(embedded, self.namer.candidates(categories))
         naming = self.namer.name(photo.features, categories, text)
         partition, ids = photo.partition, naming.category_ids
         of_part = label_parts(
-            partition.members, naming.ballots(), photo.areas, self._settings.overlap, ids
+            partition.members, naming.votes(), photo.areas, self._settings.overlap, ids
         )
         if not (self._settings.patch_fallback and partition.uncovered.any()):
             return naming, partition.spread(of_part)
@@ -100,12 +100,12 @@ class PhotoLabeller:
         needed = patches_needed(partition.uncovered_tiles(), partition.enlargement, grid)
         smooth = smoothed_tokens(tokens, self._settings.patch_smoothing)
         candidates = len(self.namer.candidates(categories))
-        ballots = np.zeros((*grid, candidates + 1), np.float32)
+        votes = np.zeros((*grid, candidates + 1), np.float32)
         rows, columns = np.nonzero(needed)
         for start in range(0, len(rows), _PATCHES_AT_ONCE):
             at = (rows[start : start + _PATCHES_AT_ONCE], columns[start : start + _PATCHES_AT_ONCE])
-            ballots[at] = self.namer.name(smooth[at], categories).ballots()
-        return ballots
+            votes[at] = self.namer.name(smooth[at], categories).votes()
+        return votes
 
     def _embedded(self, photo: SegmentedPhoto) -> NDArray[np.float32] | None:
         """(r, d) the regions as CLIP sees them; None where text has no weight."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.purposes import PHOTO_ROLES
+from foundation.weights.roles import PHOTO_ROLES
 from schemas.errors import BankError, ModelError
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from foundation.segmenter import ImageEmbedding, MaskCandidates
     from query.text_evidence import TextImageScorer
-    from schemas.bank import Bank
     from schemas.records import ModelRecord
     from schemas.settings import Settings
+    from schemas.store.bank import StoredBank
 
 Result = TypeVar("Result")
 
@@ -96,7 +96,7 @@ class Stack(CuttingModels, Protocol):
         ...
 
 
-def check_models(bank: Bank, stack: Stack) -> None:
+def check_models(bank: StoredBank, stack: Stack) -> None:
     """Features of different models cannot be compared: all must be the bank's own.
 
     Nothing in a bank is made by the text-image model, so it may be any, whether or not the bank

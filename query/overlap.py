@@ -12,7 +12,7 @@ Overlap = Literal["vote", "best"]
 
 def combine(
     members: NDArray[np.bool_],
-    ballots: NDArray[np.float32],
+    votes: NDArray[np.float32],
     areas: NDArray[np.int64],
     overlap: Overlap,
 ) -> NDArray[np.float32]:
@@ -26,7 +26,8 @@ def combine(
 
     Args:
         members: (n, r) bool, see `query.partition.Partition`.
-        ballots: (r, C + 1), see `query.naming.Naming.ballots`; the last column is "none of these".
+        ballots: (r, C + 1), see `query.classification.Naming.ballots`; the last column is "none of
+            these".
         areas: (r,) pixels of each mask, above 0.
         overlap: which of the two.
 
@@ -37,14 +38,14 @@ def combine(
         weights = members / areas.astype(np.float64)
         total = weights.sum(axis=1, keepdims=True)
         weights /= np.where(total > 0, total, 1)
-        return np.asarray(weights @ ballots, np.float32)
+        return np.asarray(weights @ votes, np.float32)
     if members.shape[1] == 0:
-        return np.zeros((len(members), ballots.shape[1]), np.float32)
-    score = ballots[:, :-1].max(axis=1)
+        return np.zeros((len(members), votes.shape[1]), np.float32)
+    score = votes[:, :-1].max(axis=1)
     last_first = -np.arange(len(areas))
-    order = np.lexsort((last_first, -areas, score, ballots[:, -1] == 0))
+    order = np.lexsort((last_first, -areas, score, votes[:, -1] == 0))
     rank = np.empty(len(order), np.intp)
     rank[order] = np.arange(1, len(order) + 1)
     held = np.where(members, rank, 0)
     winner = held.argmax(axis=1)
-    return np.where(members.any(axis=1, keepdims=True), ballots[winner], np.float32(0))
+    return np.where(members.any(axis=1, keepdims=True), votes[winner], np.float32(0))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.pooling import patch_overlap, pool_coverages
+from foundation.images.pooling import patch_overlap, pool_coverages
 from query.enlargement import Axis, Enlargement
 from query.region_mask import RegionMask
 
@@ -15,7 +15,7 @@ _POOLED_AT_ONCE = 1 << 26  # pixels of masks, at the working size, that one matr
 
 
 class CoverageOfPatches:
-    """How much of every patch masks of one photo cover, as `foundation.pooling` has it.
+    """How much of every patch masks of one photo cover, as `foundation.images.pooling` has it.
 
     Most of a mask is told by the share of each tile that it covers. Of the tiles on its edge that
     the border of a patch goes through every pixel is counted.
@@ -59,7 +59,7 @@ class CoverageOfPatches:
 def pool_masks(
     tokens: NDArray[np.float32], masks: Sequence[RegionMask], enlargement: Enlargement
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """One feature a mask, see `foundation.pooling.pool_regions`.
+    """One feature a mask, see `foundation.images.pooling.pool_regions`.
 
     Args:
         tokens: (gh, gw, d) float32.

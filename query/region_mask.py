@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.masks import Rle, encode_runs
+from foundation.images.masks import Rle, encode_runs
 from query.enlargement import Axis, Enlargement
 
 Box = tuple[int, int, int, int]

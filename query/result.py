@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from foundation.images import encode_png
+from foundation.images.reading import encode_png
 from query.overlay import draw_overlay
 from schemas.ids import UNLABELLED
 from schemas.rle import Rle
@@ -119,9 +119,9 @@ class Segmentation:
             formats: out of "labels", "overlay", "json", "palette" and "labelme".
             photo: the photo's own file, where LabelMe is to find it.
 
-        Returns the files written; see `query.output.save` for their content and the errors.
+        Returns the files written; see `query.exports.output.save` for their content and the errors.
         """
-        from query.output import save
+        from query.exports.output import save
 
         return save(self, Path(folder), name, formats, None if photo is None else Path(photo))
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from query.classification import Classification, Namer
 from query.cutting import cut_photo
 from query.labelling import PhotoLabeller
 from query.matchers.base import NO_FEATURE
 from query.models import Stack, check_models
-from query.naming import Namer, Naming
 from query.photo import PhotoRegion, SegmentedPhoto
 from query.result import NearReference, Region, Segmentation
 from query.text_evidence import TextEvidence
@@ -21,9 +21,9 @@ from schemas.errors import ImageError, MemoryShort, UsageError
 from schemas.ids import unpack_feature_ids, unpack_image_ids
 
 if TYPE_CHECKING:
-    from schemas.bank import Bank
     from schemas.records import CategoryRecord
     from schemas.settings import Settings
+    from schemas.store.bank import StoredBank
 
 __all__ = ["NearReference", "QueryEngine", "Region", "Segmentation", "SegmentedPhoto"]
 
@@ -35,7 +35,7 @@ class QueryEngine:
         categories: the bank's categories, without removed ones.
     """
 
-    def __init__(self, bank: Bank, stack: Stack, settings: Settings | None = None) -> None:
+    def __init__(self, bank: StoredBank, stack: Stack, settings: Settings | None = None) -> None:
         """Opens the bank's features and checks that the models are the bank's own.
 
         Args:
@@ -132,7 +132,7 @@ class QueryEngine:
         """
         self._check_categories(categories)
 
-        def named() -> tuple[Naming, NDArray[np.int32]]:
+        def named() -> tuple[Classification, NDArray[np.int32]]:
             if self._reads_text:
                 self._stack.activate("text_image")
             return self._labeller.label(photo, categories)
@@ -146,7 +146,9 @@ class QueryEngine:
             bank_version=self._version,
         )
 
-    def _describe(self, regions: Sequence[PhotoRegion], naming: Naming) -> tuple[Region, ...]:
+    def _describe(
+        self, regions: Sequence[PhotoRegion], naming: Classification
+    ) -> tuple[Region, ...]:
         ids, score = naming.category_id, naming.score
         accepted = np.flatnonzero(naming.known)
         by_score = accepted[np.argsort(-score[accepted], kind="stable")]

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from schemas.errors import RimError
 
 if TYPE_CHECKING:
-    from query.scores import Scores
     from query.segmentation import Region, Segmentation
     from rim.api import build, open, query
     from rim.bank import Bank
     from rim.changes import accept, add, reject, remove
-    from rim.evaluation import evaluate
-    from rim.label_sets import compare_labels
+    from rim.evaluation.label_sets import compare_labels
+    from rim.evaluation.run import evaluate
+    from rim.evaluation.scores import Scores
     from rim.photo_queries import query_folder
     from rim.reporting import report
 
@@ -51,13 +51,13 @@ __all__ = [
 _HOME = {
     "Bank": "rim.bank",
     "Region": "query.segmentation",
-    "Scores": "query.scores",
+    "Scores": "rim.evaluation.scores",
     "Segmentation": "query.segmentation",
     "accept": "rim.changes",
     "add": "rim.changes",
     "build": "rim.api",
-    "compare_labels": "rim.label_sets",
-    "evaluate": "rim.evaluation",
+    "compare_labels": "rim.evaluation.label_sets",
+    "evaluate": "rim.evaluation.run",
     "open": "rim.api",
     "query": "rim.api",
     "query_folder": "rim.photo_queries",

@@ -1,5 +1,5 @@
 """`python -m rim`."""
 
-from rim.main import main
+from rim.cli.main import main
 
 main()

@@ -202,8 +202,8 @@ def run_build(
 
     # Before the model libraries, which take seconds to import.
     check_build(vocabulary, out, settings, source, overwrite=overwrite)
-    from foundation.missing import Caller
     from foundation.stack import ModelStack
+    from foundation.weights.missing import Caller
 
     # Photos as references take the models that a query takes.
     purposes = ("build",) if source.generates else ("query",)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import schemas.bank
-from query.sql_limits import TIMEOUT
+import schemas.store.bank
+from rim.inspection.sql_limits import TIMEOUT
 from schemas.settings import Settings, apply_overrides
 
 if TYPE_CHECKING:
     from foundation.stack import ModelStack
     from query.segmentation import QueryEngine
-    from query.sql import Answer
+    from rim.inspection.sql import Answer
 
 
-class Bank(schemas.bank.Bank):
+class Bank(schemas.store.bank.StoredBank):
     """One version of a bank on disk, by default the latest.
 
-    Beside what `schemas.bank.Bank` reads, it answers SQL and keeps the query engines that were
-    used with it, so that models are loaded once.
+    Beside what `schemas.store.bank.StoredBank` reads, it answers SQL and keeps the query engines
+    that were used with it, so that models are loaded once.
     """
 
     def __init__(self, path: Path | str, version: int | None = None) -> None:
@@ -45,7 +45,7 @@ class Bank(schemas.bank.Bank):
         Raises SqlError if it is no question, more than one, or DuckDB refuses it; BankDamaged if a
         file that it reads is not the one that was written.
         """
-        from query.sql import run_sql
+        from rim.inspection.sql import run_sql
 
         return run_sql(self, statement, timeout)
 
@@ -64,7 +64,7 @@ class Bank(schemas.bank.Bank):
 
         Raises SettingsError for a bad override, ModelError if models are missing or not the bank's.
         """
-        from foundation.purposes import query_purposes
+        from foundation.weights.roles import query_purposes
         from query.segmentation import QueryEngine
 
         settings = self.query_settings(preset, overrides)
@@ -85,11 +85,12 @@ class Bank(schemas.bank.Bank):
     ) -> ModelStack:
         """The bank's models, from where `query_settings` says; kept, and loaded when first used.
 
-        purposes: what they are for, see `foundation.purposes`; with the preset, if one was named,
+        purposes: what they are for, see `foundation.weights.roles`; with the preset, if one was
+        named,
         for the error where one is missing.
         """
-        from foundation.missing import Caller
         from foundation.stack import ModelStack
+        from foundation.weights.missing import Caller
 
         place = (settings.models.model_dump_json(), device, offline)
         if place not in self._stacks:
@@ -125,6 +126,6 @@ class Bank(schemas.bank.Bank):
         """What the bank holds and how it was made, as plain data; the content of `rim info
         --json`.
         """
-        from rim.summary import summary
+        from rim.inspection.summary import summary
 
         return summary(self)

@@ -99,7 +99,7 @@ def reject(
     for a reason that is no line of text, and, with `undo`, for an image that a person accepted;
     BankError, BankDamaged, OutputError or WriteFailed.
     """
-    from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
+    from bank_builder.review import give_verdicts, take_back_verdicts
     from schemas.errors import UsageError
 
     if undo and reason is not None:
@@ -121,7 +121,7 @@ def accept(bank: Bank | str | Path, image_ids: Iterable[int], *, undo: bool = Fa
     Raises as `reject` does, and UsageError for an image without a feature of its category, such as
     one without a mask.
     """
-    from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
+    from bank_builder.review import give_verdicts, take_back_verdicts
 
     opened = _latest(bank)
     if undo:

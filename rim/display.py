@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from foundation.images import decode_png
-from query.html import Safe, html_table, picture
+from foundation.images.reading import decode_png
+from rim.inspection.html import Safe, html_table, picture
 from schemas.errors import RimError
 from schemas.printable import printable
 

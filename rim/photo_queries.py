@@ -15,8 +15,8 @@ from schemas.errors import ImageError
 if TYPE_CHECKING:
     from query.exports.identity import RunIdentity
     from query.exports.kept import KeptPhoto
+    from query.exports.output import InputImage
     from query.exports.run import QueryRun
-    from query.output import InputImage
     from query.segmentation import QueryEngine, Segmentation
 
 
@@ -91,7 +91,7 @@ class PhotoQuery:
 
     def segment(self, photo: Path) -> Segmentation:
         """Label a photo; ImageError if it cannot be read, and then no model is loaded for it."""
-        from foundation.images import read_image
+        from foundation.images.reading import read_image
 
         if "_loaded" not in vars(self):
             read_image(photo)
@@ -151,7 +151,7 @@ def query_folder(
     `out` holds results of another bank or other settings, naming the first difference; and what
     `rim.query` raises, except ImageError.
     """
-    from query.output import check_outputs, collect_inputs
+    from query.exports.output import check_outputs, collect_inputs
 
     opened = bank if isinstance(bank, Bank) else Bank(bank)
     overrides = query_overrides(
@@ -182,7 +182,7 @@ def run_over(
     """Label photos into a folder that keeps what is done.
 
     Args:
-        inputs: checked by `query.output.check_outputs`.
+        inputs: checked by `query.exports.output.check_outputs`.
         on_photo: called after each photo that was not done before, with the number of all that are
             done, or have failed, and of all.
         on_failure: called with the error of a photo that cannot be read.
@@ -247,7 +247,7 @@ def _label(query: PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
 
 def _known_result(run: QueryRun, item: InputImage, kept: KeptPhoto) -> Segmentation | None:
     """What was kept, with the photo's pixels; None if they do not go together."""
-    from foundation.images import read_image
+    from foundation.images.reading import read_image
 
     image = read_image(item.path)
     try:

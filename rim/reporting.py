@@ -10,7 +10,7 @@ from rim.api import category_ids
 from rim.bank import Bank
 
 if TYPE_CHECKING:
-    from query.report.write import Report
+    from rim.inspection.report.write import Report
 
 
 def report(
@@ -54,7 +54,7 @@ def make_report(
     progress: Callable[[int, int], None] | None,
 ) -> Report:
     """The same, and what was written; the part that the command and the function share."""
-    from query.report.write import write_report
+    from rim.inspection.report.write import write_report
     from schemas.errors import UsageError
 
     opened = bank if isinstance(bank, Bank) else Bank(bank, version)

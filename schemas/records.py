@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.digests import sha256_file
 from schemas.errors import BankDamaged
-from schemas.files import sha256_file
 from schemas.ids import MAX_CATEGORY_ID, MAX_NUMBER, SOURCES
 from schemas.lfs import LFS_HINT, is_lfs_pointer
 from schemas.vocabulary import name_fault

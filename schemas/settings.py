@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from schemas.digests import canonical_json, sha256_bytes
 from schemas.errors import SettingsError
-from schemas.files import canonical_json, sha256_bytes
 from schemas.overrides import did_you_mean, set_value, validate
 from schemas.printable import printable
 from schemas.resources import preset_names, preset_path

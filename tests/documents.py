@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from miniature.world import CATEGORIES, Scene, draw_scene, draw_single
-from rim.main import main
+from rim.cli.main import main
 from schemas.resources import vocabulary_path
-from tests.query.datasets.official import grey_png, lines, write_voc
+from tests.rim.evaluation.datasets.official import grey_png, lines, write_voc
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORDS = ("house, cottage", "fish", "boat", "grass", "water")

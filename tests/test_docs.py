@@ -15,7 +15,7 @@ import click
 import pytest
 
 from query.exports.formats import FORMATS
-from rim.main import cli
+from rim.cli.main import cli
 from schemas.sections import Matching
 from tests.documents import REPOSITORY, commands, read
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import rim
 from miniature.world import draw_scene
-from rim.main import main
+from rim.cli.main import main
 from tests.documents import REPOSITORY, blocks, commands, furnish, read, run_command, run_program
 from tests.rim.hub_preset import serve_miniature
 from tests.stand_in_hub import StandInHub

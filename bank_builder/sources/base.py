@@ -9,14 +9,14 @@ from typing import Literal, Protocol
 
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
-from bank_builder.picture import Origin, Picture
-from schemas.progress_file import BuildPlan
+from bank_builder.source_image import Origin, SourceImage
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
-from schemas.shards import ShardSpec
+from schemas.store.progress_file import BuildPlan
+from schemas.store.shards import ShardSpec
 from schemas.vocabulary import Vocabulary
 
-Made = tuple[Origin, Picture | Exception]
+Made = tuple[Origin, SourceImage | Exception]
 """One picture, or why it could not be made."""
 
 
@@ -27,12 +27,12 @@ class Trial:
     seconds: to make one picture. segmented: the share of all pictures that SAM has to look at.
     """
 
-    picture: Picture
+    picture: SourceImage
     seconds: float
     segmented: float = 1.0
 
 
-class Pictures(Protocol):
+class SourceImages(Protocol):
     """The pictures of one build, all from one source; each is made when it is asked for."""
 
     @property
@@ -122,6 +122,6 @@ class Source(Protocol):
         """
         ...
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> Pictures:
+    def pictures(self, plan: BuildPlan, settings: Settings) -> SourceImages:
         """The pictures of a plan."""
         ...

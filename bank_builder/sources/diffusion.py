@@ -11,19 +11,19 @@ from typing import Literal
 from bank_builder.isolation import together_or_alone
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
-from bank_builder.picture import Origin, Picture
 from bank_builder.seeds import image_seed
+from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made, Trial
 from foundation.prompts import category_prompt, spoken_name
-from foundation.purposes import BUILD_ROLES
 from foundation.text_to_image import GeneratedImage, TextToImage
+from foundation.weights.roles import BUILD_ROLES
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
 from schemas.overrides import did_you_mean
-from schemas.progress_file import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
-from schemas.shards import ShardSpec
+from schemas.store.progress_file import BuildPlan
+from schemas.store.shards import ShardSpec
 from schemas.vocabulary import Vocabulary, name_key
 
 _SHOWN = 8
@@ -89,13 +89,13 @@ class DiffusionSource:
         """None: there are no photos."""
         return ()
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> GeneratedPictures:
+    def pictures(self, plan: BuildPlan, settings: Settings) -> GeneratedImages:
         """The pictures of a plan."""
-        return GeneratedPictures(plan.images_per_category, settings)
+        return GeneratedImages(plan.images_per_category, settings)
 
 
 @dataclass(frozen=True)
-class GeneratedPictures:
+class GeneratedImages:
     """Pictures 0 to K - 1 of every category.
 
     A picture depends on its seed and, by floating-point rounding, on its batch alone.
@@ -137,10 +137,10 @@ class GeneratedPictures:
         # Asked for here, so that weights that are missing end the build instead of failing images.
         generator = models.text_to_image
 
-        def generate(seeds: Sequence[int]) -> list[Picture]:
+        def generate(seeds: Sequence[int]) -> list[SourceImage]:
             made = generator.generate([prompt] * len(seeds), seeds)
             return [
-                Picture(one.image, attention=one.attention, flagged=one.flagged) for one in made
+                SourceImage(one.image, attention=one.attention, flagged=one.flagged) for one in made
             ]
 
         seeds = [image_seed(generation.seed, spec.category, number) for number in numbers]
@@ -181,7 +181,7 @@ class GeneratedPictures:
             more = max(0.0, generate(longer)[0] - seconds)
             a_call = more / (longer.calls - short.calls)
             seconds += a_call * (whole.calls - short.calls)
-        return Trial(Picture(made[0].image, attention=made[0].attention), seconds / count)
+        return Trial(SourceImage(made[0].image, attention=made[0].attention), seconds / count)
 
     def pixels(self) -> int:
         """As the settings say."""

@@ -13,19 +13,19 @@ from bank_builder.isolation import together_or_alone
 from bank_builder.leftovers import Leftovers
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
-from bank_builder.picture import Origin, Picture
+from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made, Trial
 from bank_builder.sources.listing import FoundPhoto, list_photos
 from bank_builder.sources.photo import LONG_SIDE, read_photo
 from bank_builder.work_list import shard_statuses
-from foundation.purposes import PHOTO_ROLES
+from foundation.weights.roles import PHOTO_ROLES
+from schemas.digests import canonical_json, sha256_bytes
 from schemas.errors import BankError, ImageError, UsageError
-from schemas.files import canonical_json, sha256_bytes
 from schemas.ids import FOLDER, MAX_NUMBER
-from schemas.progress_file import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord, ShardRecord
 from schemas.settings import Settings
-from schemas.shards import ShardSpec
+from schemas.store.progress_file import BuildPlan
+from schemas.store.shards import ShardSpec
 from schemas.vocabulary import Vocabulary
 
 PHOTOS_AT_ONCE = 8
@@ -108,10 +108,10 @@ class FolderSource:
             )
         return tuple(numbered)
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> FolderPictures:
+    def pictures(self, plan: BuildPlan, settings: Settings) -> FolderImages:
         """The photos of a plan."""
         found = [one for photos in (self._found or {}).values() for one in photos]
-        return FolderPictures(
+        return FolderImages(
             numbered={one.category_id: one.photos for one in plan.photos},
             found={one.record.file: one for one in found},
             settings_hash=settings.build_hash(FOLDER),
@@ -132,7 +132,7 @@ class FolderSource:
 
 
 @dataclass(frozen=True)
-class FolderPictures:
+class FolderImages:
     """Photos by category_id and number; found: those that are in the folder now, by file.
 
     A picture depends on its photo and mask alone.
@@ -172,7 +172,7 @@ class FolderPictures:
     ) -> list[Made]:
         """Reads photos, each on its own."""
 
-        def read(files: Sequence[str]) -> list[Picture]:
+        def read(files: Sequence[str]) -> list[SourceImage]:
             return [self._read(file) for file in files]
 
         made: list[Made] = []
@@ -206,7 +206,7 @@ class FolderPictures:
         """Of a photo that is as large as one can be."""
         return LONG_SIDE * LONG_SIDE
 
-    def _read(self, file: str) -> Picture:
+    def _read(self, file: str) -> SourceImage:
         if file not in self.found:
             raise ImageError(f"{file}: no longer in the folder of photos")
         return read_photo(self.found[file])

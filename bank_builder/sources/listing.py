@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.images import IMAGE_SUFFIXES
+from foundation.images.reading import IMAGE_SUFFIXES
+from schemas.digests import sha256_file
 from schemas.errors import UsageError
-from schemas.files import sha256_file
 from schemas.printable import hidden_character, printable
 from schemas.records import CategoryRecord, PhotoRecord
 from schemas.vocabulary import name_key
@@ -39,7 +39,8 @@ def list_photos(
 
     A category's folder has its name, or one of its synonyms, in any spelling that the vocabulary
     takes for the same; several folders of one category are put together. A file is a photo by its
-    ending (`foundation.images.IMAGE_SUFFIXES`). Hidden files, other files and deeper folders are
+    ending (`foundation.images.reading.IMAGE_SUFFIXES`). Hidden files, other files and deeper
+    folders are
     no photos. A link is followed where it stays within DIR; one that leads out of it is not used,
     so that nobody's files get into a bank by a link in somebody's folder. Nor is a name with
     control characters. What may be a mistake is logged: those two, folders that are no category's,

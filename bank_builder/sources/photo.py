@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bank_builder.picture import Picture
+from bank_builder.source_image import SourceImage
 from bank_builder.sources.listing import FoundPhoto, checksum
-from foundation.images import read_image
-from foundation.picture_file import open_picture
+from foundation.images.image_file import open_image
+from foundation.images.reading import read_image
 from schemas.errors import ImageError
 
 LONG_SIDE = 1024
@@ -19,7 +19,7 @@ LONG_SIDE = 1024
 the patch features less."""
 
 
-def read_photo(photo: FoundPhoto) -> Picture:
+def read_photo(photo: FoundPhoto) -> SourceImage:
     """A photo the way a viewer shows it, and its mask; both scaled down if they are large.
 
     The photo is scaled by averaging areas, the mask by nearest neighbours; the mask that SAM makes
@@ -52,7 +52,7 @@ def read_mask(path: Path, size: tuple[int, int], named: str) -> NDArray[np.bool_
         ImageError: it is no PNG, damaged, or of another size.
     """
     height, width = size
-    with open_picture(path, formats=("PNG",), what="mask", named=named) as picture:
+    with open_image(path, formats=("PNG",), what="mask", named=named) as picture:
         if picture.size == (width, height):
             return _not_black(picture)
         found = f"{picture.size[0]} x {picture.size[1]}"
@@ -70,17 +70,17 @@ def _not_black(picture: Image.Image) -> NDArray[np.bool_]:
     return values if values.ndim == 2 else np.logical_or.reduce(values, axis=2)
 
 
-def _kept(image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> Picture:
+def _kept(image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> SourceImage:
     height, width = image.shape[:2]
     scale = LONG_SIDE / max(height, width)
     if scale >= 1:
-        return Picture(image, mask)
+        return SourceImage(image, mask)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     smaller = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
     if mask is None:
-        return Picture(smaller)
+        return SourceImage(smaller)
     grey = Image.fromarray(mask.astype(np.uint8))
-    return Picture(smaller, np.asarray(grey.resize(size, Image.Resampling.NEAREST)) > 0)
+    return SourceImage(smaller, np.asarray(grey.resize(size, Image.Resampling.NEAREST)) > 0)
 
 
 def _check_unchanged(path: Path, sha256: str | None, named: str) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.gates.table import GROUPS, mean_or_nan
 from miniature.world import CATEGORIES, Scene
-from query.scores import ConfusionMatrix, Scores
+from rim.evaluation.scores import ConfusionMatrix, Scores
 from schemas.ids import UNLABELLED
 from schemas.records import CategoryRecord
 

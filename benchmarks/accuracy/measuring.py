@@ -20,13 +20,13 @@ from benchmarks.accuracy.text_naming import Image, cut_outs, squares, text_label
 from benchmarks.gates.references import chosen
 from benchmarks.gates.table import mean_or_nan
 from miniature.world import CATEGORIES
+from query.classification import Namer
 from query.labelling import PhotoLabeller
-from query.naming import Namer
 from query.photo import SegmentedPhoto
 from query.text_evidence import TextEvidence
-from schemas.bank import Bank, BankFeatures
 from schemas.sections import Matching
 from schemas.settings import Settings, apply_overrides
+from schemas.store.bank import BankFeatures, StoredBank
 
 VOCABULARIES = 4
 LEFT_OUT_SHARE = 7 / len(CATEGORIES)
@@ -56,7 +56,7 @@ class BankMeasure:
 
     def __init__(
         self,
-        bank: Bank,
+        bank: StoredBank,
         settings: Settings,
         sets: ReferenceSets,
         scenes: CutScenes,

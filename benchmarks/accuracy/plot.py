@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from benchmarks.accuracy.report import Ablation
 from benchmarks.accuracy.rows import K_GROUP
-from schemas.files import write_atomic
+from schemas.store.files import write_atomic
 
 _LINES = (
     ("mIoU", "all categories", "#1f4e79", "o"),

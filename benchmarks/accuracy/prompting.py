@@ -16,9 +16,9 @@ from bank_builder.points import sample_points
 from bank_builder.reference_mask import segment_reference
 from benchmarks.accuracy.stored import StoredPicture
 from benchmarks.gates.references import pooled
-from foundation.masks import mask_area_fraction
-from schemas.bank import BankFeatures
+from foundation.images.masks import mask_area_fraction
 from schemas.settings import Settings
+from schemas.store.bank import BankFeatures
 
 Choice = Literal["algorithm", "random", "maximum"]
 COUNTS = (1, 2, 4, 8)

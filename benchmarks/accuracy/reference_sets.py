@@ -32,9 +32,9 @@ from benchmarks.gates.references import (
 )
 from benchmarks.rejection import References, plant
 from foundation.stack import ModelStack
-from miniature.judge import Judge
-from schemas.bank import Bank, BankFeatures
+from miniature.training.judge import Judge
 from schemas.ids import BACKGROUND, FOREGROUND, pack_feature_id
+from schemas.store.bank import BankFeatures, StoredBank
 
 BANK = "the bank's"
 ATTENTION = "attention masks"
@@ -69,7 +69,7 @@ class ReferenceSets:
 
     def __init__(
         self,
-        bank: Bank,
+        bank: StoredBank,
         stack: ModelStack,
         judge: Callable[[], Judge],
     ) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.measuring import Measurement
-from schemas.files import canonical_json, sha256_bytes, write_atomic
+from schemas.digests import canonical_json, sha256_bytes
+from schemas.store.files import write_atomic
 
 _FORMAT = 1
 

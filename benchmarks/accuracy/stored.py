@@ -13,12 +13,12 @@ from bank_builder.judgement import find_wrong
 from bank_builder.large_masks import Masks
 from bank_builder.localise import Localisation, localise
 from benchmarks.gates.references import chosen
-from foundation.images import decode_png
-from schemas.bank import Bank, BankFeatures
+from foundation.images.reading import decode_png
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
-from schemas.index import index_order
 from schemas.sections import Localisation as LocalisationSettings
 from schemas.sections import Reference
+from schemas.store.bank import BankFeatures, StoredBank
+from schemas.store.index import index_order
 
 Image = NDArray[np.uint8]
 
@@ -38,7 +38,7 @@ class StoredPicture:
     localisation: Localisation
 
 
-def stored_features(bank: Bank, *, rejected: bool) -> BankFeatures:
+def stored_features(bank: StoredBank, *, rejected: bool) -> BankFeatures:
     """Features of both roles, whatever was said when images were compared with each other.
 
     rejected: also those of images that were rejected when they were looked at alone.
@@ -63,7 +63,7 @@ def stored_features(bank: Bank, *, rejected: bool) -> BankFeatures:
     return chosen(every, np.isin(image_id, accepted["image_id"].to_numpy()))
 
 
-def mask_areas(bank: Bank) -> dict[int, float]:
+def mask_areas(bank: StoredBank) -> dict[int, float]:
     """The share of its image that each mask of a bank covers, by image_id."""
     rows = bank.images_table(["image_id", "mask_area"]).to_pylist()
     return {row["image_id"]: row["mask_area"] for row in rows if row["mask_area"] is not None}
@@ -99,7 +99,7 @@ def first_numbers(features: BankFeatures, count: int) -> BankFeatures:
     return chosen(features, unpack_image_ids(features.image_id).number < count)
 
 
-def stored_pictures(bank: Bank) -> Iterator[StoredPicture]:
+def stored_pictures(bank: StoredBank) -> Iterator[StoredPicture]:
     """The pictures that have an attention map, by ascending image_id.
 
     A bank keeps its attention maps scaled to 8 bits: whether a map was too flat to say anything is

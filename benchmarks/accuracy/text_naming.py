@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from miniature.regions import square_crop
+from miniature.training.regions import square_crop
 from query.label_map import UNCOVERED, label_parts
 from query.overlap import Overlap
 from query.photo import SegmentedPhoto
@@ -49,9 +49,9 @@ def text_labels(
         (H, W) int32 category ids.
     """
     probabilities = evidence.probabilities(evidence.embed(pictures), category_ids)
-    ballots = np.pad(probabilities, ((0, 0), (0, 1)))  # nothing is "none of these"
+    votes = np.pad(probabilities, ((0, 0), (0, 1)))  # nothing is "none of these"
     partition = photo.partition
-    of_part = label_parts(partition.members, ballots, photo.areas, overlap, category_ids)
+    of_part = label_parts(partition.members, votes, photo.areas, overlap, category_ids)
     of_part[partition.uncovered] = UNCOVERED
     labels = partition.spread(of_part)
     return np.where(labels == UNCOVERED, elsewhere, labels)

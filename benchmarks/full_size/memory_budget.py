@@ -30,9 +30,9 @@ from benchmarks.full_size.architectures import (
 from benchmarks.full_size.live_bytes import peak_bytes
 from benchmarks.full_size.words import TOKENS
 from foundation.cross_attention import CrossAttentionCapture
-from foundation.point_decoder import PointDecoder
 from foundation.precision import compute_in
 from foundation.sam_checkpoint import PUBLISHED, build_sam
+from foundation.sam_decoder import PointDecoder
 from foundation.sam_encoder import slim
 from foundation.sharing import Share, Way, shares
 from schemas.settings import Settings, load_settings

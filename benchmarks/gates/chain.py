@@ -27,15 +27,15 @@ from benchmarks.gates.references import judged_references, world_references
 from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged
 from benchmarks.gates.table import Gate, Measured
 from foundation.stack import ModelStack
-from miniature.judge import Judge
+from miniature.training.judge import Judge
 from miniature.world import CATEGORIES, draw_scene
+from query.classification import Namer
 from query.labelling import PhotoLabeller
-from query.naming import Namer
 from query.overlay import draw_overlay
-from query.scores import ConfusionMatrix
 from query.text_evidence import TextEvidence
-from rim.eval_datasets import evaluation_seed
-from schemas.bank import BankFeatures
+from rim.evaluation.opening import evaluation_seed
+from rim.evaluation.scores import ConfusionMatrix
+from schemas.store.bank import BankFeatures
 
 _SHEET_SEED = 3
 _NAME_ALL = ("matching.background=none",)

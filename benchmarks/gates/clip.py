@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks.gates.sheet import RIGHT, WRONG, Row, Tile, draw_sheet, enlarged
 from benchmarks.gates.table import Gate, Measured, shares
-from miniature.regions import square_crop, things
+from miniature.training.regions import square_crop, things
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, draw_scene, draw_single, plain_caption
 
 _SHOWN_SIDE = 128

@@ -1,4 +1,5 @@
-"""The features' gates, scored by `miniature.features_scores`, and scenes with the names given."""
+"""The features' gates, scored by `miniature.training.features_scores`, and scenes with the
+names given."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ from benchmarks.gates.sheet import (
     with_outline,
 )
 from benchmarks.gates.table import Gate, Measured
-from foundation.pooling import pool_regions
-from miniature.features_scores import score_features
-from miniature.regions import Named, regions
+from foundation.images.pooling import pool_regions
+from miniature.training.features_scores import score_features
+from miniature.training.regions import Named, regions
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, Scene, draw_scene, draw_single
 
 _SHEET_SEED = FIRST_UNSEEN_SEED + 6_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from miniature import train_judge
-from miniature.judge import Judge, load_judge
+from miniature.training import train_judge
+from miniature.training.judge import Judge, load_judge
 
 _MINUTES = "4"
 

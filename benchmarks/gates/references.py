@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.reference import pool_reference
-from foundation.images import decode_png
+from foundation.images.reading import decode_png
 from foundation.stack import ModelStack
-from miniature.judge import Judge, judge
+from miniature.training.judge import Judge, judge
 from miniature.world import CATEGORIES, STUFF, draw_single
-from schemas.bank import Bank, BankFeatures
 from schemas.ids import (
     BACKGROUND,
     DIFFUSION,
@@ -22,7 +21,8 @@ from schemas.ids import (
     unpack_feature_ids,
     unpack_image_ids,
 )
-from schemas.index import index_order
+from schemas.store.bank import BankFeatures, StoredBank
+from schemas.store.index import index_order
 
 Features = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -91,7 +91,7 @@ def judged_masks(model: Judge, pictures: Iterable[tuple[str, Image]]) -> list[Ma
     ]
 
 
-def judged_references(bank: Bank, stack: ModelStack, model: Judge) -> BankFeatures:
+def judged_references(bank: StoredBank, stack: ModelStack, model: Judge) -> BankFeatures:
     """The bank's accepted pictures under the masks of the judge."""
     names = {record.category_id: record.name for record in bank.categories}
     ids = np.unique(bank.features().image_id)
@@ -102,7 +102,7 @@ def judged_references(bank: Bank, stack: ModelStack, model: Judge) -> BankFeatur
     return _pooled_pictures(bank, stack, zip(ids.tolist(), images, masks, strict=True))
 
 
-def world_references(bank: Bank, stack: ModelStack) -> BankFeatures:
+def world_references(bank: StoredBank, stack: ModelStack) -> BankFeatures:
     """The world's own single pictures under their true masks, as many of each category as the
     bank has accepted.
     """
@@ -119,7 +119,7 @@ def world_references(bank: Bank, stack: ModelStack) -> BankFeatures:
 
 
 def _pooled_pictures(
-    bank: Bank, stack: ModelStack, pictures: Iterable[tuple[int, Image, Mask]]
+    bank: StoredBank, stack: ModelStack, pictures: Iterable[tuple[int, Image, Mask]]
 ) -> BankFeatures:
     ids, images, masks = zip(*pictures, strict=True)
     tokens = (

@@ -1,4 +1,5 @@
-"""SAM's gates, scored by `miniature.sam_scores`, and scenes with the masks it chooses itself."""
+"""SAM's gates, scored by `miniature.training.sam_scores`, and scenes with the masks it
+chooses itself."""
 
 from __future__ import annotations
 
@@ -9,10 +10,10 @@ from segment_anything.modeling import Sam
 
 from benchmarks.gates.sheet import Colour, Row, Tile, draw_sheet, enlarged, with_dot, with_outline
 from benchmarks.gates.table import Gate, Measured
-from foundation.masks import mask_iou
+from foundation.images.masks import mask_iou
 from foundation.segmenter import SamSegmenter
-from miniature.regions import Named, things
-from miniature.sam_scores import score_sam
+from miniature.training.regions import Named, things
+from miniature.training.sam_scores import score_sam
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 
 _SHEET_SEED = FIRST_UNSEEN_SEED + 5_000

@@ -17,7 +17,7 @@ from pathlib import Path
 from bank_builder.models import load_models
 from bank_builder.seeds import image_seed
 from bank_builder.shard_work import work_shards
-from bank_builder.sources.diffusion import GeneratedPictures
+from bank_builder.sources.diffusion import GeneratedImages
 from benchmarks.gates.table import Gate
 from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
 from benchmarks.speed.command import (
@@ -38,7 +38,7 @@ from foundation.stack import ModelStack
 from foundation.text_to_image import unet_calls
 from miniature.world import FAMILIAR
 from schemas.settings import Settings
-from schemas.shards import ShardSpec
+from schemas.store.shards import ShardSpec
 from schemas.tables import ReferenceRow
 
 RIM, STOCK = "rim", "stock"
@@ -71,7 +71,7 @@ class Work:
         def on_restart(made_anew: Sequence[str]) -> None:
             del rows[len(rows) - len(made_anew) :]
 
-        pictures = GeneratedPictures(self.per_category, self.settings)
+        pictures = GeneratedImages(self.per_category, self.settings)
         specs = [
             ShardSpec(
                 category_id=category_id,

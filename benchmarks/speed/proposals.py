@@ -38,8 +38,8 @@ from benchmarks.speed.command import (
     where,
 )
 from benchmarks.speed.timing import Seconds, in_turns, median
-from foundation.images import read_image
-from foundation.masks import Rle, encode_rle
+from foundation.images.masks import Rle, encode_rle
+from foundation.images.reading import read_image
 from foundation.precision import encoder_type
 from foundation.sam_checkpoint import PUBLISHED, build_sam, load_sam
 from foundation.segmenter import ImageEmbedding, SamSegmenter

@@ -25,7 +25,7 @@ from transformers import AutoImageProcessor, AutoModel
 
 from bank_builder.localise import localise
 from bank_builder.points import sample_points
-from foundation.masks import mask_iou
+from foundation.images.masks import mask_iou
 from foundation.pipelines import load_pipeline
 from foundation.sam_checkpoint import load_sam
 from foundation.stack import ModelStack

@@ -8,7 +8,7 @@ from typing import Any
 from query.exports.base import FinishedRun, label_of
 from query.exports.json_pieces import write_object
 from query.exports.regions_json import DECIMALS
-from schemas.files import atomic_writer
+from schemas.store.files import atomic_writer
 
 FILE = "coco-instances.json"
 

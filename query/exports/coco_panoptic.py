@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foundation.images import encode_png
+from foundation.images.reading import encode_png
 from query.exports.base import FinishedRun, ResultFile, Target, check_largest, label_of
 from query.exports.coco_instances import categories, images, run_info
 from query.exports.json_pieces import write_object
 from query.overlay import category_colour
-from schemas.files import atomic_writer
+from schemas.store.files import atomic_writer
 
 if TYPE_CHECKING:
     from query.result import Segmentation

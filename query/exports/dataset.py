@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foundation.images import encode_png
-from foundation.picture_file import open_picture
+from foundation.images.image_file import open_image
+from foundation.images.reading import encode_png
 from query.exports.base import FinishedRun, ResultFile, RunPhoto, Target, check_largest, label_of
 from query.exports.json_pieces import json_bytes
 from query.exports.kept import PLACEHOLDER
 from query.exports.label_maps import LARGEST_LABEL
 from schemas.errors import ImageError
-from schemas.files import atomic_writer, write_atomic
 from schemas.printable import printable
+from schemas.store.files import atomic_writer, write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ _ORIENTATION_TAG = 0x0112
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def picture_paths(name: str) -> tuple[str, ...]:
+def image_paths(name: str) -> tuple[str, ...]:
     """What the copy of a photo may be called."""
     return tuple(f"{FOLDER}/images/{name}{suffix}" for suffix in _SUFFIXES.values())
 
@@ -93,7 +93,7 @@ def write_dataset(run: FinishedRun) -> None:
 
 
 def _row(photo: RunPhoto, names: Mapping[int, str]) -> dict[str, object]:
-    possible = zip(picture_paths(PLACEHOLDER), picture_paths(photo.name), strict=True)
+    possible = zip(image_paths(PLACEHOLDER), image_paths(photo.name), strict=True)
     picture = next(path for mark, path in possible if mark in photo.kept.files)
     return {
         "file_name": picture.removeprefix(f"{FOLDER}/"),
@@ -162,7 +162,7 @@ def _cell(name: str) -> str:
 def _plain_format(photo: Path) -> str | None:
     """The format of a photo that every reader shows alike; None if it must be written anew."""
     try:
-        with open_picture(photo, formats=tuple(_SUFFIXES)) as image:
+        with open_image(photo, formats=tuple(_SUFFIXES)) as image:
             alike = (
                 image.mode in ("RGB", "L")
                 and not image.has_transparency_data

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foundation.masks import decode_rle
+from foundation.images.masks import decode_rle
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from query.exports.label_maps import (
 from query.exports.labelme import encode_labelme, labelme_path
 from query.exports.regions_json import encode_json, json_path
 from schemas.errors import UsageError
-from schemas.files import write_atomic
 from schemas.overrides import did_you_mean
+from schemas.store.files import write_atomic
 
 if TYPE_CHECKING:
     from query.result import Segmentation
@@ -141,7 +141,7 @@ FORMATS: Mapping[str, Format] = {
         alone=False,
     ),
     "dataset": Format(
-        lambda name: (*dataset.picture_paths(name), dataset.label_path(name)),
+        lambda name: (*dataset.image_paths(name), dataset.label_path(name)),
         dataset.encode_pair,
         (dataset.METADATA, dataset.NAMES, dataset.CARD),
         dataset.write_dataset,

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
-from foundation.images import MAX_FILE_BYTES
-from foundation.masks import Rle, decode_rle, encode_rle, mask_box
+from foundation.images.masks import Rle, decode_rle, encode_rle, mask_box
+from foundation.images.reading import MAX_FILE_BYTES
 from query.result import NearReference, Region, Segmentation
+from schemas.digests import sha256_file
 from schemas.errors import ImageError
-from schemas.files import sha256_file
 from schemas.ids import UNLABELLED, unpack_image_id
 from schemas.records import CategoryId, Count, Record, Sha256
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foundation.images import encode_png
+from foundation.images.reading import encode_png
 from query.exports.base import ResultFile, Target, check_largest, label_of
 
 if TYPE_CHECKING:

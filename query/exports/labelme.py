@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from foundation.images import encode_png
-from foundation.masks import decode_rle
+from foundation.images.masks import decode_rle
+from foundation.images.reading import encode_png
 from query.exports.base import ResultFile, Target
 from query.exports.json_pieces import write_object
 

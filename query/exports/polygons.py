@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 from skimage.measure import approximate_polygon, find_contours
 
-from foundation.masks import mask_iou
+from foundation.images.masks import mask_iou
 
 TOLERANCE = 1.0
 """How far, in pixels, a simplified outline may be from the traced one [ours]."""

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from query.exports.base import FinishedRun, RunPhoto
 from query.exports.kept import reference_category
-from schemas.files import atomic_writer
-from schemas.parquet import open_writer
+from schemas.store.files import atomic_writer
+from schemas.store.parquet import open_writer
 
 FILE = "regions.parquet"
 ROWS_AT_ONCE = 2048

@@ -21,14 +21,14 @@ from query.exports.base import FinishedRun, RunPhoto, Target, common_folder
 from query.exports.formats import FORMATS, REGIONS, check_category_ids, encoded, in_order
 from query.exports.identity import RunIdentity, check_same
 from query.exports.kept import PLACEHOLDER, FileMark, KeptPhoto, PhotoMark
-from query.output import InputImage, write_files
+from query.exports.output import InputImage, write_files
 from query.result import Segmentation
 from schemas.errors import BankDamaged, OutputError
-from schemas.files import make_folder, write_atomic
-from schemas.lock import build_lock
-from schemas.manifest import manifests_folder
 from schemas.records import Record
-from schemas.sealed import read_sealed, seal
+from schemas.store.files import make_folder, write_atomic
+from schemas.store.lock import build_lock
+from schemas.store.manifest import manifests_folder
+from schemas.store.sealed import read_sealed, seal
 
 STATE_FOLDER = ".rim-query"
 

@@ -10,8 +10,8 @@ from query.matchers.prototype import PrototypeMatcher
 from query.matchers.ranking import RankingMatcher
 
 if TYPE_CHECKING:
-    from schemas.prototypes import Prototypes
     from schemas.settings import Matching
+    from schemas.store.prototypes import Prototypes
 
 __all__ = [
     "KnnMatcher",

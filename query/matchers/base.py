@@ -15,7 +15,7 @@ from schemas.errors import BankError
 from schemas.ids import FOREGROUND, SOURCES, unpack_image_ids
 
 if TYPE_CHECKING:
-    from schemas.bank import BankFeatures
+    from schemas.store.bank import BankFeatures
 
 NO_FEATURE = -1
 """Stands in `Matches.neighbour_id` where a region has fewer references to show than asked for."""

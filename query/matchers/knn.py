@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from query.matchers.base import Matches, References, unit_interval
-from schemas.index import nearest_rows
+from schemas.store.index import nearest_rows
 
 _ROWS_AT_ONCE = 4096
 """References copied at a time where those that vote do not stand together: 16 MB of length 1024."""

@@ -16,7 +16,7 @@ from query.matchers.base import (
     References,
     unit_interval,
 )
-from schemas.prototypes import Prototypes, cluster, references_digest
+from schemas.store.prototypes import Prototypes, cluster, references_digest
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PrototypeMatcher:
 
     A category's prototype is the L2-normalised weighted mean of its normalised foreground
     features. With more than one per category they are the centres of a spherical k-means over
-    them, see `schemas.prototypes.cluster` [paper: "subcategory references"; the clustering is
+    them, see `schemas.store.prototypes.cluster` [paper: "subcategory references"; the clustering is
     ours].
 
     The neighbours shown for a region are the most similar references of the winning category.

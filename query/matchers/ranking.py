@@ -13,7 +13,7 @@ from scipy.special import rel_entr
 
 from query.matchers.base import Matches, References
 from query.matchers.prototype import nearest_of, prototypes_of
-from schemas.prototypes import Prototypes
+from schemas.store.prototypes import Prototypes
 
 Float64Array = NDArray[np.float64]
 

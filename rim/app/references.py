@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from foundation.images import decode_png, encode_png
-from foundation.masks import decode_rle
+from foundation.images.masks import decode_rle
+from foundation.images.reading import decode_png, encode_png
 from rim.app.trial import Trial, own_place
 from rim.bank import Bank
 from schemas.errors import ImageError
@@ -95,7 +95,7 @@ def _cards(
                 on_trial=home is not bank,
                 png=None
                 if png is None
-                else encode_png(card_picture(decode_png(png), _rle(row["mask"]))),
+                else encode_png(card_image(decode_png(png), _rle(row["mask"]))),
             )
     return tuple(cards[image_id] for image_id in similarity)
 
@@ -113,7 +113,7 @@ def _rle(mask: Mapping[str, Any] | None) -> Rle | None:
     return None if mask is None else Rle((mask["size"][0], mask["size"][1]), mask["counts"])
 
 
-def card_picture(
+def card_image(
     picture: NDArray[np.uint8] | NDArray[np.uint16], mask: Rle | None
 ) -> NDArray[np.uint8]:
     """A picture, uint8 (H, W, 3), at most CARD_SIDE large; darker where it is not under the mask.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from rim.api import category_ids, query_overrides
 from rim.app.bank_in_hand import BankInHand, Models, Progress
 from rim.app.results import share_changed, zipped_results

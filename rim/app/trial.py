@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rim.bank import Bank
-from schemas.bank import BankFeatures
 from schemas.errors import BuildFailed, VocabularyError
 from schemas.ids import DIFFUSION, FOREGROUND, pack_image_id, unpack_image_id
-from schemas.manifest import CategoryRecord
+from schemas.store.bank import BankFeatures
+from schemas.store.manifest import CategoryRecord
 from schemas.vocabulary import name_key
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress
-    from schemas.prototypes import Prototypes
+    from schemas.store.prototypes import Prototypes
 
 _APART = 1000
 """How far the ids of categories on trial are from the bank's: as many may be added meanwhile, and

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from rim.check.findings import Finding, NotApplicable, ReportImage
 from rim.check.workbench import Workbench
 from schemas.errors import ModelError

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from foundation.images import decode_png
-from foundation.masks import decode_rle
+from foundation.images.masks import decode_rle
+from foundation.images.reading import decode_png
 from rim.check.findings import Finding, NotApplicable, ReportImage
 from rim.check.photo_scores import LabelsPhotos, draw_truth, score_photo
 from rim.check.workbench import Workbench

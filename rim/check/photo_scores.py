@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from query.overlay import draw_overlay
 from rim.check.photos import CheckPhoto
 from schemas.errors import UsageError

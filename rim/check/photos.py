@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.masks import decode_rle
+from foundation.images.masks import decode_rle
 from schemas.errors import RimError
 from schemas.resources import check_photos_path
 from schemas.rle import Rle

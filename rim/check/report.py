@@ -11,13 +11,13 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from foundation.images import encode_png
-from query.html import Safe, html_table
+from foundation.images.reading import encode_png
 from rim.check.anonymous import anonymous, private_words
 from rim.check.findings import StepResult, Verdict
+from rim.inspection.html import Safe, html_table
 from schemas.errors import OutputError, WriteFailed
-from schemas.files import make_folder, temporary_path
 from schemas.settings import Settings
+from schemas.store.files import make_folder, temporary_path
 
 FACTS: Final = "rim-check.json"
 """The file by which an earlier report is known."""

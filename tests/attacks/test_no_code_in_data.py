@@ -17,8 +17,8 @@ import torch
 from foundation.pipelines import load_pipeline
 from foundation.sam_checkpoint import load_sam
 from foundation.stack import ModelStack
-from query.evaluation import Tally
-from query.evaluation_state import STATE, evaluation_folder
+from rim.evaluation.scoring import Tally
+from rim.evaluation.state import STATE, evaluation_folder
 from schemas.errors import ModelError, OutputError
 from schemas.resources import data_folder
 from schemas.settings import Settings, load_settings

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foundation import picture_file
-from foundation.images import MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, decode_png, read_image
-from query.datasets.label_files import read_label_map
+from foundation.images import image_file as picture_file
+from foundation.images.reading import MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, decode_png, read_image
+from rim.evaluation.datasets.label_files import read_label_map
 from schemas.errors import ImageError
 from tests.attacks.hostile_pictures import (
     BOMBS,
@@ -34,7 +34,7 @@ PEAK = 400  # MB: what reading the whole file takes, and a few pixels
 READ_ALL = """
 import json, resource, sys
 from pathlib import Path
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from schemas.errors import ImageError
 
 read_image(Path(sys.argv[1]) / "good.png")
@@ -175,7 +175,7 @@ OTHER_FORMATS = {
 LOADED_PLUGINS = """
 import sys
 from pathlib import Path
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from schemas.errors import ImageError
 
 for path in sorted(Path(sys.argv[1]).iterdir()):
@@ -253,4 +253,4 @@ def test_pictures_are_opened_in_one_place_alone() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "Image.open"
     ]
-    assert found == ["foundation/picture_file.py"]
+    assert found == ["foundation/images/image_file.py"]

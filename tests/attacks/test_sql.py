@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from query.sql import BankConnection, connect
-from rim.main import main
-from schemas.bank import Bank
+from rim.cli.main import main
+from rim.inspection.sql import BankConnection, connect
 from schemas.errors import SqlError
+from schemas.store.bank import StoredBank
 from tests.query.examples import reference_row, write_bank
 
 SECRET = "correct-horse-battery"
@@ -70,7 +70,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def connection(place: Place) -> Iterator[BankConnection]:
-    with connect(Bank(place.bank), timeout=20) as connection:
+    with connect(StoredBank(place.bank), timeout=20) as connection:
         yield connection
 
 
@@ -342,10 +342,10 @@ def test_the_server_would_have_been_called() -> None:
 def test_what_would_crash_is_refused(place: Place) -> None:
     code = """
 import sys
-from query.sql import connect
-from schemas.bank import Bank
+from rim.inspection.sql import connect
+from schemas.store.bank import StoredBank
 from schemas.errors import SqlError
-connection = connect(Bank(sys.argv[1]))
+connection = connect(StoredBank(sys.argv[1]))
 for statement in sys.stdin.read().split("\\0"):
     try:
         connection.ask(statement).fetchall()
@@ -405,7 +405,7 @@ def test_what_is_answered_says_nothing_about_the_machine(
 def test_no_question_takes_for_ever(
     place: Place, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with connect(Bank(place.bank), timeout=0.2) as connection:
+    with connect(StoredBank(place.bank), timeout=0.2) as connection:
         with pytest.raises(SqlError, match=r"expected an answer within 0\.2 s.*--timeout"):
             connection.ask(question).fetchall()
         monkeypatch.setattr(connection, "_timeout", None)
@@ -426,8 +426,8 @@ def test_no_question_takes_for_ever(
 def test_no_question_takes_all_memory(
     place: Place, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("query.sql_session.MEMORY", 50_000_000)
-    with connect(Bank(place.bank)) as connection:
+    monkeypatch.setattr("rim.inspection.sql_session.MEMORY", 50_000_000)
+    with connect(StoredBank(place.bank)) as connection:
         with pytest.raises(SqlError, match=r"at most 0\.1 GB of memory.*LIMIT"):
             connection.ask(question).fetchall()
         assert connection.ask("SELECT count(*) FROM images").fetchall() == [(3,)]

@@ -25,11 +25,11 @@ ARGUMENTS = [
 SLOW = {"sleep_ms", "pg_sleep"}
 ASK = """
 import json, sys
-from query.sql import connect
-from schemas.bank import Bank
+from rim.inspection.sql import connect
+from schemas.store.bank import StoredBank
 from schemas.errors import SqlError
 answered = 0
-with connect(Bank(sys.argv[1]), timeout=10) as connection:
+with connect(StoredBank(sys.argv[1]), timeout=10) as connection:
     for question in json.load(sys.stdin):
         try:
             connection.ask(question).to_arrow_table()

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from schemas.bank import Bank
 from schemas.ids import ROLES, SOURCES, unpack_image_ids
+from schemas.store.bank import StoredBank
 
 Key = tuple[str, str, int, str]
 
 
-def facts(bank: Bank) -> dict[tuple[str, str, int], dict[str, Any]]:
+def facts(bank: StoredBank) -> dict[tuple[str, str, int], dict[str, Any]]:
     """Every image's row by category, source and number, verdicts applied, without its ids."""
     rows = bank.images_table().to_pylist()
     return {
@@ -24,7 +24,7 @@ def facts(bank: Bank) -> dict[tuple[str, str, int], dict[str, Any]]:
     }
 
 
-def pictures(bank: Bank) -> dict[tuple[str, str, int], bytes]:
+def pictures(bank: StoredBank) -> dict[tuple[str, str, int], bytes]:
     """Every image's PNG."""
     rows = bank.images_table(["image_id", "category", "source", "number"]).to_pylist()
     pngs = bank.png([row["image_id"] for row in rows])
@@ -35,7 +35,7 @@ def pictures(bank: Bank) -> dict[tuple[str, str, int], bytes]:
     }
 
 
-def keys(bank: Bank) -> dict[int, Key]:
+def keys(bank: StoredBank) -> dict[int, Key]:
     """What each feature_id of the bank's features stands for."""
     features = bank.features()
     names = {record.category_id: record.name for record in bank.categories}
@@ -51,14 +51,14 @@ def keys(bank: Bank) -> dict[int, Key]:
     }
 
 
-def embeddings(bank: Bank) -> dict[Key, bytes]:
+def embeddings(bank: StoredBank) -> dict[Key, bytes]:
     """Every accepted feature, bit by bit."""
     named, features = keys(bank), bank.features()
     rows = zip(features.feature_id, features.embeddings, strict=True)
     return {named[int(feature_id)]: embedding.tobytes() for feature_id, embedding in rows}
 
 
-def answers(bank: Bank, queries: np.ndarray) -> list[dict[Key, float]]:
+def answers(bank: StoredBank, queries: np.ndarray) -> list[dict[Key, float]]:
     """For each query, what the index finds, with all similarities."""
     named = keys(bank)
     similarity, feature_id = bank.index().search(queries, bank.index().count)
@@ -68,7 +68,7 @@ def answers(bank: Bank, queries: np.ndarray) -> list[dict[Key, float]]:
     ]
 
 
-def prototypes(bank: Bank) -> dict[tuple[str, str, int], list[float]]:
+def prototypes(bank: StoredBank) -> dict[tuple[str, str, int], list[float]]:
     """Every stored prototype by category, kind and number."""
     found = bank.prototypes()
     assert found is not None
@@ -80,7 +80,7 @@ def prototypes(bank: Bank) -> dict[tuple[str, str, int], list[float]]:
     }
 
 
-def assert_equal(one: Bank, other: Bank) -> None:
+def assert_equal(one: StoredBank, other: StoredBank) -> None:
     """The same rows, pictures, features, neighbours and prototypes; ids may differ."""
     assert facts(one) == facts(other)
     assert pictures(one) == pictures(other)

@@ -11,13 +11,13 @@ import torch
 from bank_builder.build import build_bank, preview_build
 from bank_builder.progress import BuildProgress
 from bank_builder.seeds import image_seed
-from foundation.images import decode_png
-from foundation.masks import decode_rle
-from schemas.bank import Bank
+from foundation.images.masks import decode_rle
+from foundation.images.reading import decode_png
 from schemas.errors import BuildFailed, OutputError, UsageError
 from schemas.ids import pack_image_id
-from schemas.manifest import list_versions
 from schemas.rle import Rle
+from schemas.store.bank import StoredBank
+from schemas.store.manifest import list_versions
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     DIMENSION,
@@ -31,10 +31,10 @@ VOCABULARY = vocabulary_from_names(["fish, carp", "owl", "background"])
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> Bank:
+def bank(tmp_path: Path) -> StoredBank:
     """Two categories of four images."""
     build_bank(VOCABULARY, tmp_path / "bank", settings(), StandInStack())
-    return Bank(tmp_path / "bank")
+    return StoredBank(tmp_path / "bank")
 
 
 def test_the_report_counts_what_is_in_the_bank(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_report_counts_what_is_in_the_bank(tmp_path: Path) -> None:
     assert (report.version, report.changed, report.reused_shards) == (1, True, 0)
 
 
-def test_every_image_has_a_row_that_says_how_it_was_made(bank: Bank) -> None:
+def test_every_image_has_a_row_that_says_how_it_was_made(bank: StoredBank) -> None:
     rows = bank.images_table().to_pylist()
 
     assert [(row["category"], row["number"]) for row in rows] == [
@@ -61,7 +61,7 @@ def test_every_image_has_a_row_that_says_how_it_was_made(bank: Bank) -> None:
     assert all(row["contrast"] == pytest.approx(0.8) for row in rows)
 
 
-def test_the_mask_is_the_object_in_the_picture(bank: Bank) -> None:
+def test_the_mask_is_the_object_in_the_picture(bank: StoredBank) -> None:
     for row in bank.images_table().to_pylist():
         picture = decode_png(bank.png([row["image_id"]])[row["image_id"]])
         mask = decode_rle(Rle(tuple(row["mask"]["size"]), row["mask"]["counts"]))
@@ -72,7 +72,7 @@ def test_the_mask_is_the_object_in_the_picture(bank: Bank) -> None:
         assert row["attention_agreement"] > 0.7
 
 
-def test_features_are_normalised_and_a_categorys_own_lie_close(bank: Bank) -> None:
+def test_features_are_normalised_and_a_categorys_own_lie_close(bank: StoredBank) -> None:
     features = bank.features()
     foreground = features.embeddings[features.role == 0]
     category = features.category_id[features.role == 0]
@@ -84,7 +84,7 @@ def test_features_are_normalised_and_a_categorys_own_lie_close(bank: Bank) -> No
     assert similarity[same].min() > similarity[~same].max()
 
 
-def test_the_index_holds_the_features_of_the_bank(bank: Bank) -> None:
+def test_the_index_holds_the_features_of_the_bank(bank: StoredBank) -> None:
     features = bank.features()
 
     similarity, nearest = bank.index().search(features.embeddings, 1)
@@ -94,7 +94,7 @@ def test_the_index_holds_the_features_of_the_bank(bank: Bank) -> None:
     assert set(nearest[:, 0]) <= set(features.feature_id)
 
 
-def test_the_attention_is_kept_as_a_picture_from_black_to_white(bank: Bank) -> None:
+def test_the_attention_is_kept_as_a_picture_from_black_to_white(bank: StoredBank) -> None:
     image_id = pack_image_id(0, "diffusion", 0)
 
     attention = decode_png(bank.attention_png([image_id])[image_id])
@@ -103,7 +103,7 @@ def test_the_attention_is_kept_as_a_picture_from_black_to_white(bank: Bank) -> N
     assert (attention.min(), attention.max()) == (0, 255)
 
 
-def test_the_manifest_says_what_made_the_bank(bank: Bank) -> None:
+def test_the_manifest_says_what_made_the_bank(bank: StoredBank) -> None:
     manifest = bank.manifest
 
     assert manifest.background
@@ -184,7 +184,7 @@ def test_an_images_content_does_not_depend_on_its_place_in_the_vocabulary(tmp_pa
     for names in (["owl"], ["fish", "owl"]):
         out = tmp_path / str(len(names))
         build_bank(vocabulary_from_names(names), out, settings(), StandInStack())
-        table = Bank(out).images_table(["category", "seed", "points", "mask"]).to_pylist()
+        table = StoredBank(out).images_table(["category", "seed", "points", "mask"]).to_pylist()
         rows.append([row for row in table if row["category"] == "owl"])
 
     assert rows[0] == rows[1]
@@ -193,7 +193,7 @@ def test_an_images_content_does_not_depend_on_its_place_in_the_vocabulary(tmp_pa
 def test_another_seed_gives_other_images(tmp_path: Path) -> None:
     for seed in (0, 1):
         build_bank(VOCABULARY, tmp_path / str(seed), settings(seed=seed), StandInStack())
-    banks = [Bank(tmp_path / str(seed)) for seed in (0, 1)]
+    banks = [StoredBank(tmp_path / str(seed)) for seed in (0, 1)]
 
     seeds = [set(bank.images_table(["seed"])["seed"].to_pylist()) for bank in banks]
 
@@ -206,9 +206,9 @@ def test_stuff_that_fills_its_image_is_all_foreground_and_has_no_background(tmp_
     report = build_bank(vocabulary_from_names(["grass"]), tmp_path / "bank", settings(), stack)
 
     assert (report.accepted, report.features) == (4, 4)
-    assert set(Bank(tmp_path / "bank").images_table(["mask_area"])["mask_area"].to_pylist()) == {
-        1.0
-    }
+    assert set(
+        StoredBank(tmp_path / "bank").images_table(["mask_area"])["mask_area"].to_pylist()
+    ) == {1.0}
 
 
 def test_a_category_without_any_accepted_image_is_named(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_category_without_any_accepted_image_is_named(tmp_path: Path) -> None:
 
     assert report.categories_without_feature == ("owl",)
     assert (report.accepted, report.rejected, report.features) == (4, 4, 8)
-    bank = Bank(tmp_path / "bank")
+    bank = StoredBank(tmp_path / "bank")
     owls = [row for row in bank.images_table().to_pylist() if row["category"] == "owl"]
     assert all(row["status"] == "rejected" and row["reason"] for row in owls)
     assert bank.features().category_id.max() == 0
@@ -227,7 +227,7 @@ def test_a_category_without_any_accepted_image_is_named(tmp_path: Path) -> None:
 def test_a_rejected_image_keeps_its_picture_and_its_features(tmp_path: Path) -> None:
     stack = StandInStack(StandInPainter(astray=frozenset({"owl"})))
     build_bank(VOCABULARY, tmp_path / "bank", settings(), stack)
-    bank = Bank(tmp_path / "bank")
+    bank = StoredBank(tmp_path / "bank")
     image_id = pack_image_id(1, "diffusion", 0)
 
     features = bank.datasets().features.to_table()["image_id"].to_pylist()
@@ -242,7 +242,7 @@ def test_a_black_image_is_rejected_and_not_looked_at(tmp_path: Path) -> None:
 
     report = build_bank(VOCABULARY, tmp_path / "bank", settings(), stack)
 
-    row = Bank(tmp_path / "bank").images_table().to_pylist()[2]
+    row = StoredBank(tmp_path / "bank").images_table().to_pylist()[2]
     assert (report.accepted, report.rejected) == (7, 1)
     assert (row["status"], row["reason"]) == ("rejected", "black image (safety checker)")
     assert (row["mask"], row["points"], row["width"]) == (None, None, SIZE)
@@ -256,7 +256,7 @@ def test_the_odd_one_out_of_its_category_is_rejected_by_a_verdict(tmp_path: Path
     alone = vocabulary_from_names(["fish"])
     report = build_bank(alone, tmp_path / "bank", settings(images_per_category=9), stack)
 
-    bank = Bank(tmp_path / "bank")
+    bank = StoredBank(tmp_path / "bank")
     row = bank.images_table().to_pylist()[5]
     assert (report.rejected, report.features) == (1, 16)
     assert row["status"] == "rejected"
@@ -293,14 +293,14 @@ def test_a_file_is_no_place_for_a_bank(tmp_path: Path) -> None:
         build_bank(VOCABULARY, tmp_path / "bank", settings(), StandInStack())
 
 
-def test_overwrite_starts_anew(bank: Bank) -> None:
+def test_overwrite_starts_anew(bank: StoredBank) -> None:
     (bank.path / "notes.txt").write_text("mine")
     vocabulary = vocabulary_from_names(["chair"])
 
     report = build_bank(vocabulary, bank.path, settings(steps=7), StandInStack(), overwrite=True)
 
     assert (report.version, report.images, report.reused_shards) == (1, 4, 0)
-    assert [record.name for record in Bank(bank.path).categories] == ["chair"]
+    assert [record.name for record in StoredBank(bank.path).categories] == ["chair"]
     assert len(list((bank.path / "shards").iterdir())) == 2
     assert (bank.path / "notes.txt").read_text() == "mine"
 
@@ -323,7 +323,7 @@ def test_a_build_of_which_every_image_failed_is_no_bank(tmp_path: Path) -> None:
     assert report.accepted == 8
 
 
-def test_a_preview_counts_and_changes_nothing(tmp_path: Path, bank: Bank) -> None:
+def test_a_preview_counts_and_changes_nothing(tmp_path: Path, bank: StoredBank) -> None:
     more = settings(images_per_category=6)
 
     assert preview_build(VOCABULARY, bank.path, more).images_to_make == 4

@@ -11,11 +11,10 @@ import pytest
 from bank_builder.addition import add_categories, check_addition
 from bank_builder.build import build_bank
 from bank_builder.change import remove_categories
-from bank_builder.person_verdicts import give_verdicts
+from bank_builder.review import give_verdicts
 from bank_builder.seeds import image_seed
 from bank_builder.sources.folder import FolderSource
 from foundation.text_to_image import GeneratedImage, Prompt
-from schemas.bank import Bank
 from schemas.errors import (
     BankError,
     BuildFailed,
@@ -25,10 +24,11 @@ from schemas.errors import (
     VocabularyError,
 )
 from schemas.ids import pack_image_id
-from schemas.lock import build_lock
-from schemas.manifest import commit_manifest, list_versions
 from schemas.records import ModelRecord
-from schemas.verdicts import Verdict, verdicts_folder, write_verdicts
+from schemas.store.bank import StoredBank
+from schemas.store.lock import build_lock
+from schemas.store.manifest import commit_manifest, list_versions
+from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, facts, shard_files
 from tests.bank_builder.photos import fill, photo, save
@@ -43,23 +43,25 @@ from tests.bank_builder.stand_in import (
 NAMES = ("fish, carp", "owl", "background")
 
 
-def built(out: Path, *names: str, stack: StandInStack | None = None, **generation: object) -> Bank:
+def built(
+    out: Path, *names: str, stack: StandInStack | None = None, **generation: object
+) -> StoredBank:
     """A bank of those categories, built at once."""
     stack = stack or StandInStack()
     build_bank(vocabulary_from_names(names), out, settings(**generation), stack)
-    return Bank(out)
+    return StoredBank(out)
 
 
-def add(out: Path, *names: str, stack: StandInStack | None = None) -> Bank:
+def add(out: Path, *names: str, stack: StandInStack | None = None) -> StoredBank:
     """The bank with more categories."""
     add_categories(names, out, stack or StandInStack())
-    return Bank(out)
+    return StoredBank(out)
 
 
-def remove(out: Path, *names: str) -> Bank:
+def remove(out: Path, *names: str) -> StoredBank:
     """The bank with fewer categories."""
     remove_categories(out, names)
-    return Bank(out)
+    return StoredBank(out)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def out(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "bank"))
 
 
-def names_of(bank: Bank) -> list[tuple[int, str, tuple[str, ...]]]:
+def names_of(bank: StoredBank) -> list[tuple[int, str, tuple[str, ...]]]:
     return [(one.category_id, one.name, one.synonyms) for one in bank.categories]
 
 
@@ -84,7 +86,7 @@ class TestAdd:
 
         report = add_categories(["ant, emmet", "bee"], out, stack)
 
-        bank = Bank(out)
+        bank = StoredBank(out)
         assert_equal(bank, built(tmp_path / "at once", *NAMES, "ant, emmet", "bee"))
         assert (report.version, report.images, report.changed) == (2, 16, True)
         assert {name for batch in stack.text_to_image.batches for name in batch} == {"ant", "bee"}
@@ -115,7 +117,7 @@ class TestAdd:
 
         build_bank(grown, out, settings(), StandInStack())
 
-        assert names_of(Bank(out)) == [(0, "fish", ()), (1, "owl", ()), (2, "carp", ())]
+        assert names_of(StoredBank(out)) == [(0, "fish", ()), (1, "owl", ()), (2, "carp", ())]
         assert not build_bank(grown, out, settings(), StandInStack()).changed
 
     def test_the_synonym_may_come_back_when_that_category_is_removed(self, out: Path) -> None:
@@ -124,7 +126,7 @@ class TestAdd:
 
         build_bank(vocabulary_from_names(NAMES), out, settings(), StandInStack())
 
-        assert names_of(Bank(out)) == [(0, "fish", ("carp",)), (1, "owl", ())]
+        assert names_of(StoredBank(out)) == [(0, "fish", ("carp",)), (1, "owl", ())]
 
     @pytest.mark.parametrize(
         ("names", "error", "message"),
@@ -242,7 +244,7 @@ class TestAddPhotos:
         at_once = tmp_path / "at once"
         three = vocabulary_from_names(["owl", "fish", "ant"])
         build_bank(three, at_once, settings(), StandInStack(), source=FolderSource(folder))
-        assert_equal(Bank(out), Bank(at_once))
+        assert_equal(StoredBank(out), StoredBank(at_once))
         assert before.items() <= shard_files(out).items()
 
     def test_takes_photos_of_the_new_categories_alone(
@@ -252,7 +254,7 @@ class TestAddPhotos:
 
         add_categories(["ant"], out, StandInStack(), source=FolderSource(folder))
 
-        counts = [key[:2] for key in facts(Bank(out))]
+        counts = [key[:2] for key in facts(StoredBank(out))]
         assert {key: counts.count(key) for key in counts} == {
             ("fish", "diffusion"): 4,
             ("owl", "diffusion"): 4,
@@ -269,7 +271,7 @@ class TestAddPhotos:
 
         add_categories(["ant"], out, StandInStack(), source=FolderSource(second))
 
-        assert [key[::2] for key in facts(Bank(out))] == [
+        assert [key[::2] for key in facts(StoredBank(out))] == [
             ("owl", 0),
             ("owl", 1),
             ("ant", 0),
@@ -303,7 +305,7 @@ class TestRemove:
 
         removal = remove_categories(out, ["Fish", "fish"])
 
-        bank = Bank(out)
+        bank = StoredBank(out)
         assert_equal(bank, built(tmp_path / "at once", "owl", "background"))
         assert (removal.removed, removal.emptied) == (("fish",), ())
         assert (removal.bank.version, removal.bank.images, removal.bank.features) == (2, 4, 8)
@@ -311,8 +313,8 @@ class TestRemove:
         assert {shard.category for shard in bank.manifest.shards} == {"owl"}
         # The older version is there to the last byte.
         assert shard_files(out) == before
-        assert Bank(out, version=1).images_table().num_rows == 8
-        assert len(Bank(out, version=1).features().feature_id) == 16
+        assert StoredBank(out, version=1).images_table().num_rows == 8
+        assert len(StoredBank(out, version=1).features().feature_id) == 16
 
     def test_the_rest_is_judged_anew(self, tmp_path: Path) -> None:
         """Two owls that look like fish are wrong beside fish, and right without."""
@@ -338,7 +340,7 @@ class TestRemove:
         assert_equal(without, built(tmp_path / "at once", "owl", "ant", stack=stack(), **wide))
         assert not any("fish" in str(row["reason"]) for row in facts(without).values())
         back = add(both.path, "fish", stack=stack())
-        assert_equal(back, Bank(both.path, version=1))
+        assert_equal(back, StoredBank(both.path, version=1))
 
     def test_an_id_is_never_given_again(self, out: Path) -> None:
         remove(out, "owl")
@@ -350,7 +352,7 @@ class TestRemove:
     def test_adding_and_removing_leaves_what_there_was(self, out: Path, tmp_path: Path) -> None:
         before = shutil.copytree(out, tmp_path / "before")
         add(out, "ant")
-        assert_equal(remove(out, "ant"), Bank(before))
+        assert_equal(remove(out, "ant"), StoredBank(before))
 
     def test_a_persons_verdicts_on_it_go_and_the_others_stay(self, out: Path) -> None:
         fish, owl = pack_image_id(0, "diffusion", 1), pack_image_id(1, "diffusion", 2)
@@ -400,11 +402,11 @@ class TestRemove:
             with pytest.raises(KeyboardInterrupt):
                 remove(out, "fish")
         assert list_versions(out) == [1]
-        assert_equal(Bank(out), Bank(before))
+        assert_equal(StoredBank(out), StoredBank(before))
         assert names_of(remove(out, "fish")) == [(1, "owl", ())]
 
     def test_a_strangers_verdict_on_no_image_at_all_is_dropped(self, out: Path) -> None:
-        manifest = Bank(out).manifest
+        manifest = StoredBank(out).manifest
         nobody = Verdict(-5, "rejected", "who knows", "person")
         record = write_verdicts(verdicts_folder(out) / "000002.parquet", [nobody])
         commit_manifest(out, manifest.model_copy(update={"version": 2, "verdicts": record}))
@@ -412,9 +414,9 @@ class TestRemove:
         assert remove(out, "fish").verdicts == ()
 
     def test_the_libraries_that_made_the_shards_stay_named(self, out: Path) -> None:
-        made_by = Bank(out).manifest.libraries
+        made_by = StoredBank(out).manifest.libraries
         assert remove(out, "fish").manifest.libraries == made_by
-        assert set(Bank(out).manifest.seconds) == {"index"}
+        assert set(StoredBank(out).manifest.seconds) == {"index"}
 
 
 def interrupted(out: Path, *names: str, number: int, **generation: object) -> None:
@@ -542,7 +544,7 @@ class TestUnfinishedBuilds:
         report = build_bank(three, out, settings(), StandInStack(), source=FolderSource(folder))
 
         assert report.reused_shards == 1
-        table = Bank(out).images_table(["category", "source", "file"]).to_pylist()
+        table = StoredBank(out).images_table(["category", "source", "file"]).to_pylist()
         files = [row["file"] for row in table if row["source"] == "folder"]
         assert files[:3] == ["owl/a.png", "owl/b.png", "owl/c.png"]
         assert sorted(files[3:]) == ["owl/0.png", "owl/d.png", "owl/e.png"]

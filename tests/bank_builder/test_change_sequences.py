@@ -11,9 +11,9 @@ import pytest
 from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
 from bank_builder.change import remove_categories
-from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
-from schemas.bank import Bank
+from bank_builder.review import give_verdicts, take_back_verdicts
 from schemas.ids import DIFFUSION, pack_image_id
+from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, shard_files
 from tests.bank_builder.stand_in import StandInPainter, StandInStack, on_call, settings
@@ -85,17 +85,17 @@ class Model:
         status = "accepted" if self.verdicts.pop(key) is None else "rejected"
         take_back_verdicts(self.out, [self._image_id(*key)], status)
 
-    def at_once(self, out: Path) -> Bank:
+    def at_once(self, out: Path) -> StoredBank:
         """The same bank, built and judged in one go."""
         build_bank(vocabulary_from_names(self.names), out, SETTINGS, stack())
         other = Model(out, self.names)
         for (name, number), why in self.verdicts.items():
             status = "accepted" if why is None else "rejected"
             give_verdicts(out, [other._image_id(name, number)], status, why)
-        return Bank(out)
+        return StoredBank(out)
 
     def _image_id(self, name: str, number: int) -> int:
-        (record,) = (one for one in Bank(self.out).categories if one.name == name)
+        (record,) = (one for one in StoredBank(self.out).categories if one.name == name)
         return pack_image_id(record.category_id, DIFFUSION, number)
 
 
@@ -113,10 +113,10 @@ def follow(seed: int, steps: int, folder: Path) -> None:
         choices += [model.take_back] if model.verdicts else []
         rng.choice(choices)(rng)
         assert before.items() <= shard_files(model.out).items()
-        for record in Bank(model.out).manifest.vocabulary:
+        for record in StoredBank(model.out).manifest.vocabulary:
             assert names_by_id.setdefault(record.category_id, record.name) == record.name
-    assert_equal(Bank(model.out), model.at_once(folder / "at once"))
-    oldest = Bank(model.out, version=1)
+    assert_equal(StoredBank(model.out), model.at_once(folder / "at once"))
+    oldest = StoredBank(model.out, version=1)
     assert oldest.index().count == len(oldest.features().feature_id) > 0
 
 

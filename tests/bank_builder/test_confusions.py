@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bank_builder.confusions import Confusion, find_confusions
 from bank_builder.outliers import MIN_IMAGES, similarity_to_others
-from foundation.nearness import nearness
+from foundation.category_similarity import nearness
 
 MARGIN = 0.15
 
@@ -116,7 +116,7 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     features[[5, 30]] = features[[30, 5]]
     whole = find_confusions(features, category_id, 0.1)
 
-    monkeypatch.setattr("foundation.nearness._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("foundation.category_similarity._ROWS_AT_ONCE", 7)
 
     assert find_confusions(features, category_id, 0.1) == whole
     assert whole

@@ -10,29 +10,29 @@ import pytest
 from bank_builder.build import build_bank
 from bank_builder.derived import write_derived
 from bank_builder.feature_spool import kept_blocks, spooled
-from schemas.bank import Bank, index_folder
 from schemas.errors import BankDamaged
-from schemas.feature_rows import FeatureRows
-from schemas.index import build_index, feature_rows_digest
-from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.sections import Reference
-from schemas.verdicts import Verdict
+from schemas.store.bank import StoredBank, index_folder
+from schemas.store.feature_rows import FeatureRows
+from schemas.store.index import build_index, feature_rows_digest
+from schemas.store.prototypes import derive_prototypes, write_prototypes
+from schemas.store.verdicts import Verdict
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInStack, settings
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> Bank:
+def bank(tmp_path: Path) -> StoredBank:
     vocabulary = vocabulary_from_names(["fish", "owl", "ant"])
     build_bank(vocabulary, tmp_path / "bank", settings(images_per_category=7), StandInStack())
-    return Bank(tmp_path / "bank")
+    return StoredBank(tmp_path / "bank")
 
 
 def whole(rows: FeatureRows) -> np.ndarray:
     return np.concatenate(list(rows.blocks()))
 
 
-def test_a_build_says_which_features_its_index_has(bank: Bank) -> None:
+def test_a_build_says_which_features_its_index_has(bank: StoredBank) -> None:
     rows = bank.feature_rows()
     assert len(rows.feature_id) == 3 * 7 * 2
     assert bank.manifest.feature_rows == feature_rows_digest(rows.feature_id)
@@ -40,7 +40,7 @@ def test_a_build_says_which_features_its_index_has(bank: Bank) -> None:
     np.testing.assert_array_equal(bank.features().embeddings, whole(rows))
 
 
-def test_files_are_those_of_the_features_that_are_left(bank: Bank, tmp_path: Path) -> None:
+def test_files_are_those_of_the_features_that_are_left(bank: StoredBank, tmp_path: Path) -> None:
     rows = bank.feature_rows()
     gone = int(rows.feature_id[3]) >> 1
     person = [Verdict(gone, "rejected", "no fish", "person")]
@@ -69,7 +69,9 @@ def test_a_bank_without_features(tmp_path: Path) -> None:
     assert derived.verdicts == ()
 
 
-def test_spooled_features_are_mapped_and_leave_nothing_behind(bank: Bank, tmp_path: Path) -> None:
+def test_spooled_features_are_mapped_and_leave_nothing_behind(
+    bank: StoredBank, tmp_path: Path
+) -> None:
     rows, folder = bank.feature_rows(), tmp_path / "place"
     with spooled(rows, folder) as embeddings:
         assert isinstance(embeddings.base, np.memmap)
@@ -81,7 +83,9 @@ def test_spooled_features_are_mapped_and_leave_nothing_behind(bank: Bank, tmp_pa
     assert list(folder.iterdir()) == []
 
 
-def test_a_damaged_shard_ends_it_and_leaves_nothing_behind(bank: Bank, tmp_path: Path) -> None:
+def test_a_damaged_shard_ends_it_and_leaves_nothing_behind(
+    bank: StoredBank, tmp_path: Path
+) -> None:
     rows, folder = bank.feature_rows(), tmp_path / "place"
     path = bank.path / "shards" / rows.shards[-1].name / "features.parquet"
     path.write_bytes(path.read_bytes()[:-9])

@@ -8,9 +8,9 @@ import pytest
 
 from bank_builder.build import build_bank
 from bank_builder.seeds import image_seed
-from schemas.bank import Bank
 from schemas.ids import pack_image_id
-from schemas.verify import inspect_bank
+from schemas.store.bank import StoredBank
+from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     StandInPainter,
@@ -40,10 +40,10 @@ def test_a_failed_image_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
 
     image_id = pack_image_id(0, "diffusion", 1)
     assert (report.accepted, report.failed, report.failed_images) == (7, 1, (image_id,))
-    row = Bank(tmp_path).images_table().to_pylist()[1]
+    row = StoredBank(tmp_path).images_table().to_pylist()[1]
     assert (row["status"], row["seed"], row["mask"]) == ("failed", bad, None)
     assert row["reason"] == "generating failed: RuntimeError: no picture for fish"
-    assert Bank(tmp_path).png([image_id]) == {}
+    assert StoredBank(tmp_path).png([image_id]) == {}
 
 
 def test_an_image_that_cannot_be_segmented_keeps_its_picture(tmp_path: Path) -> None:
@@ -57,10 +57,10 @@ def test_an_image_that_cannot_be_segmented_keeps_its_picture(tmp_path: Path) -> 
     stack.segmenter.before = before
     report = build_bank(VOCABULARY, tmp_path, settings(), stack)
 
-    row = Bank(tmp_path).images_table().to_pylist()[0]
+    row = StoredBank(tmp_path).images_table().to_pylist()[0]
     assert report.failed == 1
     assert row["reason"] == "segmenting failed: ValueError: mask decoder"
-    assert row["image_id"] in Bank(tmp_path).png([row["image_id"]])
+    assert row["image_id"] in StoredBank(tmp_path).png([row["image_id"]])
 
 
 def test_an_image_without_usable_tokens_fails_alone(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_an_image_without_usable_tokens_fails_alone(tmp_path: Path) -> None:
     stack.features.before = before
     report = build_bank(VOCABULARY, tmp_path, settings(), stack)
 
-    statuses = Bank(tmp_path).images_table(["status", "reason"]).to_pylist()
+    statuses = StoredBank(tmp_path).images_table(["status", "reason"]).to_pylist()
     assert report.failed == 1
     assert statuses[0]["reason"] == "extracting features failed: FloatingPointError: overflow"
     assert statuses[1]["status"] == "accepted"
@@ -90,8 +90,11 @@ def test_failed_images_are_made_again_only_if_asked_for(tmp_path: Path, undistur
 
     assert (report.version, report.failed, report.accepted, report.reused_shards) == (2, 0, 8, 3)
     assert again.text_to_image.pictures == 3  # the shard with the failed image
-    assert Bank(tmp_path).images_table().equals(Bank(undisturbed).images_table())
-    assert Bank(tmp_path, version=1).images_table(["status"])["status"].to_pylist()[1] == "failed"
+    assert StoredBank(tmp_path).images_table().equals(StoredBank(undisturbed).images_table())
+    assert (
+        StoredBank(tmp_path, version=1).images_table(["status"])["status"].to_pylist()[1]
+        == "failed"
+    )
     third = build_bank(VOCABULARY, tmp_path, settings(), StandInStack(), retry_failed=True)
     assert third.changed is False
 
@@ -102,7 +105,7 @@ def test_an_interrupted_retry_goes_on(tmp_path: Path) -> None:
     stack = StandInStack(StandInPainter(before=on_call(4, KeyboardInterrupt())))
     with pytest.raises(KeyboardInterrupt):
         build_bank(VOCABULARY, tmp_path, settings(), stack, retry_failed=True)
-    assert Bank(tmp_path).manifest.version == 1
+    assert StoredBank(tmp_path).manifest.version == 1
 
     again = StandInStack()
     report = build_bank(VOCABULARY, tmp_path, settings(), again, retry_failed=True)

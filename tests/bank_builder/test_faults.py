@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-import schemas.files
+import schemas.store.files
 from bank_builder.build import build_bank
-from schemas.bank import Bank
 from schemas.errors import OutputError, WriteFailed
-from schemas.shards import finished_folders, read_sidecar
-from schemas.verify import inspect_bank
+from schemas.store.bank import StoredBank
+from schemas.store.shards import finished_folders, read_sidecar
+from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInStack, settings, shard_bytes
 
@@ -54,7 +54,7 @@ def disk(before: Callable[[], None]) -> Iterator[None]:
             raw.before = before
             return io.BufferedWriter(raw)
 
-        patch.setattr(schemas.files, "open", opened, raising=False)
+        patch.setattr(schemas.store.files, "open", opened, raising=False)
         yield
 
 
@@ -115,7 +115,7 @@ def check(tmp_path: Path, whole: Path, code: int, numbers: range, *, stays: bool
             failed += 1
             assert not list(out.glob("manifests/[0-9]*")) or inspect_bank(out).damages == ()
         else:  # the fault met only something that does not matter, such as freeing the lock
-            assert Bank(out).version == 1
+            assert StoredBank(out).version == 1
         finished = {path: path.stat().st_mtime_ns for path in finished_folders(out)}
         for folder in finished:
             read_sidecar(folder)

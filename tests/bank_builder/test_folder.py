@@ -11,12 +11,12 @@ import pytest
 from bank_builder.build import build_bank, preview_build
 from bank_builder.centre_prior import centre_ellipse
 from bank_builder.sources.folder import FolderSource
-from foundation.images import decode_png
-from foundation.masks import decode_rle
-from schemas.bank import Bank
+from foundation.images.masks import decode_rle
+from foundation.images.reading import decode_png
 from schemas.errors import BuildFailed, UsageError
 from schemas.ids import pack_image_id
 from schemas.rle import Rle
+from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import SQUARE, fill, photo, save
 from tests.bank_builder.stand_in import (
@@ -44,11 +44,11 @@ class WithoutGenerator(StandInStack):
         pass
 
 
-def build(folder: Path, out: Path, *names: str) -> Bank:
+def build(folder: Path, out: Path, *names: str) -> StoredBank:
     """A bank of photos alone."""
     vocabulary = vocabulary_from_names(names or ["owl"])
     build_bank(vocabulary, out, settings(), WithoutGenerator(), source=FolderSource(folder))
-    return Bank(out)
+    return StoredBank(out)
 
 
 def mask_of(row: dict) -> np.ndarray:
@@ -108,7 +108,7 @@ def test_a_photo_without_a_good_mask_is_kept_and_says_why(tmp_path: Path) -> Non
     stack = StandInStack(segmenter=Unsure())
     build_bank(OWL, tmp_path / "bank", settings(), stack, source=FolderSource(folder))
 
-    bank = Bank(tmp_path / "bank")
+    bank = StoredBank(tmp_path / "bank")
     (row,) = bank.images_table(["status", "reason"]).to_pylist()
     assert row == {"status": "rejected", "reason": "predicted quality below 0.5"}
     assert list(bank.png([FIRST])) == [FIRST]

@@ -14,11 +14,11 @@ import pytest
 from bank_builder.build import build_bank
 from bank_builder.report import BuildReport
 from bank_builder.sources.folder import FolderSource
-from schemas.bank import Bank
 from schemas.errors import BankError, ModelError, UsageError
-from schemas.manifest import commit_manifest
 from schemas.records import FileRecord
 from schemas.settings import Settings
+from schemas.store.bank import StoredBank
+from schemas.store.manifest import commit_manifest
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import fill, photo, save
 from tests.bank_builder.stand_in import SIZE, StandInStack, settings, shard_bytes
@@ -40,7 +40,7 @@ class Place:
 
     def files(self) -> list[str]:
         """The photos of the bank by their number."""
-        table = Bank(self.bank).images_table(["number", "file"])
+        table = StoredBank(self.bank).images_table(["number", "file"])
         assert table["number"].to_pylist() == list(range(table.num_rows))
         return table["file"].to_pylist()
 
@@ -104,7 +104,7 @@ def test_a_photo_that_failed_may_be_mended(tmp_path: Path) -> None:
     place = Place(fill(tmp_path / "photos", "owl", count=3), tmp_path / "bank")
     (place.photos / "owl" / "b.png").write_bytes(b"broken")
     assert place.build().failed == 1
-    good = Bank(place.bank).features().embeddings[:2]
+    good = StoredBank(place.bank).features().embeddings[:2]
 
     save(place.photos, "owl/b.png", photo("owl", 1))
     assert place.build().failed == 1
@@ -112,7 +112,7 @@ def test_a_photo_that_failed_may_be_mended(tmp_path: Path) -> None:
 
     assert (report.version, report.images, report.failed) == (2, 3, 0)
     assert place.files() == ["owl/a.png", "owl/b.png", "owl/c.png"]
-    assert np.array_equal(Bank(place.bank).features().embeddings[:2], good)
+    assert np.array_equal(StoredBank(place.bank).features().embeddings[:2], good)
     assert place.build(retry_failed=True).changed is False
 
 
@@ -197,7 +197,7 @@ def with_photos(
     return build_bank(vocabulary, out, settings(**generation), stack, source=source)
 
 
-def sources(bank: Bank) -> list[tuple[str, str, int]]:
+def sources(bank: StoredBank) -> list[tuple[str, str, int]]:
     """How many images there are by category and source."""
     table = bank.images_table(["category", "source"])
     counted = table.group_by(["category", "source"]).aggregate([([], "count_all")])
@@ -207,13 +207,13 @@ def sources(bank: Bank) -> list[tuple[str, str, int]]:
 def test_photos_join_a_bank_of_generated_images(tmp_path: Path) -> None:
     out = tmp_path / "bank"
     with_generator(out, "owl", "fish", steps=9)
-    before, first = shard_bytes(out), Bank(out)
+    before, first = shard_bytes(out), StoredBank(out)
     folder = fill(tmp_path / "photos", "owl", "ant", count=2)
 
     # How images are generated does not matter to photos: nothing of it need be said again.
     report = with_photos(folder, out, "owl", "fish", "ant", images_per_category=1)
 
-    bank = Bank(out)
+    bank = StoredBank(out)
     assert (report.images, report.version) == (12, 2)
     assert sources(bank) == [
         ("ant", "folder", 2),
@@ -232,7 +232,9 @@ def test_photos_join_a_bank_of_generated_images(tmp_path: Path) -> None:
     with pytest.raises(BankError, match=r"generation\.steps: 9 != 50"):
         with_generator(out, "owl", "fish", "ant")
     with_generator(out, "owl", "fish", "ant", steps=9, images_per_category=5)
-    assert [count for _, source, count in sources(Bank(out)) if source == "diffusion"] == [5] * 3
+    assert [count for _, source, count in sources(StoredBank(out)) if source == "diffusion"] == [
+        5
+    ] * 3
 
 
 def test_generated_images_join_a_bank_of_photos(tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_generated_images_join_a_bank_of_photos(tmp_path: Path) -> None:
 
     report = with_generator(out, "owl", images_per_category=1, steps=7)
 
-    bank = Bank(out)
+    bank = StoredBank(out)
     assert report.images == 3
     assert (bank.settings.generation.steps, bank.manifest.images_per_category) == (7, 1)
     assert set(bank.manifest.models) == {"text_to_image", "segmenter", "features"}
@@ -272,7 +274,7 @@ def test_what_the_generator_does_not_know_can_have_photos(tmp_path: Path) -> Non
     both = vocabulary_from_names(["zebra", "owl"])
     build_bank(both, out, knowing("owl"), StandInStack())
 
-    assert sources(Bank(out)) == [("owl", "diffusion", 4), ("zebra", "folder", 2)]
+    assert sources(StoredBank(out)) == [("owl", "diffusion", 4), ("zebra", "folder", 2)]
     more = vocabulary_from_names(["zebra", "owl", "yak"])
     with pytest.raises(UsageError, match="does not know yak; it knows owl"):
         build_bank(more, out, knowing("owl"), StandInStack())
@@ -296,7 +298,7 @@ def test_shards_from_before_photos_can_be_read(place: Place) -> None:
     (path, *_) = sorted((place.bank / "shards").glob("*/images.parquet"))
     older = pq.read_table(path).drop_columns(["file"])
     pq.write_table(older, path, write_page_checksum=True)
-    manifest = Bank(place.bank, check_sizes=False).manifest
+    manifest = StoredBank(place.bank, check_sizes=False).manifest
     shards = tuple(
         shard.model_copy(update={"images": FileRecord.of(path, shard.images.rows)})
         if shard.name == path.parent.name
@@ -305,7 +307,7 @@ def test_shards_from_before_photos_can_be_read(place: Place) -> None:
     )
     commit_manifest(place.bank, manifest.model_copy(update={"version": 2, "shards": shards}))
 
-    bank = Bank(place.bank)
+    bank = StoredBank(place.bank)
 
     assert bank.images_table(["file"])["file"].to_pylist() == [None, None, None, "owl/d.png"]
     assert bank.datasets().images.to_table(columns=["file"]).num_rows == 4

@@ -11,8 +11,8 @@ from PIL import Image
 from bank_builder.centre_prior import centre_ellipse, centre_points
 from bank_builder.sources.listing import FoundPhoto
 from bank_builder.sources.photo import LONG_SIDE, read_mask, read_photo
+from schemas.digests import sha256_file
 from schemas.errors import ImageError
-from schemas.files import sha256_file
 from schemas.records import PhotoRecord
 
 

@@ -13,11 +13,11 @@ from bank_builder.judgement import find_wrong, judge
 from bank_builder.large_masks import Masks
 from bank_builder.mask_facts import read_masks
 from bank_builder.seeds import image_seed
-from schemas.bank import Bank
-from schemas.feature_rows import FeatureRows
 from schemas.ids import pack_image_id
 from schemas.sections import Reference
-from schemas.verdicts import Verdict, effective_verdicts
+from schemas.store.bank import StoredBank
+from schemas.store.feature_rows import FeatureRows
+from schemas.store.verdicts import Verdict, effective_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInPainter, StandInStack, colour_of, settings
 from tests.bank_builder.test_confusions import clusters
@@ -102,7 +102,7 @@ def test_a_mask_of_all_there_is_is_wrong_in_a_thing_and_right_in_stuff() -> None
 
 
 @pytest.fixture
-def confused(tmp_path: Path) -> tuple[Bank, int]:
+def confused(tmp_path: Path) -> tuple[StoredBank, int]:
     """Ants and owls, one of the ants painted in the owls' colour; and that ant's image_id."""
     astray = image_seed(0, "ant", 5)
     painter = StandInPainter(odd=lambda seed: seed == astray)
@@ -119,7 +119,7 @@ def confused(tmp_path: Path) -> tuple[Bank, int]:
     build_bank(
         vocabulary_from_names(names), tmp_path / "bank", settings(images_per_category=9), stack
     )
-    return Bank(tmp_path / "bank"), pack_image_id(0, "diffusion", 5)
+    return StoredBank(tmp_path / "bank"), pack_image_id(0, "diffusion", 5)
 
 
 def _repainted(
@@ -131,7 +131,7 @@ def _repainted(
     return image
 
 
-def test_a_build_rejects_the_picture_of_another_category(confused: tuple[Bank, int]) -> None:
+def test_a_build_rejects_the_picture_of_another_category(confused: tuple[StoredBank, int]) -> None:
     bank, image_id = confused
 
     rows = {row["image_id"]: row for row in bank.images_table().to_pylist()}
@@ -144,7 +144,7 @@ def test_a_build_rejects_the_picture_of_another_category(confused: tuple[Bank, i
 
 @pytest.mark.parametrize(("word", "features"), [("accepted", 36), ("rejected", 34)])
 def test_a_persons_verdict_stands_above(
-    confused: tuple[Bank, int], word: str, features: int
+    confused: tuple[StoredBank, int], word: str, features: int
 ) -> None:
     bank, image_id = confused
     reason = None if word == "accepted" else "no ant"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bank_builder.build import build_bank
-from schemas.bank import Bank
+from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInStack, settings, shard_bytes
 
@@ -62,8 +62,8 @@ def _check(tmp_path: Path, moments: list[float]) -> None:
         _killed_after(out, seconds)
         build_bank(vocabulary, out, settings(), StandInStack())
         assert shard_bytes(out) == wanted, f"killed after {seconds:.3f} s"
-        assert Bank(out).manifest.version == 1
-        assert Bank(out).index().count > 0
+        assert StoredBank(out).manifest.version == 1
+        assert StoredBank(out).index().count > 0
 
 
 def test_killed_twice(tmp_path: Path) -> None:

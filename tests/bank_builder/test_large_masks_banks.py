@@ -12,17 +12,17 @@ from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
 from bank_builder.change import remove_categories
 from bank_builder.mask_facts import read_masks
-from bank_builder.person_verdicts import give_verdicts, take_back_verdicts
 from bank_builder.rebuild import rebuild_index
 from bank_builder.repair import repair_bank
+from bank_builder.review import give_verdicts, take_back_verdicts
 from bank_builder.seeds import image_seed
 from bank_builder.sources.folder import FolderSource
-from schemas.bank import Bank
 from schemas.errors import BankDamaged, BankError
 from schemas.ids import pack_image_id
-from schemas.manifest import commit_manifest
 from schemas.settings import Settings
-from schemas.verify import inspect_bank
+from schemas.store.bank import StoredBank
+from schemas.store.manifest import commit_manifest
+from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import photo, save
 from tests.bank_builder.stand_in import SIZE, StandInPainter, StandInStack, colour_of, settings
@@ -57,7 +57,7 @@ def bank(tmp_path: Path) -> Path:
 
 def rejected(bank: Path) -> dict[tuple[str, int], str]:
     """The reasons of the rejected images, by category and number."""
-    rows = Bank(bank).images_table(["category", "number", "status", "reason"]).to_pylist()
+    rows = StoredBank(bank).images_table(["category", "number", "status", "reason"]).to_pylist()
     return {
         (row["category"], row["number"]): row["reason"]
         for row in rows
@@ -66,7 +66,7 @@ def rejected(bank: Path) -> dict[tuple[str, int], str]:
 
 
 def test_things_lose_them_and_stuff_stays(bank: Path) -> None:
-    opened = Bank(bank)
+    opened = StoredBank(bank)
     assert rejected(bank) == CHANGED
     stored = opened.datasets().images.to_table(["status", "mask_area"])
     assert stored["status"].unique().to_pylist() == ["accepted"]  # no shard depends on others
@@ -102,16 +102,16 @@ def test_every_way_to_a_version_says_the_same(bank: Path, tmp_path: Path) -> Non
     remove_categories(bank, ["grass", "fish"])
     assert rejected(bank) == CHANGED
 
-    manifest = Bank(bank).manifest
+    manifest = StoredBank(bank).manifest
     assert manifest.verdicts is not None
     (bank / "verdicts" / manifest.verdicts.name).write_bytes(b"harmed")
     repair_bank(bank, lambda _: stack())
-    assert Bank(bank).version == manifest.version + 1
+    assert StoredBank(bank).version == manifest.version + 1
     assert rejected(bank) == CHANGED
     index = bank / "index" / f"{manifest.version + 1:06d}.faiss"
     good = index.read_bytes()
     index.unlink()
-    rebuild_index(Bank(bank, check_sizes=False))
+    rebuild_index(StoredBank(bank, check_sizes=False))
     assert index.read_bytes() == good
 
 
@@ -119,12 +119,12 @@ def test_a_person_stands_above(bank: Path) -> None:
     right = pack_image_id(0, "diffusion", 4)
     give_verdicts(bank, [right], "accepted")
     assert rejected(bank) == {("owl", 1): REASON}
-    assert right in Bank(bank).features().image_id
+    assert right in StoredBank(bank).features().image_id
 
 
 def test_a_bank_from_before_the_comparison_gets_it_with_its_next_version(bank: Path) -> None:
     """The settings of such a bank have no such bound: the default counts."""
-    manifest = Bank(bank).manifest
+    manifest = StoredBank(bank).manifest
     old = copy.deepcopy(dict(manifest.settings))
     del old["reference"]["max_excess"]
     changes = {"version": 2, "settings": old, "verdicts": None}
@@ -180,7 +180,7 @@ def test_photos_are_compared_with_photos_and_a_persons_mask_stays(tmp_path: Path
 
 
 def test_masks_are_read_in_the_order_of_the_images(bank: Path) -> None:
-    opened = Bank(bank)
+    opened = StoredBank(bank)
     rows = opened.feature_rows()
     read = read_masks(bank, rows.shards, rows.foreground_images)
     table = opened.images_table(["image_id", "mask_area"]).to_pylist()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bank_builder.build import build_bank
 from bank_builder.progress import BuildProgress
 from foundation.text_to_image import GeneratedImage, Prompt
-from schemas.bank import Bank
+from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     StandInPainter,
@@ -47,7 +47,7 @@ def undisturbed(folder: Path) -> dict[str, bytes]:
 
 
 def sizes(bank: Path) -> list[int]:
-    return [shard.batch_size for shard in Bank(bank).shards]
+    return [shard.batch_size for shard in StoredBank(bank).shards]
 
 
 @pytest.mark.parametrize("works_ahead", [False, True])
@@ -90,7 +90,7 @@ def test_one_image_without_memory_is_an_image_that_failed(tmp_path: Path) -> Non
     report = build_bank(VOCABULARY, tmp_path, settings(batch_size=1), StandInStack(painter))
 
     assert (report.accepted, report.failed) == (7, 1)
-    reason = Bank(tmp_path).images_table().to_pylist()[1]["reason"]
+    reason = StoredBank(tmp_path).images_table().to_pylist()[1]["reason"]
     assert reason == "generating failed: OutOfMemoryError: CUDA out of memory"
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from bank_builder.build import build_bank
 from bank_builder.rebuild import rebuild_index, rebuild_prototypes
-from schemas.bank import Bank, index_folder
 from schemas.errors import BankDamaged
-from schemas.manifest import commit_manifest
+from schemas.store.bank import StoredBank, index_folder
+from schemas.store.manifest import commit_manifest
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInStack, settings
 
@@ -29,40 +29,40 @@ def bank(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("ending", "rebuild", "what"), DERIVED)
 def test_the_same_bytes_again(
-    bank: Path, ending: str, rebuild: Callable[[Bank], None], what: str
+    bank: Path, ending: str, rebuild: Callable[[StoredBank], None], what: str
 ) -> None:
     path = index_folder(bank) / f"000001.{ending}"
     good = path.read_bytes()
     path.unlink()
-    rebuild(Bank(bank, check_sizes=False))
+    rebuild(StoredBank(bank, check_sizes=False))
     assert path.read_bytes() == good
     assert len(list(index_folder(bank).iterdir())) == 2
 
 
 @pytest.mark.parametrize(("ending", "rebuild", "what"), DERIVED)
 def test_those_of_another_writer_are_not_put_in_place(
-    bank: Path, ending: str, rebuild: Callable[[Bank], None], what: str
+    bank: Path, ending: str, rebuild: Callable[[StoredBank], None], what: str
 ) -> None:
-    manifest = Bank(bank).manifest
+    manifest = StoredBank(bank).manifest
     other = getattr(manifest, what).model_copy(update={"sha256": "0" * 64})
     commit_manifest(bank, manifest.model_copy(update={"version": 2, what: other}))
     path = index_folder(bank) / f"000001.{ending}"
     path.write_bytes(b"harmed")
     with pytest.raises(BankDamaged, match="than the manifest has"):
-        rebuild(Bank(bank, check_sizes=False))
+        rebuild(StoredBank(bank, check_sizes=False))
     assert path.read_bytes() == b"harmed"
     none = manifest.model_copy(update={"version": 3, what: None})
     commit_manifest(bank, none)
     with pytest.raises(BankDamaged, match="names no"):
-        rebuild(Bank(bank, check_sizes=False))
+        rebuild(StoredBank(bank, check_sizes=False))
 
 
 def test_other_features_than_the_manifest_names(bank: Path) -> None:
-    manifest = Bank(bank).manifest
+    manifest = StoredBank(bank).manifest
     other = manifest.model_copy(update={"version": 2, "feature_rows": "0" * 64})
     commit_manifest(bank, other)
     with pytest.raises(BankDamaged, match="other accepted features than version 2 names"):
-        rebuild_index(Bank(bank))
+        rebuild_index(StoredBank(bank))
 
 
 def test_a_damaged_shard_gives_nothing(bank: Path) -> None:
@@ -71,4 +71,4 @@ def test_a_damaged_shard_gives_nothing(bank: Path) -> None:
     data[-20] ^= 1
     victim.write_bytes(data)
     with pytest.raises(BankDamaged, match=r"features\.parquet"):
-        rebuild_index(Bank(bank))
+        rebuild_index(StoredBank(bank))

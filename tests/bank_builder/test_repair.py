@@ -10,12 +10,12 @@ import pytest
 
 from bank_builder.build import build_bank
 from bank_builder.repair import LOST, Repair, repair_bank
-from schemas.bank import Bank
 from schemas.errors import BankDamaged, BankError, ModelError
-from schemas.manifest import list_versions, manifest_path
 from schemas.settings import Settings
-from schemas.verdicts import Verdict
-from schemas.verify import inspect_bank
+from schemas.store.bank import StoredBank
+from schemas.store.manifest import list_versions, manifest_path
+from schemas.store.verdicts import Verdict
+from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInStack, settings, shard_bytes
 
@@ -120,7 +120,7 @@ def test_a_shard_is_given_up_without_models_and_made_by_the_next_build(
     flip(find(bank, "shards/*/features.parquet"))
     result = repair(bank)
     assert [mended.how for mended in result.mended] == ["given up"]
-    now = Bank(bank)
+    now = StoredBank(bank)
     assert now.version == 3
     rows = now.images_table(["status", "reason"]).to_pylist()
     assert [row["reason"] for row in rows if row["status"] == "failed"] == [LOST] * 3
@@ -129,7 +129,7 @@ def test_a_shard_is_given_up_without_models_and_made_by_the_next_build(
     assert {damage.versions for damage in result.after.damages} == {(1, 2)}
 
     build_bank(VOCABULARY, bank, settings(), StandInStack(), retry_failed=True)
-    assert Bank(bank).images_table().equals(Bank(original).images_table())
+    assert StoredBank(bank).images_table().equals(StoredBank(original).images_table())
 
 
 def test_a_shard_with_other_bytes_than_before_makes_a_new_version(bank: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_shard_with_other_bytes_than_before_makes_a_new_version(bank: Path) ->
     stack.text_to_image.odd = lambda seed: True  # as another GPU would round otherwise
     result = repair(bank, stack)
     assert [mended.how for mended in result.mended] == ["made anew"]
-    now = Bank(bank)
+    now = StoredBank(bank)
     assert now.version == 3
     assert any(shard.name.endswith("-r1") for shard in now.shards)
     assert {damage.versions for damage in result.after.damages} == {(1, 2)}
@@ -152,21 +152,21 @@ def test_other_weights_make_no_shard(bank: Path) -> None:
 def test_a_damaged_manifest_is_set_aside(bank: Path) -> None:
     flip(manifest_path(bank, 2), 100)
     with pytest.raises(BankDamaged, match="the last good one is version 1"):
-        Bank(bank)
+        StoredBank(bank)
     result = repair(bank)
     assert [(one.how, one.path) for one in result.mended] == [("set aside", manifest_path(bank, 2))]
     assert list_versions(bank) == [1]
-    assert Bank(bank).version == 1
+    assert StoredBank(bank).version == 1
     # The shards of the lost version are still there: the next build makes nothing.
     stack = StandInStack()
     build_bank(VOCABULARY, bank, settings(), stack)
-    assert (Bank(bank).version, stack.text_to_image.pictures) == (2, 0)
+    assert (StoredBank(bank).version, stack.text_to_image.pictures) == (2, 0)
 
 
 def test_the_only_manifest_is_lost_but_no_shard_is(tmp_path: Path) -> None:
     build_bank(VOCABULARY, tmp_path, settings(), StandInStack())
     wanted = shard_bytes(tmp_path)
-    table = Bank(tmp_path).images_table()
+    table = StoredBank(tmp_path).images_table()
     cut(manifest_path(tmp_path, 1))
     result = repair(tmp_path)
     assert [mended.how for mended in result.mended] == ["set aside"]
@@ -174,7 +174,7 @@ def test_the_only_manifest_is_lost_but_no_shard_is(tmp_path: Path) -> None:
     build_bank(VOCABULARY, tmp_path, settings(), stack)
     assert stack.text_to_image.pictures == 0
     assert shard_bytes(tmp_path) == wanted
-    assert Bank(tmp_path).images_table().equals(table)
+    assert StoredBank(tmp_path).images_table().equals(table)
 
 
 def test_a_persons_verdicts_come_from_the_version_before(bank: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_persons_verdicts_come_from_the_version_before(bank: Path) -> None:
     from bank_builder.plan import bank_settings, plan_of
 
     for number in (0, 1):
-        manifest = Bank(bank).manifest
+        manifest = StoredBank(bank).manifest
         person = [Verdict(image, "rejected", "blurred", "person") for image in range(number + 1)]
         commit_version(
             bank,
@@ -196,7 +196,7 @@ def test_a_persons_verdicts_come_from_the_version_before(bank: Path) -> None:
     flip(bank / "verdicts" / "000004.parquet")
     result = repair(bank)
     assert [mended.how for mended in result.mended] == ["judged anew"]
-    now = Bank(bank)
+    now = StoredBank(bank)
     assert now.version == 5
     assert [one.image_id for one in now.verdicts if one.by == "person"] == [0]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from bank_builder.build import build_bank
-from schemas.bank import Bank
 from schemas.ids import pack_image_id
-from schemas.manifest import commit_manifest, list_versions
-from schemas.prune import prune
-from schemas.shards import shards_folder
-from schemas.verdicts import Verdict, verdicts_folder, write_verdicts
+from schemas.store.bank import StoredBank
+from schemas.store.manifest import commit_manifest, list_versions
+from schemas.store.prune import prune
+from schemas.store.shards import shards_folder
+from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     StandInPainter,
@@ -61,7 +61,7 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(
     assert finished.items() <= shard_bytes(out).items()
     assert report.reused_shards == len(finished) // 3
     assert resumed.text_to_image.pictures <= 8 - (number // 4 * 4 + number % 4 // 3 * 3)
-    assert Bank(out).images_table().equals(Bank(undisturbed).images_table())
+    assert StoredBank(out).images_table().equals(StoredBank(undisturbed).images_table())
     assert not list((out / "shards").glob(".tmp-*"))
 
 
@@ -101,9 +101,9 @@ def test_more_images_per_category_are_added_to_the_ones_there(out: Path) -> None
     assert (report.version, report.images, report.reused_shards) == (2, 12, 4)
     assert stack.text_to_image.pictures == 4
     assert before.items() <= shard_bytes(out).items()
-    numbers = Bank(out).images_table(["category", "number"]).to_pylist()
+    numbers = StoredBank(out).images_table(["category", "number"]).to_pylist()
     assert [row["number"] for row in numbers if row["category"] == "owl"] == list(range(6))
-    assert Bank(out, version=1).images_table().num_rows == 8
+    assert StoredBank(out, version=1).images_table().num_rows == 8
 
 
 def test_more_images_are_the_ones_that_a_larger_build_would_have_made(
@@ -113,9 +113,10 @@ def test_more_images_are_the_ones_that_a_larger_build_would_have_made(
     build_bank(VOCABULARY, out, larger, StandInStack())
     build_bank(VOCABULARY, tmp_path / "at once", larger, StandInStack())
 
-    assert Bank(out).images_table().equals(Bank(tmp_path / "at once").images_table())
+    assert StoredBank(out).images_table().equals(StoredBank(tmp_path / "at once").images_table())
     assert (
-        Bank(out).features().embeddings == Bank(tmp_path / "at once").features().embeddings
+        StoredBank(out).features().embeddings
+        == StoredBank(tmp_path / "at once").features().embeddings
     ).all()
 
 
@@ -141,7 +142,7 @@ def test_categories_are_added_and_the_others_shards_are_not_touched(out: Path) -
     assert (report.version, report.images, report.reused_shards) == (2, 12, 4)
     assert {name for batch in stack.text_to_image.batches for name in batch} == {"ant"}
     assert before.items() <= shard_bytes(out).items()
-    assert [(one.category_id, one.name) for one in Bank(out).categories] == [
+    assert [(one.category_id, one.name) for one in StoredBank(out).categories] == [
         (0, "fish"),
         (1, "owl"),
         (2, "ant"),
@@ -154,12 +155,12 @@ def test_an_interrupted_addition_keeps_its_ids_and_leaves_the_bank_as_it_was(out
     with pytest.raises(KeyboardInterrupt):
         build_bank(larger, out, settings(), stack)
 
-    assert [one.name for one in Bank(out).categories] == ["fish", "owl"]
+    assert [one.name for one in StoredBank(out).categories] == ["fish", "owl"]
     assert build_bank(VOCABULARY, out, settings(), StandInStack()).changed is False
     reordered = vocabulary_from_names(["ant", "fish, carp", "owl", "bee"])
     report = build_bank(reordered, out, settings(), StandInStack())
     assert report.reused_shards == 6
-    assert [(one.category_id, one.name) for one in Bank(out).categories[2:]] == [
+    assert [(one.category_id, one.name) for one in StoredBank(out).categories[2:]] == [
         (2, "bee"),
         (3, "ant"),
     ]
@@ -167,7 +168,7 @@ def test_an_interrupted_addition_keeps_its_ids_and_leaves_the_bank_as_it_was(out
 
 def remove(out: Path, name: str) -> None:
     """Publishes a version without a category, its shards kept."""
-    manifest = Bank(out).manifest
+    manifest = StoredBank(out).manifest
     records = tuple(
         one.model_copy(update={"removed": one.removed or one.name == name})
         for one in manifest.vocabulary
@@ -184,15 +185,15 @@ def test_a_removed_category_that_comes_back_gets_a_new_id(out: Path) -> None:
     report = build_bank(VOCABULARY, out, settings(), StandInStack())
 
     assert (report.version, report.images) == (3, 8)
-    assert [(one.category_id, one.name) for one in Bank(out).categories] == [
+    assert [(one.category_id, one.name) for one in StoredBank(out).categories] == [
         (1, "owl"),
         (2, "fish"),
     ]
-    assert Bank(out, version=1).images_table().num_rows == 8
+    assert StoredBank(out, version=1).images_table().num_rows == 8
 
 
 def test_a_persons_verdicts_outlive_the_next_build(out: Path) -> None:
-    manifest = Bank(out).manifest
+    manifest = StoredBank(out).manifest
     image_id = pack_image_id(0, "diffusion", 2)
     verdict = Verdict(image_id, "rejected", "blurred", "person")
     record = write_verdicts(verdicts_folder(out) / "000002.parquet", [verdict])
@@ -200,7 +201,7 @@ def test_a_persons_verdicts_outlive_the_next_build(out: Path) -> None:
 
     report = build_bank(VOCABULARY, out, settings(images_per_category=5), StandInStack())
 
-    bank = Bank(out)
+    bank = StoredBank(out)
     assert (report.version, report.rejected) == (3, 1)
     assert bank.verdicts == (verdict,)
     assert image_id not in bank.features().image_id

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from bank_builder.build import build_bank
 from bank_builder.sources.folder import FolderSource
 from foundation.sharing import Way
-from schemas.bank import Bank
 from schemas.errors import MemoryShort
+from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.card_stack import CardStack, Needs
 from tests.bank_builder.photos import fill
@@ -49,7 +49,7 @@ def build(out: Path, card: Card, needs: Sequence[Needs], batch: int) -> CardStac
 
 
 def batches(out: Path) -> set[int]:
-    return {shard.batch_size for shard in Bank(out).shards}
+    return {shard.batch_size for shard in StoredBank(out).shards}
 
 
 def test_a_card_of_ten_gigabytes_makes_every_image(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_bank_that_is_to_be_replaced_stays_where_the_new_one_cannot_be_built(
     other = settings(batch_size=4, steps=3)
     with pytest.raises(MemoryShort):
         build_bank(VOCABULARY, tmp_path, other, CardStack(other, Card(100), ONCE), overwrite=True)
-    assert Bank(tmp_path).manifest.version == 1
+    assert StoredBank(tmp_path).manifest.version == 1
 
 
 def test_photos_are_tried_without_the_generator(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from diffusers import DDIMScheduler, HeunDiscreteScheduler, PNDMScheduler
 
 from bank_builder.sources import diffusion
-from bank_builder.sources.diffusion import GeneratedPictures
+from bank_builder.sources.diffusion import GeneratedImages
 from foundation.text_to_image import DiffusersTextToImage
 from tests.bank_builder.stand_in import StandInStack, settings
 from tests.foundation.conftest import make_pipeline
@@ -60,7 +60,7 @@ def test_the_trial_tells_the_time_of_all_calls(
     stack = StandInStack()
     painter: Any = DiffusersTextToImage(pipeline, steps, 7.5, 16, 16)
     stack.text_to_image = painter
-    trial = GeneratedPictures(4, chosen).trial("house", stack)
+    trial = GeneratedImages(4, chosen).trial("house", stack)
     batch = chosen.generation.batch_size
     assert trial.seconds == pytest.approx((calls * A_CALL + DECODING) / batch)
     assert trial.picture.image.shape == (16, 16, 3)

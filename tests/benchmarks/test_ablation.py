@@ -44,14 +44,13 @@ from benchmarks.accuracy.stored import restored
 from benchmarks.accuracy.text_naming import cut_outs, text_labels
 from benchmarks.gates.judging import judge_weights
 from benchmarks.gates.references import as_bank_features
-from foundation.pooling import pool_regions
+from foundation.images.pooling import pool_regions
 from foundation.stack import ModelStack
-from miniature.judge import Judge, save_judge
+from miniature.training.judge import Judge, save_judge
 from miniature.world import CATEGORIES, draw_scene
+from query.classification import Namer
 from query.labelling import PhotoLabeller
-from query.naming import Namer
 from query.text_evidence import TextEvidence
-from schemas.bank import BankFeatures
 from schemas.errors import BankError
 from schemas.ids import (
     BACKGROUND,
@@ -63,6 +62,7 @@ from schemas.ids import (
 from schemas.records import CategoryRecord
 from schemas.sections import Localisation, Matching
 from schemas.settings import Settings
+from schemas.store.bank import BankFeatures
 
 NAMES = ("house", "bird", "grass", "sky")
 SEED = 3

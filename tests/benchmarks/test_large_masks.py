@@ -18,7 +18,7 @@ from benchmarks.large_masks import (
     with_whole_images,
 )
 from benchmarks.rejection import references_before_verdicts
-from foundation.images import decode_png
+from foundation.images.reading import decode_png
 from foundation.stack import ModelStack
 
 NAMES = ("house", "fish", "grass")

@@ -30,19 +30,19 @@ from benchmarks.gates.pictures import (
 from benchmarks.gates.references import judged_references, world_references
 from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged, save_sheet
 from benchmarks.gates.table import Gate, Measured, gates_table, shares
-from foundation.images import encode_png
+from foundation.images.preprocessing import IMAGENET
+from foundation.images.reading import encode_png
 from foundation.patch_features import PatchFeatures
-from foundation.preprocessing import IMAGENET
 from foundation.sam_checkpoint import build_sam
 from foundation.segmenter import SamSegmenter
 from foundation.text_to_image import GeneratedImage, Prompt
-from miniature.features_scores import FeatureScores
-from miniature.judge import Judge, Judged, judge, save_judge
-from miniature.regions import LEAST_AREA, regions, square_crop, things
+from miniature.training.features_scores import FeatureScores
+from miniature.training.judge import Judge, Judged, judge, save_judge
+from miniature.training.regions import LEAST_AREA, regions, square_crop, things
 from miniature.world import CATEGORIES, STUFF, THINGS, draw_scene, draw_single, plain_caption
 from schemas.ids import BACKGROUND, FOREGROUND
-from schemas.index import index_order
 from schemas.settings import SamArchitecture, load_settings
+from schemas.store.index import index_order
 
 SMALL_SAM = SamArchitecture(
     image_size=64,

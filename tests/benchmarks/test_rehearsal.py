@@ -11,9 +11,9 @@ from benchmarks.full_size.rehearsal import StageFailed, rehearse, run
 from benchmarks.full_size.snapshot import PRESET, write_snapshot
 from foundation.stack import ModelStack
 from foundation.text_to_image import Prompt
-from schemas.bank import Bank
 from schemas.resources import preset_path
 from schemas.settings import load_settings
+from schemas.store.bank import StoredBank
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def test_all_commands_run_and_leave_what_they_should(tmp_path: Path) -> None:
 
     assert [stage.name for stage in stages] == ["build", "query", "sql", "verify"]
     assert all(stage.peak_gib > 0.01 for stage in stages)
-    assert [record.name for record in Bank(tmp_path / "bank").categories] == [
+    assert [record.name for record in StoredBank(tmp_path / "bank").categories] == [
         "house",
         "traffic light",
     ]

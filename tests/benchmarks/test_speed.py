@@ -20,7 +20,7 @@ from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
 from benchmarks.speed.command import quiet_libraries, target
 from benchmarks.speed.stock_references import StockReferences
 from benchmarks.speed.timing import in_turns, median
-from foundation.masks import decode_rle, encode_rle, mask_iou
+from foundation.images.masks import decode_rle, encode_rle, mask_iou
 from foundation.prompts import category_prompt
 from foundation.stack import ModelStack
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene

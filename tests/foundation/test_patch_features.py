@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from foundation.images.preprocessing import IMAGENET, Normalisation
 from foundation.patch_features import MAX_ASPECT, PatchFeatures
-from foundation.preprocessing import IMAGENET, Normalisation
 from schemas.errors import ImageError
 from tests.foundation.conftest import make_dinov2, make_dinov3
 

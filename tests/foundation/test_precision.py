@@ -16,7 +16,7 @@ from transformers import CLIPConfig
 
 from bank_builder.localise import localise
 from foundation import stack as stack_module
-from foundation.masks import mask_iou
+from foundation.images.masks import mask_iou
 from foundation.precision import checker_type, compute_in, fast_type
 from foundation.sam_checkpoint import load_sam
 from foundation.segmenter import SamSegmenter

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import CLIPModel, CLIPTokenizer
 
-from foundation.preprocessing import CLIP
+from foundation.images.preprocessing import CLIP
 from foundation.text_image import ClipScorer
 from schemas.errors import ImageError
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from rim.summary import summary
-from schemas.bank import Bank
+from rim.inspection.summary import summary
+from schemas.digests import sha256_bytes, sha256_file
 from schemas.errors import BankDamaged, BankError
-from schemas.files import sha256_bytes, sha256_file
-from schemas.manifest import manifest_path
-from schemas.sealed import read_sealed, seal
-from schemas.shards import read_features, read_sidecar, shards_folder
-from schemas.verify import inspect_bank
+from schemas.store.bank import StoredBank
+from schemas.store.manifest import manifest_path
+from schemas.store.sealed import read_sealed, seal
+from schemas.store.shards import read_features, read_sidecar, shards_folder
+from schemas.store.verify import inspect_bank
 from tests.fuzz.mutations import mutated
 
 ODD = (
@@ -65,7 +65,7 @@ def _places(tree: Any) -> Any:
 
 def use(path: Path) -> None:
     """All that a reader does with a bank."""
-    bank = Bank(path)
+    bank = StoredBank(path)
     _ = bank.settings, bank.categories, bank.shards, bank.verdicts
     bank.images_table()
     for shard in bank.shards:
@@ -106,7 +106,7 @@ def test_flipped_bytes_of_a_manifest_never_pass(bank_path: Path, count: int) -> 
     for seed in range(count):
         changed = mutated(data, random.Random(seed), [manifest_path(bank_path, 1).read_bytes()])
         path.write_bytes(changed)
-        message = outcome(lambda: Bank(bank_path), bank_path)
+        message = outcome(lambda: StoredBank(bank_path), bank_path)
         assert (message is None) == (changed == data), seed
         if message is not None:
             assert "000002.json" in message
@@ -202,7 +202,7 @@ def test_no_name_in_a_manifest_leads_out_of_the_bank(bank_path: Path, tmp_path: 
 def test_a_pipe_in_place_of_a_manifest_is_damage(bank_path: Path) -> None:
     path = manifest_path(bank_path, 3)
     os.mkfifo(path)
-    message = outcome(lambda: Bank(bank_path), bank_path)
+    message = outcome(lambda: StoredBank(bank_path), bank_path)
     assert message is not None
     assert "000003.json: expected a file" in message
     assert "the last good one is version 2" in message

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
-from foundation.images import MAX_PIXELS, decode_png, encode_png
-from foundation.masks import decode_rle, encode_rle, mask_box, mask_iou, rle_edges
-from foundation.pooling import patch_coverage, pool_regions
+from foundation.images.masks import decode_rle, encode_rle, mask_box, mask_iou, rle_edges
+from foundation.images.pooling import patch_coverage, pool_regions
+from foundation.images.reading import MAX_PIXELS, decode_png, encode_png
 from query.enlargement import Enlargement
 from query.fuse import fuse_masks
 from query.partition import find_partition

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.images import MAX_PIXELS, MAX_SIDE, decode_png, read_image
+from foundation.images.reading import MAX_PIXELS, MAX_SIDE, decode_png, read_image
 from schemas.errors import ImageError
 from tests.fuzz.mutations import mutated
 from tests.fuzz.pictures import good_pictures

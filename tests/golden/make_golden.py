@@ -19,9 +19,9 @@ from PIL import Image
 
 import rim
 from miniature.world import draw_scene
-from schemas.bank import Bank
-from schemas.files import sha256_bytes
+from schemas.digests import sha256_bytes
 from schemas.ids import pack_image_id
+from schemas.store.bank import StoredBank
 
 SETTINGS = {"images_per_category": 3, "steps": 20, "seed": 3}
 
@@ -36,7 +36,7 @@ def make(out: Path) -> None:
     rim.reject(out, [pack_image_id(0, "diffusion", 1)], reason="two houses in one picture")
     rim.remove(out, ["boat"])
     rim.add(out, ["grass, meadow"])
-    expected = json.dumps(describe(Bank(out)), indent=1, ensure_ascii=False)
+    expected = json.dumps(describe(StoredBank(out)), indent=1, ensure_ascii=False)
     (out.parent / f"{out.name}.json").write_text(expected + "\n", encoding="utf-8")
 
 
@@ -52,7 +52,7 @@ def photos(folder: Path) -> None:
     Image.fromarray(mask).save(folder / "house" / "a.mask.png")
 
 
-def describe(bank: Bank) -> dict[str, Any]:
+def describe(bank: StoredBank) -> dict[str, Any]:
     """What the golden test compares."""
     facts = bank.images_table(["image_id", "category", "number", "source", "status", "reason"])
     features = bank.features()

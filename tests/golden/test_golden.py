@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 import rim
-from schemas.bank import Bank
-from schemas.verify import inspect_bank
+from schemas.store.bank import StoredBank
+from schemas.store.verify import inspect_bank
 from tests.golden.make_golden import describe
 from tests.golden.reader import ForeignBank
 
@@ -39,7 +39,7 @@ def test_there_is_one_of_this_version() -> None:
 
 
 def test_rim_reads_what_was_written(golden: Path) -> None:
-    found, wanted = describe(Bank(golden)), expected(golden)
+    found, wanted = describe(StoredBank(golden)), expected(golden)
     cosines = found["nearest"].pop("cosines")
     assert cosines == pytest.approx(wanted["nearest"].pop("cosines"), abs=1e-6)
     assert found == wanted
@@ -49,7 +49,7 @@ def test_rim_reads_what_was_written(golden: Path) -> None:
 def test_every_older_version_opens(golden: Path) -> None:
     latest = expected(golden)["version"]
     for version in range(1, latest + 1):
-        bank = Bank(golden, version)
+        bank = StoredBank(golden, version)
         assert bank.images_table().num_rows > 0
         assert bank.index().count == len(bank.features().feature_id)
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foundation.model_files import fingerprint
 from foundation.segmenter import ImageEmbedding, MaskCandidates
+from foundation.weights.model_files import fingerprint
 from query.models import ROLES_USED, PatchExtractor, Result, Segmenter
-from schemas.bank import Bank
 from schemas.records import ModelRecord
 from schemas.settings import Settings, load_settings
+from schemas.store.bank import StoredBank
 from tests.query.examples import reference_row, write_bank
 
 COLOURS = {"poppy": (220, 20, 30), "grass": (30, 200, 40), "sea": (20, 40, 230)}
@@ -100,7 +100,7 @@ class ColourStack:
         }
 
 
-def colour_bank(path: Path, stack: ColourStack) -> Bank:
+def colour_bank(path: Path, stack: ColourStack) -> StoredBank:
     """Three references a colour, each a little off; on the background of the next colour."""
     rng = np.random.default_rng(1)
     names = list(COLOURS)

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.images import encode_png
-from schemas.bank import Bank, index_folder
-from schemas.index import build_index, feature_rows_digest
-from schemas.manifest import CategoryRecord, Manifest, ModelRecord, commit_manifest
-from schemas.prototypes import derive_prototypes, write_prototypes
+from foundation.images.reading import encode_png
 from schemas.rle import Rle
 from schemas.settings import Settings, load_settings
-from schemas.shards import ShardSpec, write_shard
+from schemas.store.bank import StoredBank, index_folder
+from schemas.store.index import build_index, feature_rows_digest
+from schemas.store.manifest import CategoryRecord, Manifest, ModelRecord, commit_manifest
+from schemas.store.prototypes import derive_prototypes, write_prototypes
+from schemas.store.shards import ShardSpec, write_shard
+from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.tables import ReferenceRow
-from schemas.verdicts import Verdict, verdicts_folder, write_verdicts
 
 Floats = NDArray[np.float32]
 
@@ -79,7 +79,7 @@ def write_bank(
     verdicts: Sequence[Verdict] = (),
     models: Mapping[str, ModelRecord] | None = None,
     synonyms: Mapping[str, tuple[str, ...]] | None = None,
-) -> Bank:
+) -> StoredBank:
     """A finished bank of three versions, one shard a category; the first two have no index.
 
     rows: by category, whose ids are those of their rows.
@@ -117,7 +117,7 @@ def write_bank(
     record = write_verdicts(verdicts_folder(path) / "000002.parquet", verdicts)
     manifest = manifest.model_copy(update={"version": 2, "verdicts": record})
     commit_manifest(path, manifest)
-    features = Bank(path).features()
+    features = StoredBank(path).features()
     ids = features.feature_id
     derived = {
         "index": build_index(index_folder(path) / "000003.faiss", features.embeddings, ids),
@@ -128,4 +128,4 @@ def write_bank(
         "feature_rows": feature_rows_digest(ids),
     }
     commit_manifest(path, manifest.model_copy(update={"version": 3, **derived}))
-    return Bank(path)
+    return StoredBank(path)

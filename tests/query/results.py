@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from foundation.masks import encode_rle, mask_box
+from foundation.images.masks import encode_rle, mask_box
 from query.exports.base import FinishedRun, ResultFile, RunPhoto, Target
 from query.exports.kept import FileMark, KeptPhoto, PhotoMark
 from query.result import NearReference, Region, Segmentation

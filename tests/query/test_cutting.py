@@ -13,9 +13,9 @@ from benchmarks.matchers import synthetic_bank
 from benchmarks.photo_size import label_at_photo_size
 from foundation.sam_checkpoint import build_sam
 from foundation.segmenter import SamSegmenter
+from query.classification import Namer
 from query.cutting import cut_by_logits
 from query.labelling import PhotoLabeller
-from query.naming import Namer
 from schemas.sections import Matching
 from tests.query.enlarged import smooth_logits
 from tests.query.test_proposals import TINY_SAM

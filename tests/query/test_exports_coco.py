@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from foundation.masks import decode_rle
+from foundation.images.masks import decode_rle
 from query.exports.coco_instances import write_instances
 from query.exports.coco_panoptic import encode_panoptic, write_panoptic
 from query.result import Segmentation

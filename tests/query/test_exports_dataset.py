@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from query.exports.dataset import encode_pair, write_dataset
 from tests.query.results import NAMES, finished, random_result, segmentation, target, write
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
-from foundation.masks import mask_iou
+from foundation.images.masks import mask_iou
 from query.exports import polygons
 from query.exports.labelme import LEAST_PIXELS, encode_labelme
 from query.exports.polygons import piece_polygon

@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from foundation.masks import decode_rle
-from query.datasets.classes import read_classes
+from foundation.images.masks import decode_rle
 from query.exports import regions_table
 from query.exports.base import FinishedRun, RunPhoto
 from query.exports.coco_instances import write_instances
@@ -24,6 +23,7 @@ from query.exports.json_pieces import json_bytes, write_object
 from query.exports.kept import KeptPhoto
 from query.exports.regions_table import SCHEMA, write_regions
 from query.overlay import category_colour
+from rim.evaluation.datasets.classes import read_classes
 from schemas.errors import OutputError, UsageError
 from tests.query.results import MARK, NAMES, finished, random_result, region, segmentation
 

@@ -25,8 +25,8 @@ IDS = np.array([3, 8], np.int32)
 
 
 def test_most_votes_win_and_nobody_if_nobody_voted() -> None:
-    ballots = np.array([[0.1, 0.2, 0], [0.2, 0.2, 0], [0.1, 0, 0.3], [0, 0, 0]], np.float32)
-    assert winners(ballots, IDS).tolist() == [8, 3, -1, -1]
+    votes = np.array([[0.1, 0.2, 0], [0.2, 0.2, 0], [0.1, 0, 0.3], [0, 0, 0]], np.float32)
+    assert winners(votes, IDS).tolist() == [8, 3, -1, -1]
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_patches_that_are_none_of_the_categories_leave_pixels_unlabelled() -> No
 
 
 def test_the_interpolation_is_that_of_an_enlarged_map() -> None:
-    ballots = np.random.default_rng(3).random((4, 5, 3)).astype(np.float32)
-    enlarged = zoom(ballots, (6, 6, 1), order=1, mode="nearest", grid_mode=True)
+    votes = np.random.default_rng(3).random((4, 5, 3)).astype(np.float32)
+    enlarged = zoom(votes, (6, 6, 1), order=1, mode="nearest", grid_mode=True)
     labels = np.full((24, 30), UNCOVERED, np.int32)
-    fill_uncovered(labels, ballots, IDS)
+    fill_uncovered(labels, votes, IDS)
     np.testing.assert_array_equal(labels, winners(enlarged.reshape(-1, 3), IDS).reshape(24, 30))
 
 
@@ -95,12 +95,12 @@ def test_those_that_can_win_are_those_that_do(
 ) -> None:
     """The winner among the few candidates between patches is the one among all, ties too."""
     random = np.random.default_rng(seed)
-    ballots = random.integers(0, 4, (*grid, 8)) * (random.random((*grid, 8)) < share) / 3
+    votes = random.integers(0, 4, (*grid, 8)) * (random.random((*grid, 8)) < share) / 3
     ids = np.arange(10, 17, dtype=np.int32)
     uncovered = random.random(size) < 0.3
     labels = np.where(uncovered, UNCOVERED, 99).astype(np.int32)
-    fill_uncovered(labels, ballots.astype(np.float32), ids)
-    expected = interpolated_winners(uncovered, ballots.astype(np.float32), ids)
+    fill_uncovered(labels, votes.astype(np.float32), ids)
+    expected = interpolated_winners(uncovered, votes.astype(np.float32), ids)
     np.testing.assert_array_equal(labels[uncovered], expected)
     assert (labels[~uncovered] == 99).all()
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from query.matchers import KnnMatcher, Matcher, Matches, PrototypeMatcher, References
 from query.matchers.base import NO_FEATURE
 from query.matchers.prototype import nearest_of
-from schemas.bank import BankFeatures
 from schemas.errors import BankError
 from schemas.ids import (
     BACKGROUND,
@@ -26,7 +25,8 @@ from schemas.ids import (
     unpack_feature_ids,
     unpack_image_ids,
 )
-from schemas.index import index_order
+from schemas.store.bank import BankFeatures
+from schemas.store.index import index_order
 
 Floats = NDArray[np.float32]
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from foundation.images import encode_png
+from foundation.images.reading import encode_png
 from foundation.sharing import Way
 from query.segmentation import QueryEngine
-from schemas.bank import Bank
 from schemas.errors import ImageError
 from schemas.settings import apply_overrides
+from schemas.store.bank import StoredBank
 from tests.bank_builder.card_stack import CardStack, Needs
 from tests.card import GPU, Card
 from tests.query.coloured import COLOURS, IDS, ColourStack, colour_bank
@@ -36,7 +36,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> ColourStack:
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory, colours: ColourStack) -> Bank:
+def bank(tmp_path_factory: pytest.TempPathFactory, colours: ColourStack) -> StoredBank:
     return colour_bank(tmp_path_factory.mktemp("bank"), colours)
 
 
@@ -48,7 +48,7 @@ def photo() -> np.ndarray:
 
 
 def engine(
-    bank: Bank, colours: ColourStack, card: Card, needs: tuple[Needs, ...] = NEEDS
+    bank: StoredBank, colours: ColourStack, card: Card, needs: tuple[Needs, ...] = NEEDS
 ) -> tuple[QueryEngine, CardStack]:
     settings = apply_overrides(bank.settings, ["proposals.grid=8", "proposals.points_per_batch=64"])
     stack = CardStack(colours.settings, card, needs)
@@ -68,7 +68,7 @@ def engine(
     ],
 )
 def test_every_card_gives_the_same_labels(
-    bank: Bank, colours: ColourStack, memory: int, way: Way, parts: int
+    bank: StoredBank, colours: ColourStack, memory: int, way: Way, parts: int
 ) -> None:
     made, stack = engine(bank, colours, Card(memory))
     result = made.segment(photo())
@@ -78,7 +78,7 @@ def test_every_card_gives_the_same_labels(
 
 
 def test_a_photo_that_does_not_fit_is_named_with_ways_out(
-    bank: Bank, colours: ColourStack, tmp_path: Path
+    bank: StoredBank, colours: ColourStack, tmp_path: Path
 ) -> None:
     (tmp_path / "large.png").write_bytes(encode_png(photo()))
     made, stack = engine(bank, colours, Card(1574))
@@ -96,7 +96,7 @@ def test_a_photo_that_does_not_fit_is_named_with_ways_out(
     dino=st.builds(Needs, st.integers(0, 30), st.integers(0, 30), st.just(0)),
 )
 def test_a_photo_is_labelled_wherever_one_point_fits(
-    bank: Bank, colours: ColourStack, memory: int, sam: Needs, dino: Needs
+    bank: StoredBank, colours: ColourStack, memory: int, sam: Needs, dino: Needs
 ) -> None:
     made, stack = engine(bank, colours, Card(memory), (Needs(0), sam, dino))
     one = max(need.weights + need.fixed + need.each for need in (sam, dino))

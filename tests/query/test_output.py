@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foundation.masks import encode_rle
-from query.output import InputImage, check_outputs, collect_inputs
+from foundation.images.masks import encode_rle
+from query.exports.output import InputImage, check_outputs, collect_inputs
 from query.result import NearReference, Region, Segmentation
 from schemas.errors import OutputError, UsageError
 

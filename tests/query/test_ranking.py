@@ -13,10 +13,10 @@ from scipy.spatial.distance import jensenshannon
 
 from query.matchers.base import NO_FEATURE, References
 from query.matchers.ranking import RankingMatcher, plackett_luce
-from schemas.bank import BankFeatures
 from schemas.errors import BankError
 from schemas.ids import FOREGROUND, pack_feature_id, pack_image_id
-from schemas.prototypes import derive_prototypes
+from schemas.store.bank import BankFeatures
+from schemas.store.prototypes import derive_prototypes
 
 Floats = NDArray[np.float32]
 

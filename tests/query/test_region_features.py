@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foundation.pooling import patch_coverage, pool_regions
+from foundation.images.pooling import patch_coverage, pool_regions
 from query.enlargement import Enlargement
 from query.region_features import CoverageOfPatches, pool_masks
 from query.region_mask import RegionMask

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from pycocotools import mask as coco
 
-from foundation.masks import decode_rle, encode_rle, mask_box
+from foundation.images.masks import decode_rle, encode_rle, mask_box
 from query.enlargement import Enlargement
 from query.region_mask import RegionMask
 from tests.query.enlarged import cases, enlarged, smooth_logits

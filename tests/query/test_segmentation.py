@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 from transformers import Dinov2Config, Dinov2Model
 
-from foundation.images import encode_png
-from foundation.masks import decode_rle
+from foundation.images.masks import decode_rle
+from foundation.images.reading import encode_png
 from foundation.patch_features import PatchFeatures
 from foundation.sam_checkpoint import build_sam
 from foundation.segmenter import SamSegmenter
 from query.segmentation import QueryEngine
-from schemas.bank import Bank
 from schemas.errors import BankError, ImageError, ModelError, UsageError
 from schemas.ids import UNLABELLED, unpack_image_id
-from schemas.manifest import commit_manifest
 from schemas.settings import Proposals, Settings, apply_overrides
+from schemas.store.bank import StoredBank
+from schemas.store.manifest import commit_manifest
 from tests.query.coloured import COLOURS, IDS, ColourStack, colour_bank
 from tests.query.test_proposals import TINY_SAM
 
@@ -33,11 +33,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> ColourStack:
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory, stack: ColourStack) -> Bank:
+def bank(tmp_path_factory: pytest.TempPathFactory, stack: ColourStack) -> StoredBank:
     return colour_bank(tmp_path_factory.mktemp("bank"), stack)
 
 
-def settings(bank: Bank, *overrides: str) -> Settings:
+def settings(bank: StoredBank, *overrides: str) -> Settings:
     plain = ["proposals.grid=8", "matching.background=none", "matching.patch_smoothing=1"]
     return apply_overrides(bank.settings, [*plain, *overrides])
 
@@ -54,7 +54,7 @@ def scene() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
 
 @pytest.mark.parametrize("matcher", ["knn", "prototype", "ranking"])
-def test_every_pixel_gets_its_colour(bank: Bank, stack: ColourStack, matcher: str) -> None:
+def test_every_pixel_gets_its_colour(bank: StoredBank, stack: ColourStack, matcher: str) -> None:
     image, truth = scene()
     engine = QueryEngine(bank, stack, settings(bank, f"matching.matcher={matcher}"))
     result = engine.segment(image)
@@ -64,7 +64,7 @@ def test_every_pixel_gets_its_colour(bank: Bank, stack: ColourStack, matcher: st
     assert [category.name for category in engine.categories] == ["poppy", "grass", "sea"]
 
 
-def test_a_region_says_what_decided_it(bank: Bank, stack: ColourStack) -> None:
+def test_a_region_says_what_decided_it(bank: StoredBank, stack: ColourStack) -> None:
     image, truth = scene()
     result = QueryEngine(bank, stack, settings(bank, "matching.neighbours=3")).segment(image)
     by_name = {region.category: region for region in result.regions}
@@ -83,7 +83,7 @@ def test_a_region_says_what_decided_it(bank: Bank, stack: ColourStack) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-def test_run_lengths_are_made_when_they_are_asked_for(bank: Bank, stack: ColourStack) -> None:
+def test_run_lengths_are_made_when_they_are_asked_for(bank: StoredBank, stack: ColourStack) -> None:
     result = QueryEngine(bank, stack, settings(bank)).segment(scene()[0])
     assert not any("rle" in vars(region.mask) for region in result.regions)
     again = pickle.loads(pickle.dumps(result.regions))
@@ -94,7 +94,9 @@ def test_run_lengths_are_made_when_they_are_asked_for(bank: Bank, stack: ColourS
         assert hash(region) == hash(other) == hash(plain)
 
 
-def test_a_file_is_as_good_as_an_array(bank: Bank, stack: ColourStack, tmp_path: Path) -> None:
+def test_a_file_is_as_good_as_an_array(
+    bank: StoredBank, stack: ColourStack, tmp_path: Path
+) -> None:
     image, truth = scene()
     (tmp_path / "photo.png").write_bytes(encode_png(image))
     engine = QueryEngine(bank, stack, settings(bank))
@@ -105,7 +107,9 @@ def test_a_file_is_as_good_as_an_array(bank: Bank, stack: ColourStack, tmp_path:
     assert [path.suffix for path in written] == [".png", ".png", ".json"]
 
 
-def test_pixels_under_no_mask_take_the_label_of_their_patch(bank: Bank, stack: ColourStack) -> None:
+def test_pixels_under_no_mask_take_the_label_of_their_patch(
+    bank: StoredBank, stack: ColourStack
+) -> None:
     image, truth = scene()
     engine = QueryEngine(bank, stack, settings(bank, "proposals.min_quality=0.95"))
     result = engine.segment(image)
@@ -119,7 +123,7 @@ def test_pixels_under_no_mask_take_the_label_of_their_patch(bank: Bank, stack: C
 
 
 def test_patches_named_a_few_at_a_time_are_named_alike(
-    bank: Bank, stack: ColourStack, monkeypatch: pytest.MonkeyPatch
+    bank: StoredBank, stack: ColourStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, _ = scene()
     engine = QueryEngine(bank, stack, settings(bank, "proposals.min_quality=0.95"))
@@ -129,7 +133,9 @@ def test_patches_named_a_few_at_a_time_are_named_alike(
 
 
 @pytest.mark.parametrize("quality", ["0.8", "0.95"])
-def test_background_is_what_resembles_nothing(bank: Bank, stack: ColourStack, quality: str) -> None:
+def test_background_is_what_resembles_nothing(
+    bank: StoredBank, stack: ColourStack, quality: str
+) -> None:
     """An unknown colour stays unlabelled, both as a region and as patches under no mask."""
     image, truth = scene()
     image[40:56, 16:48] = (200, 200, 10)
@@ -144,7 +150,7 @@ def test_background_is_what_resembles_nothing(bank: Bank, stack: ColourStack, qu
     assert (always.label_map >= 0).all()
 
 
-def test_only_the_chosen_categories(bank: Bank, stack: ColourStack) -> None:
+def test_only_the_chosen_categories(bank: StoredBank, stack: ColourStack) -> None:
     image, truth = scene()
     engine = QueryEngine(bank, stack, settings(bank, "matching.negatives=false"))
     result = engine.segment(image, categories=[IDS["grass"], IDS["sea"]])
@@ -153,7 +159,9 @@ def test_only_the_chosen_categories(bank: Bank, stack: ColourStack) -> None:
     np.testing.assert_array_equal(result.label_map[known], truth[known])
 
 
-def test_what_surrounds_a_category_is_not_taken_for_it(bank: Bank, stack: ColourStack) -> None:
+def test_what_surrounds_a_category_is_not_taken_for_it(
+    bank: StoredBank, stack: ColourStack
+) -> None:
     """The sea is no poppy, even if there is nothing else to choose: the poppies are at the sea."""
     image, truth = scene()
     engine = QueryEngine(bank, stack, settings(bank))
@@ -163,7 +171,7 @@ def test_what_surrounds_a_category_is_not_taken_for_it(bank: Bank, stack: Colour
 
 
 def test_a_category_with_a_small_share_of_the_photo_is_dropped(
-    bank: Bank, stack: ColourStack
+    bank: StoredBank, stack: ColourStack
 ) -> None:
     image, truth = scene()
     share = float((truth == IDS["poppy"]).mean())
@@ -179,7 +187,7 @@ def test_a_category_with_a_small_share_of_the_photo_is_dropped(
 
 @pytest.mark.parametrize(("chosen", "message"), [([], "found none"), ([2, 5, 99], r"\[5, 99\]")])
 def test_categories_must_be_the_banks(
-    bank: Bank, stack: ColourStack, chosen: list[int], message: str
+    bank: StoredBank, stack: ColourStack, chosen: list[int], message: str
 ) -> None:
     engine = QueryEngine(bank, stack, settings(bank))
     with pytest.raises(UsageError, match=message + ".*2 poppy, 3 grass, 8 sea"):
@@ -189,20 +197,22 @@ def test_categories_must_be_the_banks(
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_other_arrays_are_refused(bank: Bank, stack: ColourStack, image: NDArray[np.uint8]) -> None:
+def test_other_arrays_are_refused(
+    bank: StoredBank, stack: ColourStack, image: NDArray[np.uint8]
+) -> None:
     with pytest.raises(ImageError, match=r"uint8 \(H, W, 3\)"):
         QueryEngine(bank, stack, settings(bank)).segment(image)
 
 
 @pytest.mark.parametrize("role", ["segmenter", "features"])
-def test_other_weights_are_refused(bank: Bank, tmp_path: Path, role: str) -> None:
+def test_other_weights_are_refused(bank: StoredBank, tmp_path: Path, role: str) -> None:
     other = ColourStack(tmp_path)
     other.path(role).write_text("other weights")
     with pytest.raises(ModelError, match=f"models.{role}: expected colour {role}"):
         QueryEngine(bank, other)
 
 
-def test_features_of_another_size_are_refused(bank: Bank, tmp_path: Path) -> None:
+def test_features_of_another_size_are_refused(bank: StoredBank, tmp_path: Path) -> None:
     other = ColourStack(tmp_path, apply_overrides(bank.settings, ["features.size=224"]))
     with pytest.raises(BankError, match=r"features\.size: expected 518 .* found 224"):
         QueryEngine(bank, other)
@@ -215,7 +225,7 @@ def test_a_bank_that_does_not_name_its_models_is_refused(
     manifest = bank.manifest.model_copy(update={"version": bank.manifest.version + 1, "models": {}})
     commit_manifest(tmp_path, manifest)
     with pytest.raises(BankError, match="a record of the model segmenter, found none"):
-        QueryEngine(Bank(tmp_path), stack)
+        QueryEngine(StoredBank(tmp_path), stack)
 
 
 @pytest.mark.parametrize("size", [(40, 100), (100, 40), (7, 5)])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.masks import mask_box
+from foundation.images.masks import mask_box
 from query.text_evidence import TextEvidence, cut_out
 from schemas.records import CategoryRecord
 from schemas.sections import Generation

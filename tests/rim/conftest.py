@@ -15,7 +15,7 @@ from PIL import Image
 
 import rim
 from miniature.world import draw_scene
-from rim.main import main
+from rim.cli.main import main
 
 NAMES = ("house", "fish", "grass", "sky")
 

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 import rim
-from foundation.masks import encode_rle
+from foundation.images.masks import encode_rle
 from query.overlay import draw_overlay
 from query.result import SHOWN_SIDE
-from query.scores import ConfusionMatrix
+from rim.evaluation.scores import ConfusionMatrix
 from schemas.errors import BankDamaged, SqlError
 from tests.query.examples import reference_row, write_bank
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.bank import Bank, index_folder
-from schemas.index import build_index, feature_rows_digest
-from schemas.manifest import commit_manifest
-from schemas.prototypes import derive_prototypes, write_prototypes
 from schemas.settings import Settings, load_settings
+from schemas.store.bank import StoredBank, index_folder
+from schemas.store.index import build_index, feature_rows_digest
+from schemas.store.manifest import commit_manifest
+from schemas.store.prototypes import derive_prototypes, write_prototypes
 from tests.schemas.examples import (
     accepted_row,
     failed_row,
@@ -41,7 +41,7 @@ def bank_path(tmp_path: Path, settings: Settings) -> Path:
     )
     # Shards in the wrong order: nothing may depend on the order in the manifest.
     commit_manifest(path, make_manifest(settings, shards=(fish, house)))
-    features = Bank(path).features()
+    features = StoredBank(path).features()
     index = build_index(
         index_folder(path) / "000002.faiss", features.embeddings, features.feature_id
     )

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from schemas.manifest import CategoryRecord, Manifest, ModelRecord
 from schemas.rle import Rle
 from schemas.settings import Settings, load_settings
-from schemas.shards import ShardRecord, ShardSpec, write_shard
+from schemas.store.manifest import CategoryRecord, Manifest, ModelRecord
+from schemas.store.shards import ShardRecord, ShardSpec, write_shard
 from schemas.tables import ReferenceRow
 
 DIMENSION = 4

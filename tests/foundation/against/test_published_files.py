@@ -13,8 +13,8 @@ from transformers import AutoTokenizer, CLIPTokenizer
 
 from benchmarks.full_size import architectures
 from benchmarks.full_size.published import write_tokenizer
+from foundation.images.preprocessing import CLIP, read_normalisation
 from foundation.pipelines import load_pipeline
-from foundation.preprocessing import CLIP, read_normalisation
 from foundation.text_to_image import Prompt, category_token_indices
 
 

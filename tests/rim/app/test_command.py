@@ -50,7 +50,7 @@ def test_a_folder_that_is_no_bank(run: Run, tmp_path: Path) -> None:
 
 def test_help_and_the_session_need_no_gradio() -> None:
     code = (
-        "import sys; from rim.main import main\n"
+        "import sys; from rim.cli.main import main\n"
         "try: main(['app', '--help'])\n"
         "except SystemExit: pass\n"
         "print('LOADED', sorted({'torch', 'gradio', 'numpy', 'pyarrow'} & set(sys.modules)))\n"

@@ -213,7 +213,7 @@ def place_of(result: rim.Segmentation, number: int) -> tuple[int, int]:
     import numpy as np
     from scipy import ndimage
 
-    from foundation.masks import decode_rle
+    from foundation.images.masks import decode_rle
 
     masks = [decode_rle(region.rle) for region in result.regions]
     own = masks[number] & (result.label_map == result.regions[number].category_id)

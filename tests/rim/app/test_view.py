@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 import rim
-from foundation.masks import decode_rle
+from foundation.images.masks import decode_rle
 from query.overlay import category_colour
 from rim.app.payload import viewer_payload, why_payload
-from rim.app.references import card_picture
+from rim.app.references import card_image
 from rim.app.session import AppSession
 from rim.app.view import view_photo
 from schemas.rle import Rle
@@ -82,10 +82,10 @@ def test_the_browser_gets_plain_json_from_which_the_spots_can_be_read(
 
 def test_a_card_is_dark_outside_the_mask() -> None:
     picture = np.full((4, 6, 3), 200, np.uint8)
-    shown = card_picture(picture, Rle((4, 6), "08`0"))  # the left two columns
+    shown = card_image(picture, Rle((4, 6), "08`0"))  # the left two columns
     assert (shown[:, :2] == 200).all()
     assert (shown[:, 2:] == 70).all()
-    assert np.array_equal(card_picture(picture, None), picture)
+    assert np.array_equal(card_image(picture, None), picture)
 
 
 def decoded(address: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from rim.check import meaning
 from rim.check.findings import NotApplicable
 from rim.check.photos import CheckData

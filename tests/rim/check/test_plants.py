@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from foundation.cross_attention import CrossAttentionCapture
+from foundation.images.preprocessing import Normalisation
 from foundation.patch_features import PatchFeatures
-from foundation.preprocessing import Normalisation
 from foundation.segmenter import SamSegmenter
 from foundation.text_image import ClipScorer
 from foundation.text_to_image import DiffusersTextToImage

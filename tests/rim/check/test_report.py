@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foundation.images import read_image
+from foundation.images.reading import read_image
 from rim.check.anonymous import anonymous, private_words
 from rim.check.findings import ReportImage, Result, StepResult, verdict
 from rim.check.report import Machine, check_out, facts, write_report

@@ -1,0 +1,1 @@
+"""Reading images, masks, run lengths, pooling, preprocessing."""

@@ -1,0 +1,1 @@
+"""Where the weights of models come from: the hub, checkpoints, folders, and the cache."""

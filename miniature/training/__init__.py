@@ -1,0 +1,1 @@
+"""Training the miniature stack; not in the wheel."""

@@ -1,0 +1,166 @@
+"""What every dataset is to the evaluation, and how its folder is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foundation.images.reading import IMAGE_SUFFIXES
+from rim.evaluation.scoring import Item, Sample
+from schemas.errors import ImageError, UsageError
+from schemas.vocabulary import Category
+
+ReadTruth = Callable[[], NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with ground truth.
+
+    Attributes:
+        name: of the dataset, as in `rim eval --dataset`.
+        classes: in the order of the labels.
+        items: one an image; their truths hold classes, or -1 where nothing is scored.
+        groups: by class, e.g. "thing" or "stuff"; empty where the dataset has no groups.
+    """
+
+    name: str
+    classes: tuple[Category, ...]
+    items: tuple[Item, ...]
+    groups: tuple[str, ...] = ()
+
+
+def file_item(
+    name: str, image: Path, read_truth: ReadTruth, truth_file: Path | None = None
+) -> Item:
+    """An item of an image file, whose mark is the size in bytes of its files.
+
+    truth_file: of this image alone, if there is one.
+    """
+    files = (image,) if truth_file is None else (image, truth_file)
+    return Item(name, partial(_load, name, image, read_truth), ":".join(map(_size, files)), files)
+
+
+def _load(name: str, image: Path, read_truth: ReadTruth) -> Sample:
+    if not image.is_file():
+        raise ImageError(f"{image}: expected a picture file, found nothing")
+    return Sample(name, image, read_truth())
+
+
+def _size(file: Path) -> str:
+    try:
+        return str(file.stat().st_size)
+    except OSError:
+        return "none"
+
+
+def locate(root: Path, known: Sequence[str], needed: Sequence[Sequence[str]], dataset: str) -> Path:
+    """The folder of a dataset: the root itself, or where it usually lies below a root.
+
+    Args:
+        root: what was given.
+        known: folders below the root to try, e.g. "VOCdevkit/VOC2012".
+        needed: files or folders that must be there, each as a list of alternatives.
+        dataset: for the message.
+
+    Raises UsageError that says what was expected and what was found instead.
+    """
+    candidates = [
+        (folder, _missing(folder, needed)) for folder in (root, *map(root.joinpath, known))
+    ]
+    folder, missing = min(candidates, key=lambda one: len(one[1]))
+    if not missing:
+        return folder
+    if len(missing) < len(needed):
+        raise UsageError(
+            f"{folder}: expected {dataset} with {', '.join(missing)} in it, found {listing(folder)}"
+        )
+    raise UsageError(
+        f"{root}: expected {dataset}, the folder {known[0]} with {', '.join(missing)} in it, found "
+        f"{listing(root)}; give that folder or the one above as --root"
+    )
+
+
+def _missing(folder: Path, needed: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        " or ".join(alternatives)
+        for alternatives in needed
+        if not any((folder / part).exists() for part in alternatives)
+    ]
+
+
+def listing(folder: Path, most: int = 6) -> str:
+    """What is in a folder, for messages."""
+    if not folder.exists():
+        return "nothing there"
+    if not folder.is_dir():
+        return "a file"
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        return f"a folder that cannot be read ({error.strerror})"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "an empty folder") + more
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names in a list of images, one a line; what follows the first word is not read.
+
+    Raises UsageError if the file cannot be read, a name stands twice or is none, or there is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected a list of image names, cannot be read ({error})") from (
+            error
+        )
+    names = tuple(line.split()[0] for line in text.splitlines() if line.strip())
+    if not names:
+        raise UsageError(f"{path}: expected image names, one a line, found none")
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"{path}: expected every image once, found {len(names)} names of which"
+            f" only {len(set(names))} are different"
+        )
+    for name in names:
+        if name != Path(name).name:
+            raise UsageError(f"{path}: expected image names without folders, found {name!r}")
+    return names
+
+
+def images_in(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
+    """The picture files directly in a folder, by name; UsageError if there is none, or two whose
+    names differ in the suffix alone.
+    """
+    try:
+        files = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in suffixes and not path.name.startswith(".")
+        )
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read ({error.strerror})") from error
+    if not files:
+        raise UsageError(
+            f"{folder}: expected pictures ({', '.join(suffixes)}), found {listing(folder)}"
+        )
+    names: dict[str, Path] = {}
+    for file in files:
+        other = names.setdefault(file.stem, file)
+        if other != file:
+            raise UsageError(
+                f"{folder}: expected one picture a name, found {other.name} and {file.name}"
+            )
+    return tuple(files)
+
+
+def choose_split(split: str, known: Sequence[str], dataset: str) -> str:
+    """The split, if the dataset has it; UsageError with the known ones otherwise."""
+    if split not in known:
+        raise UsageError(f"{dataset}: expected --split {' or '.join(known)}, found {split!r}")
+    return split

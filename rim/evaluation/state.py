@@ -1,0 +1,213 @@
+"""The folder of an evaluation: what has been counted, kept so that it goes on after an interrupt,
+and the results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rim.evaluation.scores import ClassScores, Scores
+from rim.evaluation.scoring import Item, Tally
+from schemas.digests import canonical_json
+from schemas.errors import OutputError
+from schemas.printable import printable
+from schemas.store.files import write_atomic
+from schemas.store.lock import build_lock
+from schemas.store.manifest import manifests_folder
+from schemas.store.parquet import parquet_bytes
+
+STATE = "state.npz"
+RESULTS = "results.json"
+PER_CLASS = "per_class.parquet"
+SECONDS_BETWEEN_WRITES = 1.0
+
+Identity = Mapping[str, Any]
+"""All that determines the scores beside the images themselves, as plain JSON data."""
+
+
+@dataclass
+class EvaluationFolder:
+    """An open folder; nobody else evaluates into it at the same time.
+
+    Attributes:
+        path: the folder.
+        identity: of this evaluation.
+        found: what an earlier run of the same evaluation has counted, or None.
+    """
+
+    path: Path
+    identity: Identity
+    found: Tally | None
+    _written: float = field(default=0.0, init=False)
+
+    def keep(self, tally: Tally, last: bool) -> None:
+        """Write the tally, whole or not at all; between images at most once a second.
+
+        Raises OutputError if it cannot be written.
+        """
+        now = time.monotonic()
+        if not last and now - self._written < SECONDS_BETWEEN_WRITES:
+            return
+        if not tally.done:
+            return
+        self._write(STATE, _encode(self.identity, tally))
+        self._written = time.monotonic()
+
+    def save_results(self, scores: Scores, groups: Sequence[str]) -> None:
+        """Write `results.json` and `per_class.parquet`; groups: by class, or empty."""
+        results = {"evaluation": self.identity, **scores.to_dict()}
+        text = json.dumps(results, ensure_ascii=False, allow_nan=False, indent=1)
+        self._write(RESULTS, text.encode("utf-8") + b"\n")
+        self._write(PER_CLASS, parquet_bytes(per_class_table(scores.classes, groups)))
+
+    def _write(self, name: str, data: bytes) -> None:
+        try:
+            write_atomic(self.path / name, data)
+        except OSError as error:
+            raise OutputError(
+                f"{self.path / name}: cannot be written ({error.strerror or error})"
+            ) from error
+
+
+@contextlib.contextmanager
+def evaluation_folder(
+    path: Path, identity: Identity, items: Sequence[Item], num_classes: int, *, overwrite: bool
+) -> Iterator[EvaluationFolder]:
+    """Opens a folder for an evaluation, made if need be, alone.
+
+    Args:
+        items: those to score; an earlier run may have counted some of them.
+        overwrite: forget what the folder holds.
+
+    Raises OutputError if the folder holds another evaluation, one of images that have changed or
+    are not among `items`, or a damaged state; if another process writes into it; if it cannot be
+    written.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: expected a folder for the results, found a file")
+    if manifests_folder(path).exists():
+        raise OutputError(f"{path}: expected a folder for the results, found a bank")
+    with build_lock(path):
+        if overwrite:
+            for name in (STATE, RESULTS, PER_CLASS):
+                (path / name).unlink(missing_ok=True)
+        found = _read(path / STATE, identity, num_classes)
+        if found is not None:
+            _check_items(path, found, items)
+        yield EvaluationFolder(path, identity, found)
+
+
+def per_class_table(classes: Sequence[ClassScores], groups: Sequence[str]) -> pa.Table:
+    """One row a class, in the order of the labels.
+
+    class TEXT, group TEXT (null without groups), iou DOUBLE and accuracy DOUBLE (null where there
+    is nothing to score), truth_pixels BIGINT, predicted_pixels BIGINT, intersection BIGINT,
+    missing BOOLEAN.
+    """
+    group_of: Sequence[str | None] = groups or [None] * len(classes)
+    columns = {
+        "class": pa.array([one.name for one in classes], pa.string()),
+        "group": pa.array(group_of, pa.string()),
+        "iou": pa.array([_or_none(one.iou) for one in classes], pa.float64()),
+        "accuracy": pa.array([_or_none(one.accuracy) for one in classes], pa.float64()),
+        "truth_pixels": pa.array([one.truth_pixels for one in classes], pa.int64()),
+        "predicted_pixels": pa.array([one.predicted_pixels for one in classes], pa.int64()),
+        "intersection": pa.array([one.intersection for one in classes], pa.int64()),
+        "missing": pa.array([one.missing for one in classes], pa.bool_()),
+    }
+    return pa.table(columns)
+
+
+def _encode(identity: Identity, tally: Tally) -> bytes:
+    """An .npz without pickles: most cells of a large confusion matrix are 0 and left out."""
+    rows, columns = np.nonzero(tally.counts)
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        identity=np.frombuffer(canonical_json(identity), dtype=np.uint8),
+        shape=np.array(tally.counts.shape, dtype=np.int64),
+        rows=rows,
+        columns=columns,
+        counts=tally.counts[rows, columns],
+        done=np.frombuffer(canonical_json(list(tally.done.items())), dtype=np.uint8),
+    )
+    return buffer.getvalue()
+
+
+def _read(path: Path, identity: Identity, num_classes: int) -> Tally | None:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as state:
+            earlier = json.loads(state["identity"].tobytes())
+            done = dict(json.loads(state["done"].tobytes()))
+            counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
+            classes = int(state["shape"][0])
+            if classes == num_classes:
+                counts[state["rows"], state["columns"]] = state["counts"]
+    except Exception as error:  # hostile bytes raise nearly anything
+        raise OutputError(
+            f"{path}: expected the state of an evaluation, found it damaged ({printable(error)}); "
+            "start anew with --overwrite"
+        ) from error
+    difference = _difference(json.loads(canonical_json(identity)), earlier)
+    if difference is None and classes != num_classes:
+        difference = f"{num_classes} classes, found {classes}"
+    if difference is not None:
+        raise OutputError(
+            f"{path.parent} holds another evaluation: expected {difference}; choose another --out, "
+            "or --overwrite"
+        )
+    return Tally(counts, done)
+
+
+def _difference(wanted: Any, found: Any, key: str = "") -> str | None:
+    """The first difference of two plain values in words, or None."""
+    if wanted == found:
+        return None
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for name in sorted({*wanted, *found}):
+            inner = f"{key}.{name}" if key else name
+            words = _difference(wanted.get(name), found.get(name), inner)
+            if words is not None:
+                return words
+    return f"{key} {_short(wanted)}, found {_short(found)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _check_items(path: Path, found: Tally, items: Sequence[Item]) -> None:
+    marks = {item.name: item.mark for item in items}
+    beyond = [name for name in found.done if name not in marks]
+    if beyond:
+        raise OutputError(
+            f"{path} holds an evaluation of more images than these {len(items)}, such as "
+            f"{beyond[0]}; raise --limit, choose another --out, or --overwrite"
+        )
+    changed = [name for name, mark in found.done.items() if marks[name] != mark]
+    if changed:
+        raise OutputError(
+            f"{path} holds an evaluation of other files: {changed[0]} has changed since; "
+            "choose another --out, or --overwrite"
+        )
+
+
+def _or_none(score: float) -> float | None:
+    return None if np.isnan(score) else score

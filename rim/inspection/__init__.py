@@ -1,0 +1,1 @@
+"""Looking into a bank: SQL, summaries and the report."""

@@ -1,0 +1,1 @@
+"""The files of a bank: shards, index, manifests and locks."""

@@ -1,0 +1,139 @@
+"""The writer's lock: one process at a time writes into a bank, and says who it is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from schemas.errors import OutputError, WriteFailed
+from schemas.store.files import make_folder
+
+LOCK_NAME = ".lock"
+_HELD = (errno.EAGAIN, errno.EACCES)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+_MAX_BYTES = 4096
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def build_lock(bank: Path) -> Iterator[None]:
+    """Lets one process at a time write into a bank.
+
+    `BANK/.lock` is locked by the operating system, which frees it if the process dies, and says
+    host, process and start of who holds it; it is empty when nobody does. Where the file system
+    cannot lock, what the file says decides alone: it is obeyed if that process is alive, or runs on
+    another host, where nobody can tell.
+
+    The folder is made if needed. What the disk refuses inside the block (OSError) comes out as
+    WriteFailed.
+
+    Raises:
+        OutputError: another process is writing, and which one; or the folder cannot be made.
+        WriteFailed: see above.
+    """
+    try:
+        make_folder(bank)
+        file = (bank / LOCK_NAME).open("a+b")
+    except OSError as error:
+        raise OutputError(f"cannot write into {bank}: {error.strerror}") from error
+    with file:
+        _acquire(bank, file)
+        try:
+            with _disk_errors_explained(bank):
+                _write(file, _ourselves())
+                yield
+        finally:
+            # Emptied before it is freed: what it says is about who holds it.
+            with contextlib.suppress(OSError):
+                _write(file, None)
+
+
+def _acquire(bank: Path, file: BinaryIO) -> None:
+    """Locks the file, or OutputError naming who has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            raise OutputError(
+                f"another process is writing into {bank}: {_described(_read(file))}; wait until "
+                "it has finished"
+            ) from error
+        if error.errno not in _NO_LOCKS:
+            raise OutputError(f"cannot lock {bank / LOCK_NAME}: {error.strerror}") from error
+        holder = _read(file)
+        if holder and not _dead(holder):
+            raise OutputError(
+                f"another process is writing into {bank}: {_described(holder)}; this file system "
+                f"cannot lock, so if that process is gone, delete {bank / LOCK_NAME}"
+            ) from error
+    stale = _read(file)
+    if stale:
+        logger.warning(
+            "%s: going on from where another process was stopped: %s", bank, _described(stale)
+        )
+
+
+def _ourselves() -> dict[str, Any]:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"host": socket.gethostname(), "process": os.getpid(), "start": started}
+
+
+def _dead(holder: dict[str, Any]) -> bool:
+    """Whether that process is known to be gone."""
+    process = holder.get("process")
+    if holder.get("host") != socket.gethostname() or not isinstance(process, int) or process < 1:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _read(file: BinaryIO) -> dict[str, Any]:
+    """What the file says of who holds the lock; {} if nothing, or nothing that can be read."""
+    file.seek(0)
+    try:
+        holder = json.loads(file.read(_MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _write(file: BinaryIO, holder: dict[str, Any] | None) -> None:
+    file.seek(0)
+    file.truncate()
+    if holder is not None:
+        file.write(json.dumps(holder).encode("utf-8"))
+    file.flush()
+
+
+def _described(holder: dict[str, Any]) -> str:
+    """Host, process and start in words."""
+    if not holder:
+        return "it does not say which"
+    shown = {key: str(holder.get(key, "unknown"))[:100] for key in ("process", "host", "start")}
+    return f"process {shown['process']} on {shown['host']}, since {shown['start']}"
+
+
+@contextlib.contextmanager
+def _disk_errors_explained(bank: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteFailed(
+            f"cannot write into {bank}: {error.strerror or error}; what was finished is kept: mend "
+            "it and run the same command again"
+        ) from error

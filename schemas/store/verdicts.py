@@ -1,0 +1,96 @@
+"""Verdicts that compare images or come from a person: one small Parquet file per version.
+
+A shard is never changed, so what is decided about its images afterwards stands here. A person's
+verdict stands above the automatic one, which stands above the row's own status; an image that
+failed has nothing to accept and stays failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+from schemas.errors import BankDamaged
+from schemas.records import FileRecord
+from schemas.store.files import write_atomic
+from schemas.store.parquet import parquet_bytes, read_table
+
+Status = Literal["accepted", "rejected"]
+Author = Literal["automatic", "person"]
+
+VERDICTS = pa.schema(
+    [
+        pa.field("image_id", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("by", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about one image. reason: None if and only if it is accepted.
+
+    Raises ValueError if status and reason do not fit together.
+    """
+
+    image_id: int
+    status: Status
+    reason: str | None
+    by: Author
+
+    def __post_init__(self) -> None:
+        if self.status not in get_args(Status) or self.by not in get_args(Author):
+            raise ValueError(f"expected a verdict, found {self.status!r} by {self.by!r}")
+        if (self.status == "accepted") != (self.reason is None):
+            raise ValueError(f"expected a reason if and only if rejected, found {self.reason!r}")
+
+
+def verdicts_folder(bank: Path) -> Path:
+    """Where a bank's verdicts are."""
+    return bank / "verdicts"
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> pa.Table:
+    """The verdicts with the columns VERDICTS."""
+    rows = list(verdicts)
+    columns = [[getattr(row, name) for row in rows] for name in VERDICTS.names]
+    return pa.table(columns, schema=VERDICTS)
+
+
+def write_verdicts(path: Path, verdicts: Iterable[Verdict]) -> FileRecord:
+    """Writes verdicts, sorted by image and author, in a single step.
+
+    Raises ValueError if one author has two verdicts about one image.
+    """
+    rows = sorted(verdicts, key=lambda verdict: (verdict.image_id, verdict.by))
+    if len({(row.image_id, row.by) for row in rows}) != len(rows):
+        raise ValueError("expected one verdict an image and author, found two")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, parquet_bytes(verdicts_table(rows)))
+    return FileRecord.of(path, len(rows))
+
+
+def read_verdicts(path: Path, record: FileRecord) -> list[Verdict]:
+    """The verdicts of one file, which must have the recorded bytes; BankDamaged if not."""
+    table = read_table(record.verify(path.parent))
+    if table.schema != VERDICTS:
+        raise BankDamaged(f"{path}: expected the columns {VERDICTS.names}, found others")
+    try:
+        return [Verdict(**row) for row in table.to_pylist()]
+    except ValueError as error:
+        raise BankDamaged(f"{path}: {error}") from error
+
+
+def effective_verdicts(verdicts: Iterable[Verdict]) -> dict[int, Verdict]:
+    """The verdict that counts for each image_id: the person's if there is one."""
+    counting: dict[int, Verdict] = {}
+    for verdict in verdicts:
+        if verdict.by == "person" or verdict.image_id not in counting:
+            counting[verdict.image_id] = verdict
+    return counting
