@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from foundation.images.masks import Rle, encode_rle, mask_box, rle_edges
 from foundation.images.pooling import pool_regions
-from foundation.segmenter import ImageEmbedding, SamSegmenter
+from foundation.interfaces import ImageEmbedding
+from foundation.sam import SamSegmenter
 from query.classification import Namer
 from query.label_map import patch_positions, smoothed_tokens, winners
 from query.overlap import combine

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foundation.interfaces import BuildStack, Prompt
 from foundation.memory import DeviceMemory
 from foundation.sharing import Share, SharedDevice, Way
-
-if TYPE_CHECKING:
-    from foundation.stack import ModelStack
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class BuildTrial:
         image_size: (height, width) of its images.
     """
 
-    stack: ModelStack
+    stack: BuildStack
     device: SharedDevice
     memory: DeviceMemory
     roles: Sequence[str]
@@ -47,8 +44,6 @@ class BuildTrial:
 
     def _generate(self, count: int) -> None:
         """One denoising step, decoding and the safety checker: what all the steps take, too."""
-        from foundation.text_to_image import Prompt
-
         if "text_to_image" not in self.roles:
             return
         self.stack.activate("text_to_image")

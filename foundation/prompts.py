@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from foundation.text_to_image import Prompt
+from foundation.interfaces import Prompt
 from schemas.errors import SettingsError
 from schemas.sections import CATEGORY_PLACEHOLDER
 from schemas.vocabulary import name_key

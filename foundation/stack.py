@@ -23,7 +23,7 @@ from schemas.settings import Models, ModelSource, Settings
 # The model libraries are imported by what needs them: a query has no use for diffusers.
 if TYPE_CHECKING:
     from foundation.patch_features import PatchFeatures
-    from foundation.segmenter import SamSegmenter
+    from foundation.sam import SamSegmenter
     from foundation.text_image import ClipScorer
     from foundation.text_to_image import DiffusersTextToImage
 
@@ -84,7 +84,7 @@ class ModelStack:
 
     @property
     def segmenter(self) -> SamSegmenter:
-        """Makes masks of points; see `foundation.segmenter`. ModelError if it is missing."""
+        """Makes masks of points; see `foundation.sam`. ModelError if it is missing."""
         return self._get("segmenter", self._load_segmenter)
 
     @property
@@ -96,6 +96,25 @@ class ModelStack:
     def text_image(self) -> ClipScorer:
         """Compares texts and images; see `foundation.text_image`. ModelError if it is missing."""
         return self._get("text_image", self._load_text_image)
+
+    def load(
+        self,
+        roles: Sequence[str] = BUILD_ROLES,
+        on_role: Callable[[str], None] = lambda role: None,
+    ) -> None:
+        """Loads models, so that one that cannot be is found before anything is written.
+
+        Args:
+            roles: those that are used.
+            on_role: called with each role before it is loaded.
+
+        Raises:
+            ModelError: a model is missing or cannot be loaded.
+            SettingsError: a model cannot do what the settings ask for.
+        """
+        for role in roles:
+            on_role(role)
+            logger.debug("loaded %s", type(getattr(self, role)).__name__)
 
     @property
     def works_ahead(self) -> bool:
@@ -280,9 +299,9 @@ class ModelStack:
         return model
 
     def _load_segmenter(self, path: Path) -> SamSegmenter:
+        from foundation.sam import SamSegmenter
         from foundation.sam_checkpoint import load_sam
         from foundation.sam_encoder import slim
-        from foundation.segmenter import SamSegmenter
 
         sam = load_sam(self.settings.models.segmenter, path)
         dtype = encoder_type(self.device)

@@ -4,66 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from foundation.interfaces import GeneratedImage, Prompt
 from schemas.errors import ModelError, SettingsError, UsageError
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt, and where in it the category's name stands: `text[start:stop]`."""
-
-    text: str
-    start: int
-    stop: int
-
-    @property
-    def name(self) -> str:
-        """The category's name as the prompt has it."""
-        return self.text[self.start : self.stop]
-
-
-@dataclass(frozen=True)
-class GeneratedImage:
-    """One generated picture.
-
-    image: uint8 (H, W, 3) RGB. attention: float32 (h, w), the category's averaged attention
-    probability, not scaled; its grid covers the image. flagged: the safety checker blacked the
-    image out.
-    """
-
-    image: npt.NDArray[np.uint8]
-    attention: npt.NDArray[np.float32]
-    flagged: bool
-
-
-class TextToImage(Protocol):
-    """Anything that makes pictures of prompts and knows where it put the category."""
-
-    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[GeneratedImage]:
-        """One image a prompt, made as one batch; seeds has one entry a prompt, 0..2**63-1."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """Denoising steps of an image."""
-        ...
-
-    @property
-    def calls(self) -> int:
-        """How often the UNet is called for a batch; often not the number of steps."""
-        ...
-
-    def shortened(self, steps: int) -> TextToImage:
-        """The same in so many steps, or in the fewest it can be done in, if these are more."""
-        ...
 
 
 class DiffusersTextToImage:

@@ -14,7 +14,6 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, LCMScheduler, PNDMScheduler
 
-from bank_builder.models import load_models
 from benchmarks.speed import build, capture, proposals
 from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
 from benchmarks.speed.command import quiet_libraries, target
@@ -45,7 +44,7 @@ def stack() -> ModelStack:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("foundation.stack.fast_type", lambda device: torch.float32)
         made = ModelStack(load_settings("miniature", ["generation.steps=8"]), "cpu")
-        load_models(made)
+        made.load()
     return made
 
 

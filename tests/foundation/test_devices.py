@@ -17,9 +17,9 @@ from torch.utils._pytree import tree_leaves
 
 import foundation
 from foundation import stack as stack_module
+from foundation.interfaces import Prompt
 from foundation.precision import encoder_type, fast_type
 from foundation.stack import ModelStack, choose_device
-from foundation.text_to_image import Prompt
 from schemas.errors import UsageError
 from schemas.settings import load_settings
 

@@ -17,11 +17,11 @@ from transformers import CLIPConfig
 from bank_builder.localise import localise
 from foundation import stack as stack_module
 from foundation.images.masks import mask_iou
+from foundation.interfaces import GeneratedImage, Prompt
 from foundation.precision import checker_type, compute_in, fast_type
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import load_sam
-from foundation.segmenter import SamSegmenter
 from foundation.stack import ModelStack
-from foundation.text_to_image import GeneratedImage, Prompt
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 from schemas.settings import load_settings
 from tests.foundation.conftest import make_pipeline

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from foundation.interfaces import Prompt
 from foundation.stack import ROLES, ModelStack, choose_device
-from foundation.text_to_image import Prompt
 from schemas.errors import ModelError, UsageError
 from schemas.settings import Settings, load_settings
 from tests.foundation.conftest import make_pipeline

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,50 +9,12 @@ from PIL import Image
 from segment_anything.modeling import Sam
 from torch.nn import functional as F
 
+from foundation.interfaces import ImageEmbedding, MaskCandidates
 from foundation.sam_decoder import PointDecoder
 from schemas.errors import ImageError, UsageError
 
 # Pixels of float32 logits that are resized at a time: 256 MB.
 _PIXELS_AT_ONCE = 1 << 26
-
-
-@dataclass(frozen=True)
-class ImageEmbedding:
-    """An image as SAM's encoder left it; the expensive part, reused for every prompt.
-
-    features: (1, c, h, w) on SAM's device. original_size: (H, W) of the image. input_size:
-    (height, width) it was scaled to, before SAM's square padding at the right and the bottom.
-    logit_size: (height, width) of low-resolution logits that lie on the image, rounded up.
-    """
-
-    features: torch.Tensor
-    original_size: tuple[int, int]
-    input_size: tuple[int, int]
-    logit_size: tuple[int, int]
-
-    @property
-    def working_size(self) -> tuple[int, int]:
-        """(height, width) that holds all there is to know about masks at the image's size.
-
-        SAM resizes logits twice, to what its encoder saw and from there to the image: the smaller
-        of the two sizes. The aspect is kept, so that it is smaller on both sides.
-        """
-        height, width = self.original_size
-        return min(height, self.input_size[0]), min(width, self.input_size[1])
-
-
-@dataclass(frozen=True)
-class MaskCandidates:
-    """SAM's three masks (whole, part, subpart) for each of P prompts.
-
-    logits: float32 (P, 3, h, w) on SAM's device, above 0 = mask, at SAM's low resolution. (h, w)
-    is the embedding's `logit_size`, plus one row or column where SAM padded the image, which
-    `upsample` needs to interpolate up to the image's edge. predicted_iou: float32 (P, 3), SAM's
-    own estimate of each mask's IoU with the truth.
-    """
-
-    logits: torch.Tensor
-    predicted_iou: torch.Tensor
 
 
 class SamSegmenter:
