@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import torch
 from schemas.errors import ModelError
 
 _SHOWN = 3
+_LIBRARIES = ("diffusers", "transformers")
 
 
 def load_network(kind: Any, folder: Path, role: str, **options: Any) -> Any:
-    """The network in a folder, in float32 and in evaluation mode, on the CPU.
+    """Loads the network in a folder, in float32 and in evaluation mode, on the CPU.
 
     Both libraries give weights that the files lack random values, and only log it: a network that
     is half random makes images and features all the same.
@@ -53,10 +56,15 @@ def load_network(kind: Any, folder: Path, role: str, **options: Any) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the libraries' remarks on how they load from the user: renamed classes, weights in the
-    files that nothing has use of. What matters is an error of ours.
+    """Keeps the libraries' remarks and progress bars from the user while they load.
+
+    They remark on renamed classes, and on weights in the files that nothing uses. What matters is
+    an error of ours. The bars stay off.
     """
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    for name in _LIBRARIES:
+        if name in sys.modules:  # features need no diffusers
+            import_module(f"{name}.utils.logging").disable_progress_bar()
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

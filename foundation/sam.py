@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,21 +12,43 @@ from segment_anything.modeling import Sam
 from torch.nn import functional as F
 
 from foundation.interfaces import ImageEmbedding, MaskCandidates
+from foundation.precision import encoder_type
+from foundation.sam_checkpoint import load_sam
 from foundation.sam_decoder import PointDecoder
+from foundation.sam_encoder import slim
 from schemas.errors import ImageError, UsageError
+from schemas.settings import Settings
 
 # Pixels of float32 logits that are resized at a time: 256 MB.
 _PIXELS_AT_ONCE = 1 << 26
 
 
+def load(path: Path, settings: Settings, device: torch.device) -> SamSegmenter:
+    """Loads the segmenter of a stack.
+
+    Args:
+        path: the checkpoint, or a folder with exactly one in it.
+        settings: of a preset or a bank: the sizes of the architecture, and how many prompts go
+            through the decoder at a time.
+        device: where it shall run; it says what the encoder computes in.
+
+    Raises:
+        ModelError: see `load_sam`.
+    """
+    sam = load_sam(settings.models.segmenter, path)
+    dtype = encoder_type(device)
+    slim(sam.image_encoder, dtype)
+    return SamSegmenter(sam.to(device), settings.proposals.points_per_batch, dtype)
+
+
 class SamSegmenter:
-    """Masks for point prompts, equal to those of segment-anything's `SamPredictor`.
+    """Predicts masks for point prompts, equal to those of segment-anything's `SamPredictor`.
 
     Args:
         sam: a Sam in evaluation mode on its device.
         points_per_batch: prompts that go through the mask decoder at a time.
-        encoder_dtype: what the image encoder computes in where it may, see `sam_encoder.slim`; the
-            decoder and all results are float32.
+        encoder_dtype: what the image encoder computes in where it may, see
+            `foundation.sam_encoder.slim`; the decoder and all results are float32.
     """
 
     def __init__(
@@ -74,7 +98,7 @@ class SamSegmenter:
 
     @torch.no_grad()
     def predict(self, embedding: ImageEmbedding, points: npt.NDArray[np.number]) -> MaskCandidates:
-        """Three mask candidates for each prompt.
+        """Predicts three mask candidates for each prompt.
 
         Args:
             embedding: of the image that the points lie in.

@@ -1,23 +1,23 @@
-"""Text-to-image generation: pictures of a prompt, each with its category's attention map."""
+"""Text-to-image generation: images of a prompt, each with its category's attention map."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import nn
 
+from foundation.cross_attention import CrossAttentionCapture
 from foundation.interfaces import GeneratedImage, Prompt
 from schemas.errors import ModelError, SettingsError, UsageError
 
-if TYPE_CHECKING:
-    import torch
-
 
 class DiffusersTextToImage:
-    """Text-to-image by a diffusers pipeline; `foundation.pipelines` says which.
+    """Generates images by a diffusers pipeline; see `foundation.text_to_image_loading` for which.
 
     All of an image's randomness comes from its own seed, by a generator on the CPU. The same
     prompts, seeds, batch and device give the same images; in another batch an image differs by
@@ -77,10 +77,6 @@ class DiffusersTextToImage:
             UsageError: not one seed a prompt, or a name too long for the text encoder.
             ModelError: the pipeline's tokenizer or UNet is not usable, or it made no image.
         """
-        import torch
-
-        from foundation.cross_attention import CrossAttentionCapture
-
         if len(prompts) != len(seeds):
             raise UsageError(f"expected one seed a prompt, found {len(seeds)} for {len(prompts)}")
         if not prompts:
@@ -121,8 +117,6 @@ class DiffusersTextToImage:
 
         Not by the pipeline's own `to`, which warns of float16 on a CPU, where nothing is computed.
         """
-        from torch import nn
-
         for part in self._pipeline.components.values():
             if isinstance(part, nn.Module):
                 nn.Module.to(part, device)

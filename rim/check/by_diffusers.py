@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from foundation.interfaces import Prompt
-from foundation.pipelines import pipeline_class
+from foundation.text_to_image_loading import pipeline_class
 from schemas.settings import Generation
 
 

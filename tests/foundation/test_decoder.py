@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from foundation.interfaces import GeneratedImage, Prompt
-from foundation.pipelines import load_pipeline
 from foundation.precision import asks_for_float32, compute_in, decode_in
 from foundation.stack import ModelStack
 from foundation.text_to_image import DiffusersTextToImage
+from foundation.text_to_image_loading import load_pipeline
 from schemas.errors import ModelError
 from schemas.settings import load_settings
 from tests.foundation.conftest import make_pipeline, make_xl_pipeline

@@ -104,7 +104,7 @@ class _NoFloat64(TorchDispatchMode):
 @pytest.fixture(scope="module")
 def stack(stack_folder: Path) -> ModelStack:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stack_module, "fast_type", lambda device: torch.float32)
+        patch.setattr("foundation.text_to_image_loading.fast_type", lambda device: torch.float32)
         stack = ModelStack(load_settings(str(stack_folder / "tiny.toml")), device="cpu")
         for role in ("text_to_image", "segmenter", "features", "text_image"):
             getattr(stack, role)
