@@ -15,8 +15,8 @@ from foundation.loading import load_network, quiet
 from foundation.precision import checker_type, compute_in, decode_in, fast_type
 from foundation.text_to_image import DiffusersTextToImage
 from schemas.errors import ModelError
-from schemas.printable import printable
 from schemas.settings import Settings
+from schemas.text import printable
 
 # Stable Diffusion 1.x and 2.x and their Turbo forms; SDXL and its Turbo form; latent consistency
 # models. All have a UNet with cross-attention to the tokens of the prompt.
