@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import torch
 
+from foundation.interfaces import Result
 from schemas.errors import RimError
 
 logger = logging.getLogger(__name__)
 
 Option = TypeVar("Option")
-Result = TypeVar("Result")
 
 # What torch and the libraries below it say, in a RuntimeError of no class of its own. The last two
 # lines are said for other reasons too, but above all where cuDNN or cuBLAS find no memory for

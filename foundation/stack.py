@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from foundation.interfaces import Result
 from foundation.memory import DeviceMemory, first_line, first_that_fits, give_back
 from foundation.sharing import BuildTrial, Share, SharedDevice, Way
 from foundation.weights.missing import Caller
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 ROLES: tuple[str, ...] = tuple(Models.model_fields)
 
 _Model = TypeVar("_Model")
-_Result = TypeVar("_Result")
 
 
 class ModelStack:
@@ -164,7 +164,7 @@ class ModelStack:
             return next(options).batch
         return self._first_that_fits(self._trial, options)
 
-    def within_memory(self, work: Callable[[], _Result]) -> _Result:
+    def within_memory(self, work: Callable[[], Result]) -> Result:
         """Runs work, again with less memory where it ran out; see `SharedDevice.within_memory`.
 
         The work calls `activate` before it uses a model.
@@ -238,7 +238,7 @@ class ModelStack:
         if role not in self._shared.models:
             path = self.path(role)
             try:
-                self._shared.add(role, self._load(role, load, path))
+                self._shared.add(role, self._load_making_room(role, load, path))
             except RimError:
                 raise
             except Exception as error:  # every model library has errors of its own
@@ -249,7 +249,7 @@ class ModelStack:
         model: _Model = self._shared.models[role]
         return model
 
-    def _load(self, role: str, load: Callable[[Path], _Model], path: Path) -> _Model:
+    def _load_making_room(self, role: str, load: Callable[[Path], _Model], path: Path) -> _Model:
         """Loads a model beside the others or, if need be, in their place on the device."""
         if self._shared.way is Way.TURNS:
             self._shared.clear()
@@ -257,7 +257,7 @@ class ModelStack:
         if not isinstance(found, str):
             return found[1]
         if self._shared.models and self._shared.take_turns():
-            return self._load(role, load, path)
+            return self._load_making_room(role, load, path)
         self._shared.active = role
         raise self._shared.too_much(
             found,

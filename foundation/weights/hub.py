@@ -176,15 +176,15 @@ def _content(listing: Listing, file: HubFile) -> bytes:
 def _download(
     listing: Listing, file: HubFile, blob: Path, on_bytes: Callable[[int], None] | None
 ) -> None:
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    from huggingface_hub import constants, get_token, hf_hub_url
 
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
     download(
         hf_hub_url(listing.location, file.name, revision=listing.commit),
         blob,
         digest=file.digest,
         size=file.size,
-        headers=build_hf_headers(),
+        headers=None if token is None else {"authorization": f"Bearer {token}"},
         on_bytes=on_bytes,
     )
 
@@ -208,12 +208,12 @@ def _is_good(file: HubFile, blob: Path, link: Path, check: bool, work: _Work) ->
 
 def _no_bar() -> type[Any]:
     """A progress bar that is never shown: nothing is left to download when it would be."""
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    class NoBar(tqdm):
+    class NoBar(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **options: Any) -> None:
             options["disable"] = True
-            super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+            super().__init__(*arguments, **options)
 
     return NoBar
 

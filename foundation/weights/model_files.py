@@ -136,7 +136,7 @@ def model_files(path: Path) -> list[Path]:
 
     Args:
         path: a single file, or a folder as transformers and diffusers save them; see
-            `model_layout` for what of it counts.
+            `foundation.weights.layout` for what of it counts.
     """
     if path.is_file():
         return [path]
