@@ -42,7 +42,7 @@ def one_thread() -> Iterator[None]:
 def stack() -> ModelStack:
     """In float32, in which stock calls compute too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foundation.stack.fast_type", lambda device: torch.float32)
+        patch.setattr("foundation.text_to_image_loading.fast_type", lambda device: torch.float32)
         made = ModelStack(load_settings("miniature", ["generation.steps=8"]), "cpu")
         made.load()
     return made
