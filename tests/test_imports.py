@@ -83,7 +83,7 @@ def test_circles_finds_a_lazy_one_too() -> None:
         ("query/a.py", "import bank_builder", 1),
         ("query/a.py", "from query.exports import formats", 1),
         ("query/exports/a.py", "from query import result", 0),
-        ("rim/evaluation/scoring.py", "import miniature.world", 1),
+        ("rim/evaluation/counting.py", "import miniature.world", 1),
         ("rim/evaluation/datasets/miniature.py", "import miniature.world", 0),
         ("rim/evaluation/run.py", "from rim.api import open", 1),
         ("rim/a.py", "import schemas, foundation, bank_builder, query", 0),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
+from rim.html import html_table
 from schemas.errors import UsageError
 from schemas.ids import UNLABELLED
 
@@ -99,8 +100,6 @@ class Scores:
 
     def _repr_html_(self) -> str:
         """The scores as a table, for a notebook."""
-        from rim.inspection.html import html_table
-
         head = ["mIoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU", "images"]
         whole = (self.miou, self.pixel_accuracy, self.mean_accuracy, self.fw_iou, self.images)
         left_out = f"{len(self.failed)} images left out." if self.failed else ""

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rim.evaluation.datasets.base import Dataset, choose_split, file_item, images_in, locate
-from rim.evaluation.datasets.classes import shipped_classes
+from rim.evaluation.datasets.base import (
+    Dataset,
+    choose_split,
+    file_item,
+    images_in,
+    locate,
+    shipped_classes,
+)
 from rim.evaluation.datasets.label_files import IGNORE, LabelTable, read_truth
 
 _FOLDERS = {"val": "validation", "train": "training"}

@@ -1,4 +1,4 @@
-"""What every dataset is to the evaluation, and how its folder is found."""
+"""A data set for the evaluation: its classes, its images with their truths, and its folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.images.reading import IMAGE_SUFFIXES
-from rim.evaluation.scoring import Item, Sample
-from schemas.errors import ImageError, UsageError
-from schemas.vocabulary import Category
+from schemas.errors import ImageError, UsageError, VocabularyError
+from schemas.resources import vocabulary_path
+from schemas.vocabulary import BACKGROUND_NAME, Category, name_key, parse_vocabulary
 
+BACKGROUND = Category(BACKGROUND_NAME)
 ReadTruth = Callable[[], NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a dataset with its truth.
+
+    Attributes:
+        name: what messages and files call it.
+        image: a file, or uint8 (H, W, 3).
+        truth: (H, W) integers: the index of a class, or the ignore label.
+    """
+
+    name: str
+    image: Path | NDArray[np.uint8]
+    truth: NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sample that is read only when its turn comes.
+
+    Attributes:
+        name: the sample's, unique in its dataset.
+        load: reads it; ImageError if it cannot be read.
+        mark: says whether what it is read from is still the same, e.g. the sizes of its files.
+        files: what it is read from, as far as these are its own.
+    """
+
+    name: str
+    load: Callable[[], Sample]
+    mark: str = ""
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +81,7 @@ def file_item(
 
 def _load(name: str, image: Path, read_truth: ReadTruth) -> Sample:
     if not image.is_file():
-        raise ImageError(f"{image}: expected a picture file, found nothing")
+        raise ImageError(f"{image}: expected an image file, found nothing")
     return Sample(name, image, read_truth())
 
 
@@ -57,6 +90,35 @@ def _size(file: Path) -> str:
         return str(file.stat().st_size)
     except OSError:
         return "none"
+
+
+def shipped_classes(name: str) -> tuple[Category, ...]:
+    """The classes of a shipped vocabulary, in the order of its lines."""
+    return read_classes(vocabulary_path(name))
+
+
+def read_classes(path: Path) -> tuple[Category, ...]:
+    """The classes in a file of the form of a vocabulary: `name, synonym, ...`, one a line.
+
+    Label n is the nth line that is neither empty nor a comment, from 0. Unlike in a vocabulary the
+    line `background` is a class and keeps its place.
+
+    Raises VocabularyError as `schemas.vocabulary.parse_vocabulary` does, and if the file cannot be
+    read.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise VocabularyError(f"cannot read the classes {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise VocabularyError(f"{path}: expected UTF-8, found something else") from error
+    vocabulary = parse_vocabulary(text, str(path))
+    classes = list(vocabulary.categories)
+    if vocabulary.background:
+        lines = (line.partition("#")[0] for line in text.split("\n"))
+        names = [name_key(line.partition(",")[0]) for line in lines if line.strip()]
+        classes.insert(names.index(BACKGROUND_NAME), BACKGROUND)
+    return tuple(classes)
 
 
 def locate(root: Path, known: Sequence[str], needed: Sequence[Sequence[str]], dataset: str) -> Path:
@@ -134,7 +196,7 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def images_in(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
-    """The picture files directly in a folder, by name; UsageError if there is none, or two whose
+    """The image files directly in a folder, by name; UsageError if there is none, or two whose
     names differ in the suffix alone.
     """
     try:
@@ -147,14 +209,14 @@ def images_in(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple
         raise UsageError(f"{folder}: cannot be read ({error.strerror})") from error
     if not files:
         raise UsageError(
-            f"{folder}: expected pictures ({', '.join(suffixes)}), found {listing(folder)}"
+            f"{folder}: expected images ({', '.join(suffixes)}), found {listing(folder)}"
         )
     names: dict[str, Path] = {}
     for file in files:
         other = names.setdefault(file.stem, file)
         if other != file:
             raise UsageError(
-                f"{folder}: expected one picture a name, found {other.name} and {file.name}"
+                f"{folder}: expected one image a name, found {other.name} and {file.name}"
             )
     return tuple(files)
 

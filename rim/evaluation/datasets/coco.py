@@ -7,17 +7,18 @@ from functools import partial
 from pathlib import Path
 
 from rim.evaluation.datasets.base import (
+    BACKGROUND,
     Dataset,
+    Item,
     choose_split,
     file_item,
     images_in,
     listing,
     locate,
+    shipped_classes,
 )
-from rim.evaluation.datasets.classes import BACKGROUND, shipped_classes
 from rim.evaluation.datasets.coco_instances import InstanceTruths
 from rim.evaluation.datasets.label_files import IGNORE, LabelTable, read_truth
-from rim.evaluation.scoring import Item
 from schemas.errors import UsageError
 
 THINGS = 80

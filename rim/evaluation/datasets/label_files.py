@@ -14,7 +14,7 @@ from schemas.errors import ImageError
 from schemas.printable import printable
 
 IGNORE = -1
-"""What a pixel that is not scored becomes in every truth."""
+"""The label of a pixel that is not scored, in every truth."""
 
 _UNKNOWN = -2
 _FORMATS = ("PNG", "TIFF")
@@ -31,9 +31,8 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
         (H, W) integers of the file's own type.
 
     Raises:
-        ImageError: see `foundation.images.image_file.open_picture`, or colours instead of numbers.
-        The
-            message names the file.
+        ImageError: see `foundation.images.image_file.open_image`, or colours instead of numbers.
+            The message names the file.
     """
     with open_image(path, formats=_FORMATS, what="label map") as image:
         mode = image.mode

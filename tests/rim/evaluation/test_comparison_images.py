@@ -9,7 +9,7 @@ from PIL import Image
 
 from query.overlay import draw_overlay
 from rim.evaluation.comparison_images import ComparisonFolder, comparison
-from rim.evaluation.scoring import Sample
+from rim.evaluation.datasets.base import Sample
 
 NAMES = {0: "cat", 1: "dog"}
 SIDE = 96

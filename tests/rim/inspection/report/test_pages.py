@@ -16,7 +16,7 @@ from rim.inspection.report.cards import draw
 from rim.inspection.report.image_strip import Placed, map_image
 from rim.inspection.report.pages import POLICY
 from rim.inspection.report.write import write_report
-from rim.inspection.sql import run_sql
+from rim.inspection.sql.connection import run_sql
 from schemas.store.verdicts import Verdict
 from tests.query.examples import reference_row, write_bank
 from tests.rim.inspection.report.conftest import Written

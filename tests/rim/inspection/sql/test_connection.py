@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from foundation.images.reading import decode_png
-from rim.inspection.sql import BankConnection, connect, run_sql
-from rim.inspection.sql_views import VIEW_PARTS
+from rim.inspection.sql.connection import BankConnection, connect, run_sql
+from rim.inspection.sql.views import VIEW_PARTS
 from schemas.errors import BankDamaged, SqlError
 from schemas.ids import pack_image_id
 from schemas.records import ModelRecord
@@ -537,7 +537,8 @@ def test_an_answer_outlives_its_connection_object(bank: StoredBank) -> None:
 
 def test_a_program_that_holds_an_answer_ends_in_silence(bank: StoredBank) -> None:
     code = (
-        "from rim.inspection.sql import run_sql; from schemas.store.bank import StoredBank;"
+        "from rim.inspection.sql.connection import run_sql;"
+        "from schemas.store.bank import StoredBank;"
         f"bank = StoredBank({str(bank.path)!r});"
         "answer = run_sql(bank, 'SELECT png FROM images'); print(answer.to_arrow_table().num_rows)"
     )

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rim.inspection.sql_views import FUNCTION_VIEWS, VIEW_PARTS
+from rim.inspection.sql.views import FUNCTION_VIEWS, VIEW_PARTS
 from schemas.errors import SqlError
 from schemas.overrides import did_you_mean
 from schemas.printable import printable

@@ -10,8 +10,8 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
-from rim.inspection.sql_limits import MEMORY, MEMORY_SHARE, THREADS, Worker
-from rim.inspection.sql_views import VIEWS, builds_table, categories_table
+from rim.inspection.sql.limits import MEMORY, MEMORY_SHARE, THREADS, Worker
+from rim.inspection.sql.views import VIEWS, builds_table, categories_table
 from schemas.errors import BankDamaged, RimError, SqlError
 from schemas.printable import printable
 
