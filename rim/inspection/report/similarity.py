@@ -1,4 +1,4 @@
-"""Which categories look alike: cosines of their means, and each reference's next category."""
+"""Measures which categories look alike, and how each reference stands among them."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class CategorySimilarity:
 
     def only(self, category_ids: frozenset[int]) -> CategorySimilarity:
         """The same of some of the categories; standings stay those among all."""
-        kept = np.flatnonzero(np.isin(self.category_ids, list(category_ids)))
+        chosen = np.flatnonzero(np.isin(self.category_ids, list(category_ids)))
         return CategorySimilarity(
-            self.category_ids[kept], self.cosine[np.ix_(kept, kept)], self.standings
+            self.category_ids[chosen], self.cosine[np.ix_(chosen, chosen)], self.standings
         )
 
     def order(self) -> NDArray[np.intp]:
@@ -112,9 +112,9 @@ def measure_similarity(bank: StoredBank) -> CategorySimilarity:
     """How alike a bank's categories are, by the foreground features of accepted images.
 
     Memory beyond the features, which may be mapped from the index, is a vector a category, C x C
-    cosines, and what `foundation.category_similarity` takes. Raises BankDamaged as `Bank.features`
-    does, and
-    for features that are no numbers.
+    cosines, and what `foundation.category_similarity` takes.
+
+    Raises BankDamaged as `Bank.features` does, and for features that are no numbers.
     """
     features = bank.features()
     count = int(np.count_nonzero(features.role == FOREGROUND))

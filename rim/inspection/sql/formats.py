@@ -30,7 +30,7 @@ _LONGEST_SIDE = 4096  # pixels
 def format_result(table: pa.Table, kind: str) -> bytes:
     """A table in one of FORMATS, text in UTF-8.
 
-    - table: for people. Long cells are cut, pictures are given as their size, control characters
+    - table: for people. Long cells are cut, images are given as their size, control characters
       are escaped, and after MAX_TABLE_ROWS rows it says how many are left out.
     - csv: with a header; nothing is cut. NULL is empty, a nested value is JSON.
     - json: an array of one object a row; a MAP is an object.
@@ -55,9 +55,8 @@ def answer_html(table: pa.Table) -> str:
     shown = plain_rows(table.slice(0, MAX_HTML_ROWS))
     cut = len(table) > MAX_HTML_ROWS
     more = f"The first {MAX_HTML_ROWS} rows; .to_arrow_table() has all." if cut else ""
-    return html_table(
-        table.column_names, [[_html_value(one) for one in row] for row in shown], more
-    )
+    rows = [[_html_value(one) for one in row] for row in shown]
+    return html_table(table.column_names, rows, more)
 
 
 def for_terminal(data: bytes, kind: str) -> bytes:

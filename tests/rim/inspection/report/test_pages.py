@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from rim.inspection.report.cards import draw
-from rim.inspection.report.image_strip import Placed, map_image
+from rim.inspection.report.map_page import Placed, map_image
 from rim.inspection.report.pages import POLICY
 from rim.inspection.report.write import write_report
 from rim.inspection.sql.connection import run_sql
@@ -164,9 +164,9 @@ def test_verdicts_say_who_and_why(written: Written) -> None:
     assert "not a <b>house</b>" in page.text
 
 
-def test_pictures_that_cannot_be_shown_are_told(written: Written) -> None:
+def test_images_that_cannot_be_shown_are_told(written: Written) -> None:
     page = written.pages[TURNED]
-    assert "Its picture cannot be shown" in page.text
+    assert "Its image cannot be shown" in page.text
     assert "Its mask or attention cannot be shown" in page.text
     assert len(page.of_class("missing")) == 1
 
@@ -238,7 +238,7 @@ def test_facts_that_no_builder_writes_still_give_a_card(
 
     drawn = draw({**row, **broken}, png, None)
 
-    assert drawn.picture is not None
+    assert drawn.image is not None
     assert (drawn.note is not None) == ("mask" in broken)
     assert drawn.points == () or "mask" in broken
 
@@ -272,7 +272,7 @@ def test_a_bank_without_any_accepted_image(tmp_path: Path, name: str) -> None:
     ]
 
 
-def test_without_scripts_the_map_is_a_picture_of_all_points() -> None:
+def test_without_scripts_the_map_is_an_image_of_all_points() -> None:
     placed = Placed.of(np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0], [2.0, 1.0]]))
     colours = ["#ff0000", "#0000ff"]
     with Image.open(io.BytesIO(map_image(placed, colours, np.array([0, 0, 1, 1])))) as image:

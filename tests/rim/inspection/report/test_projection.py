@@ -9,7 +9,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from rim.inspection.report import projection
-from rim.inspection.report.image_strip import UNIT, Placed
+from rim.inspection.report.map_page import UNIT, Placed
 from rim.inspection.report.projection import check_kind, principal_components, project
 from schemas.errors import UsageError
 

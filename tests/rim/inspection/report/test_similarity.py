@@ -12,11 +12,11 @@ from rim.inspection.report.overview import (
     PERSON_GROUP,
     CategorySummary,
     disk_parts,
+    find_weak,
     group_reasons,
     summarise_categories,
 )
 from rim.inspection.report.similarity import CategorySimilarity, Neighbour, Pair, measure_similarity
-from rim.inspection.report.weak import find_weak
 from schemas.errors import BankDamaged
 from schemas.ids import unpack_image_id
 from tests.rim.inspection.report.conftest import Written
@@ -26,7 +26,7 @@ def unit(values: np.ndarray) -> np.ndarray:
     return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
 
-def likeness_of(means: np.ndarray) -> CategorySimilarity:
+def similarity_of(means: np.ndarray) -> CategorySimilarity:
     means = unit(means)
     return CategorySimilarity(np.arange(len(means)) * 10, means @ means.T, {})
 
@@ -57,7 +57,7 @@ def test_cosines_and_standings_are_those_of_plain_loops(written: Written) -> Non
 
 
 def test_nearest_and_pairs_by_hand() -> None:
-    found = likeness_of(np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0.1]]))
+    found = similarity_of(np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0.1]]))
 
     root = float(np.sqrt(0.5))
     close = 1 / float(np.sqrt(1.01))
@@ -78,7 +78,7 @@ def test_the_order_puts_groups_together() -> None:
     generator = np.random.default_rng(1)
     groups = np.arange(24) % 4
     centres = np.eye(8)[:4]
-    found = likeness_of(centres[groups] + 0.1 * generator.normal(size=(24, 8)))
+    found = similarity_of(centres[groups] + 0.1 * generator.normal(size=(24, 8)))
 
     order = found.order()
 
@@ -88,7 +88,7 @@ def test_the_order_puts_groups_together() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_the_order_of_few_is_their_own(count: int) -> None:
-    assert likeness_of(np.eye(4)[:count].reshape(count, 4)).order().tolist() == list(range(count))
+    assert similarity_of(np.eye(4)[:count].reshape(count, 4)).order().tolist() == list(range(count))
 
 
 SOUND = CategorySummary(
@@ -172,7 +172,7 @@ def test_disk_parts_are_the_version_s_files(written: Written) -> None:
     assert parts["index"] == (folder / "index" / "000003.faiss").stat().st_size
     assert parts["verdicts"] == (folder / "verdicts" / "000002.parquet").stat().st_size
     pixels = sum(path.stat().st_size for path in folder.rglob("pixels.parquet"))
-    assert parts["pictures and attention maps"] == pixels
+    assert parts["images and attention maps"] == pixels
     assert sum(parts.values()) == sum(record.size for _, record in written.bank.files())
 
 

@@ -189,7 +189,7 @@ def test_why_images_were_rejected(connection: BankConnection) -> None:
     assert ask(connection, question) == [("looks like no house", 1), ("outlier", 1)]
 
 
-def test_pictures_come_with_the_row(connection: BankConnection) -> None:
+def test_images_come_with_the_row(connection: BankConnection) -> None:
     rows = ask(connection, "SELECT number, png, attention FROM images WHERE category = 'house'")
     seen = {
         number: png and (decode_png(png)[0, 0], decode_png(attention)[0, 0])  # type: ignore[arg-type]
@@ -382,7 +382,7 @@ def test_a_mistake_of_duckdbs_own_ends_one_question_only(connection: BankConnect
     assert ask(connection, "SELECT count(*) FROM images") == [(6,)]
 
 
-def test_a_slow_picture_does_not_hold_up_the_time_limit(
+def test_a_slow_image_does_not_hold_up_the_time_limit(
     bank: StoredBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def png(self: StoredBank, image_ids: Iterable[int]) -> dict[int, bytes]:
