@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from schemas.printable import printable
+from schemas.text import printable
 
 _SIDE = 96  # pixels of an image in a table
 

@@ -16,14 +16,15 @@ import pyarrow as pa
 
 from rim.evaluation.counting import ConfusionCounts
 from rim.evaluation.datasets.base import Item
-from rim.evaluation.scores import ClassScores, Scores
+from rim.evaluation.scores import ClassScores, Scores, or_none
 from schemas.digests import canonical_json
 from schemas.errors import OutputError
-from schemas.printable import printable
+from schemas.settings import differences
 from schemas.store.files import write_atomic
 from schemas.store.lock import build_lock
 from schemas.store.manifest import manifests_folder
 from schemas.store.parquet import parquet_bytes
+from schemas.text import cut, printable
 
 STATE = "state.npz"
 RESULTS = "results.json"
@@ -117,8 +118,8 @@ def per_class_table(classes: Sequence[ClassScores], groups: Sequence[str]) -> pa
     columns = {
         "class": pa.array([one.name for one in classes], pa.string()),
         "group": pa.array(group_of, pa.string()),
-        "iou": pa.array([_or_none(one.iou) for one in classes], pa.float64()),
-        "accuracy": pa.array([_or_none(one.accuracy) for one in classes], pa.float64()),
+        "iou": pa.array([or_none(one.iou) for one in classes], pa.float64()),
+        "accuracy": pa.array([or_none(one.accuracy) for one in classes], pa.float64()),
         "truth_pixels": pa.array([one.truth_pixels for one in classes], pa.int64()),
         "predicted_pixels": pa.array([one.predicted_pixels for one in classes], pa.int64()),
         "intersection": pa.array([one.intersection for one in classes], pa.int64()),
@@ -152,7 +153,7 @@ def _read(path: Path, identity: Identity, num_classes: int) -> ConfusionCounts |
         raise OutputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as state:
-            earlier = json.loads(state["identity"].tobytes())
+            earlier = dict(json.loads(state["identity"].tobytes()))
             done = dict(json.loads(state["done"].tobytes()))
             counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
             classes = int(state["shape"][0])
@@ -163,7 +164,7 @@ def _read(path: Path, identity: Identity, num_classes: int) -> ConfusionCounts |
             f"{path}: expected the state of an evaluation, found it damaged ({printable(error)}); "
             "start again with --overwrite"
         ) from error
-    difference = _difference(json.loads(canonical_json(identity)), earlier)
+    difference = _first_difference(identity, earlier)
     if difference is None and classes != num_classes:
         difference = f"{num_classes} classes, found {classes}"
     if difference is not None:
@@ -174,22 +175,13 @@ def _read(path: Path, identity: Identity, num_classes: int) -> ConfusionCounts |
     return ConfusionCounts(counts, done)
 
 
-def _difference(wanted: Any, found: Any, key: str = "") -> str | None:
-    """The first difference of two plain values in words, or None."""
-    if wanted == found:
-        return None
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for name in sorted({*wanted, *found}):
-            inner = f"{key}.{name}" if key else name
-            words = _difference(wanted.get(name), found.get(name), inner)
-            if words is not None:
-                return words
-    return f"{key} {_short(wanted)}, found {_short(found)}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _first_difference(wanted: Identity, found: Identity) -> str | None:
+    """The first difference between two identities in words, or None."""
+    plain = json.loads(canonical_json(wanted))
+    for key, expected, there in differences(plain, found):
+        values = (cut(json.dumps(value, ensure_ascii=False)) for value in (expected, there))
+        return f"{key} {', found '.join(values)}"
+    return None
 
 
 def _check_items(path: Path, found: ConfusionCounts, items: Sequence[Item]) -> None:
@@ -206,7 +198,3 @@ def _check_items(path: Path, found: ConfusionCounts, items: Sequence[Item]) -> N
             f"{path} holds an evaluation of other files: {changed[0]} has changed since; "
             "choose another --out, or --overwrite"
         )
-
-
-def _or_none(score: float) -> float | None:
-    return None if np.isnan(score) else score

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import ModelError, UsageError
 from schemas.settings import Settings, load_settings
+from schemas.text import shortened
 from schemas.vocabulary import Vocabulary, load_vocabulary, name_key, vocabulary_from_names
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ DEFINITION = (
     "of B; the mean is over the same cosines; the Hausdorff similarity is the smaller of h(A->B) "
     "and h(B->A)"
 )
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -239,9 +238,9 @@ def _strange_words(settings: Settings, *vocabularies: Vocabulary) -> tuple[str, 
     strange = [name for name in names if name_key(name) not in known]
     if not strange:
         return ()
-    shown = ", ".join(strange[:_SHOWN]) + (", ..." if len(strange) > _SHOWN else "")
+    listed = shortened(strange, 5, rest=", ...")
     return (
         f"the CLIP of the preset {settings.preset!r} has learned {len(known)} words; "
-        f"{len(strange)} of these names are not among them ({shown}), and numbers with them mean "
+        f"{len(strange)} of these names are not among them ({listed}), and numbers with them mean "
         f"nothing; use --preset {PRESET}",
     )

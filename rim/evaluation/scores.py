@@ -113,11 +113,11 @@ class Scores:
     def to_dict(self) -> ScoresJson:
         """The scores for JSON, null instead of NaN."""
         return {
-            "miou": _or_null(self.miou),
-            "pixel_accuracy": _or_null(self.pixel_accuracy),
-            "mean_accuracy": _or_null(self.mean_accuracy),
-            "fw_iou": _or_null(self.fw_iou),
-            "per_class": {name: _or_null(iou) for name, iou in self.per_class.items()},
+            "miou": or_none(self.miou),
+            "pixel_accuracy": or_none(self.pixel_accuracy),
+            "mean_accuracy": or_none(self.mean_accuracy),
+            "fw_iou": or_none(self.fw_iou),
+            "per_class": {name: or_none(iou) for name, iou in self.per_class.items()},
             "missing": list(self.missing),
             "failed": [{"image": one.name, "error": one.error} for one in self.failed],
             "images": self.images,
@@ -231,5 +231,6 @@ class ConfusionMatrix:
             )
 
 
-def _or_null(score: float) -> float | None:
+def or_none(score: float) -> float | None:
+    """The score, None for NaN."""
     return None if np.isnan(score) else score

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from foundation.images.reading import IMAGE_SUFFIXES
 from schemas.errors import ImageError, UsageError, VocabularyError
 from schemas.resources import vocabulary_path
+from schemas.text import shortened
 from schemas.vocabulary import BACKGROUND_NAME, Category, name_key, parse_vocabulary
 
 BACKGROUND = Category(BACKGROUND_NAME)
@@ -157,7 +158,7 @@ def _missing(folder: Path, needed: Sequence[Sequence[str]]) -> list[str]:
 
 
 def listing(folder: Path, most: int = 6) -> str:
-    """What is in a folder, for messages."""
+    """The content of a folder in words, for messages."""
     if not folder.exists():
         return "nothing there"
     if not folder.is_dir():
@@ -166,8 +167,7 @@ def listing(folder: Path, most: int = 6) -> str:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         return f"a folder that cannot be read ({error.strerror})"
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "an empty folder") + more
+    return shortened(names, most) or "an empty folder"
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from schemas.printable import hidden_character, printable_lines
 from schemas.store.bank import StoredBank
+from schemas.text import hidden_character, printable_lines
 
 ASSETS: Final = ("style.css", "tables.js", "map.js", "similarity.js")
 """The files beside the pages; no script is written into a page."""

@@ -16,7 +16,7 @@ from rim.inspection.sql.session import Session
 from rim.inspection.sql.statement_check import MAX_STATEMENT, views_read
 from rim.inspection.sql.views import VIEW_PARTS
 from schemas.errors import SqlError
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from schemas.store.bank import StoredBank

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from rim.html import embedded_image, html_table
 from schemas.errors import SqlError, UsageError
-from schemas.printable import hidden_character, printable
+from schemas.text import hidden_character, printable
 
 MAX_TABLE_ROWS = 200
 MAX_CELL_WIDTH = 48
