@@ -20,10 +20,10 @@ class ClassMapping:
     """Which of a bank's categories answer for which class of a data set.
 
     Attributes:
-        class_names: the dataset's classes in the order of their labels.
+        class_names: the data set's classes in the order of their labels.
         class_of: index of the class by category_id, for the categories that answer for one.
         unlabelled_class: what an unlabelled pixel counts as: the class "background" if the
-            dataset has it and the bank does not, otherwise UNLABELLED (an error).
+            data set has it and the bank does not, otherwise UNLABELLED (an error).
         missing: names of the classes that no category answers for.
     """
 

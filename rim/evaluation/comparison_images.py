@@ -1,4 +1,4 @@
-"""Photo, truth and prediction side by side, as in the paper's Figure 1."""
+"""Draws photo, truth and prediction side by side, as in the paper's Figure 1."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def comparison(
     names: Mapping[int, str],
     ignore: int = -1,
 ) -> NDArray[np.uint8]:
-    """The photo, its truth and its prediction from left to right.
+    """Draws the photo, its truth and its prediction from left to right.
 
     Classes have the colours and names of `query.overlay`, one colour a class in both. What the
     truth ignores is striped in grey and white there, what is unlabelled in the prediction is black.

@@ -30,7 +30,7 @@ class ConfusionCounts:
 
     @classmethod
     def empty(cls, num_classes: int) -> ConfusionCounts:
-        """Nothing counted yet."""
+        """The counts of no image yet."""
         return cls(np.zeros((num_classes, num_classes + 1), dtype=np.int64), {})
 
     def plus(self, item: Item, counts: NDArray[np.int64]) -> ConfusionCounts:

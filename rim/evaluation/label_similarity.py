@@ -41,7 +41,7 @@ class BestMatch:
 
 @dataclass(frozen=True)
 class Direction:
-    """From one vocabulary to the other.
+    """The similarity from one vocabulary to the other.
 
     hausdorff: the worst category's best match, in [-1, 1]. mean: of the categories' best matches.
     matches: every category's best match, the worst first, equally bad ones in the vocabulary's
@@ -198,7 +198,7 @@ def label_similarity(
 def _direction(
     names: Sequence[str], others: Sequence[str], cosine: NDArray[np.float64]
 ) -> Direction:
-    """Of cosines (n, m) between `names` and `others`."""
+    """The direction of cosines (n, m) between `names` and `others`."""
     best = cosine.max(axis=1)
     nearest = cosine.argmax(axis=1)
     matches = tuple(

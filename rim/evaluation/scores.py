@@ -1,4 +1,4 @@
-"""Confusion matrix of a whole dataset, and the scores that follow from it."""
+"""Confusion matrix of a whole data set, and the scores that follow from it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from schemas.ids import UNLABELLED
 
 
 class FailureJson(TypedDict):
-    """What `Scores.to_dict` writes for an image that was left out."""
+    """An image that was left out, in the form of `Scores.to_dict`."""
 
     image: str
     error: str
 
 
 class ScoresJson(TypedDict):
-    """What `Scores.to_dict` writes; the names are fixed."""
+    """The form of `Scores.to_dict`; the names are fixed."""
 
     miou: float | None
     pixel_accuracy: float | None
@@ -67,7 +67,10 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of a dataset, each in [0, 1]; NaN if the truth had no pixel to score.
+    """The scores of a data set, each in [0, 1]; NaN if the truth had no pixel to score.
+
+        scores = rim.evaluate("bank", "miniature")
+        scores.miou, scores.per_class["house"]
 
     Attributes:
         miou: mean IoU of the classes that occur in the truth or the prediction.
@@ -150,7 +153,7 @@ class ConfusionMatrix:
         self.images = 0
 
     def update(self, prediction: npt.ArrayLike, truth: npt.ArrayLike) -> None:
-        """Count one image; arguments and errors are those of `count`."""
+        """Counts one image; arguments and errors are those of `count`."""
         self.counts += self.count(prediction, truth)
         self.images += 1
 

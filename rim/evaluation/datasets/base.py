@@ -22,10 +22,10 @@ ReadTruth = Callable[[], NDArray[np.int32]]
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a dataset with its truth.
+    """One image of a data set with its truth.
 
     Attributes:
-        name: what messages and files call it.
+        name: in messages and file names.
         image: a file, or uint8 (H, W, 3).
         truth: (H, W) integers: the index of a class, or the ignore label.
     """
@@ -72,7 +72,7 @@ class Dataset:
 def file_item(
     name: str, image: Path, read_truth: ReadTruth, truth_file: Path | None = None
 ) -> Item:
-    """An item of an image file, whose mark is the size in bytes of its files.
+    """Makes an item of an image file, whose mark is the size in bytes of its files.
 
     truth_file: of this image alone, if there is one.
     """
@@ -123,7 +123,7 @@ def read_classes(path: Path) -> tuple[Category, ...]:
 
 
 def locate(root: Path, known: Sequence[str], needed: Sequence[Sequence[str]], dataset: str) -> Path:
-    """The folder of a dataset: the root itself, or where it usually lies below a root.
+    """Finds the folder of a data set: the root itself, or where it usually lies below a root.
 
     Args:
         root: what was given.
@@ -196,8 +196,9 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def images_in(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
-    """The image files directly in a folder, by name; UsageError if there is none, or two whose
-    names differ in the suffix alone.
+    """The image files directly in a folder, by name.
+
+    Raises UsageError if there is none, or two whose names differ in the suffix alone.
     """
     try:
         files = sorted(
@@ -222,7 +223,7 @@ def images_in(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple
 
 
 def choose_split(split: str, known: Sequence[str], dataset: str) -> str:
-    """The split, if the dataset has it; UsageError with the known ones otherwise."""
+    """Returns the split if the data set has it; UsageError with the known ones otherwise."""
     if split not in known:
         raise UsageError(f"{dataset}: expected --split {' or '.join(known)}, found {split!r}")
     return split

@@ -43,7 +43,7 @@ class _Maps:
 
 
 def coco_stuff(name: str, root: Path, split: str) -> Dataset:
-    """COCO-Stuff with 80 things and 91 stuffs; pixels without a label are ignored.
+    """Opens COCO-Stuff with 80 things and 91 stuffs; pixels without a label are ignored.
 
     Photos are in `images/val2017` or `val2017`. Label maps, the first that is there:
 
@@ -79,8 +79,9 @@ def coco_stuff(name: str, root: Path, split: str) -> Dataset:
 
 
 def coco_object(name: str, root: Path, split: str) -> Dataset:
-    """The 80 things of COCO, and background as the first class: all that is no thing, also pixels
-    without any label [peer: GroupViT, TCL].
+    """Opens the 80 things of COCO, with background as the first class.
+
+    Background is all that is no thing, also pixels without any label [peer: GroupViT, TCL].
 
     Photos are in `images/val2017` or `val2017`. Truths, the first that is there:
 

@@ -17,7 +17,7 @@ _MASK_SUFFIXES = (".png", ".tif", ".tiff")
 
 
 def folder(images: Path, masks: Path, classes: Path, ignore: int | None = None) -> Dataset:
-    """A folder of photos and one of label maps of the same names: NAME.jpg and NAME.png, say.
+    """Opens a folder of images and one of label maps of the same names, such as NAME.jpg, NAME.png.
 
     A label map is PNG or TIFF with a number a pixel (palette or grey, 8 or 16 bits): the line in
     `classes`, from 0. A photo without a label map and the other way round are images that cannot

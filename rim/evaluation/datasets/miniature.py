@@ -17,7 +17,7 @@ from schemas.vocabulary import Category, name_key
 
 
 def miniature(name: str, categories: Sequence[CategoryRecord], scenes: int, seed: int) -> Dataset:
-    """Fresh scenes of the miniature world, and as classes those of the world that the bank has.
+    """Draws fresh scenes of the miniature world; classes are those of it that the bank has.
 
     What the bank does not have is ignored in the truth: a bank of three categories is scored on
     these three. Scene n of seed s is always the same, whatever the number of scenes.

@@ -37,8 +37,10 @@ _KNOWN = ("VOCdevkit/VOC2010", "VOC2010")
 
 
 def voc(name: str, root: Path, split: str) -> Dataset:
-    """The official folder: `JPEGImages/ID.jpg`, `SegmentationClass/ID.png` (palette: 0 background,
-    1 to 20 the classes, 255 the borders between them, which are not scored) and the lists
+    """Opens the official folder of PASCAL VOC 2012.
+
+    It has `JPEGImages/ID.jpg`, `SegmentationClass/ID.png` (palette: 0 background, 1 to 20 the
+    classes, 255 the borders between them, which are not scored) and the lists
     `ImageSets/Segmentation/SPLIT.txt`.
 
     `voc20` scores the pixels of the 20 classes alone: background is ignored in the truth [peer:
@@ -71,8 +73,10 @@ def voc(name: str, root: Path, split: str) -> Dataset:
 
 
 def context59(name: str, root: Path, split: str) -> Dataset:
-    """The 59 most frequent classes; `context60` has what is left as its first class, background,
-    which `context59` ignores in the truth.
+    """Opens PASCAL Context with its 59 most frequent classes.
+
+    `context60` has all other pixels as its first class, background, which `context59` ignores in
+    the truth.
 
     Two preparations, the first one preferred:
 
@@ -112,7 +116,9 @@ def context59(name: str, root: Path, split: str) -> Dataset:
 
 
 def context459(name: str, root: Path, split: str) -> Dataset:
-    """The 459 classes of the official list; pixels without a label are ignored.
+    """Opens PASCAL Context with the 459 classes of its official list.
+
+    Pixels without a label are ignored.
 
     Two preparations, the first one preferred:
 

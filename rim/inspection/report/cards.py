@@ -1,4 +1,4 @@
-"""The cards of one category: each reference with its thumbnail, and what was decided about it."""
+"""Makes the cards of one category: each reference with its thumbnail, scores and verdicts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What is drawn of one image: thumbnail, attention over it, mask and points; see `Card`."""
+    """The drawn parts of one image: thumbnail, attention over it, mask and points; see `Card`."""
 
     image: Rgba | None = None
     attention: Rgba | None = None
@@ -127,7 +127,7 @@ def make_cards(
 def _drawn_rows(
     bank: StoredBank, category: CategorySummary
 ) -> Iterator[tuple[dict[str, Any], Drawn]]:
-    """The category's images by ascending image_id, with what is drawn of each."""
+    """The category's images by ascending image_id, each with its drawn parts."""
     table = bank.images_table(category_id=category.category_id)
     for start in range(0, table.num_rows, _AT_ONCE):
         rows = table.slice(start, _AT_ONCE).to_pylist()
@@ -138,7 +138,7 @@ def _drawn_rows(
 
 
 def draw(row: Mapping[str, Any], png: bytes | None, attention: bytes | None) -> Drawn:
-    """What is drawn of an image with these facts (the columns of `schemas.tables.IMAGES`)."""
+    """Draws an image with these facts (the columns of `schemas.tables.IMAGES`)."""
     if png is None:
         return Drawn()
     try:

@@ -1,4 +1,4 @@
-"""Thumbnails of references, attention as heat over them, and mask outlines and points as SVG."""
+"""Draws references: thumbnails, attention as heat over them, mask outlines and points as SVG."""
 
 from __future__ import annotations
 

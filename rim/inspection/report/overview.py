@@ -1,4 +1,4 @@
-"""A bank in numbers: its categories, the weak ones among them, reasons and disk."""
+"""Describes a bank in numbers: its categories, the weak ones among them, reasons and disk."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ POLICY: Final = (
     "default-src 'none'; img-src 'self' file:; style-src 'self' file:; script-src 'self' file:; "
     "base-uri 'none'; form-action 'none'"
 )
-"""What a browser lets the pages load: their own files alone, from the disk or from one server."""
+"""The policy by which a browser lets pages load their own files alone, from disk or one server."""
 
 # Harmless in a script file, but not within a page.
 _ESCAPES = {
@@ -41,7 +41,10 @@ _ESCAPES = {
 
 @dataclass(frozen=True)
 class Site:
-    """What every page says about the bank. chosen, categories: how many are shown of how many."""
+    """The facts about the bank that every page shows.
+
+    chosen, categories: how many categories are shown, and how many there are.
+    """
 
     bank: str
     version: int

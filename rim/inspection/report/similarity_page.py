@@ -27,14 +27,14 @@ _GRADIENT_STEPS = 16
 
 @dataclass(frozen=True)
 class Scale:
-    """Which cosines the coldest and the hottest colour stand for."""
+    """The cosines for which the coldest and the hottest colour stand."""
 
     low: float
     high: float
 
     @classmethod
     def of(cls, cosine: NDArray[np.float64]) -> Scale:
-        """Of all pairs of different categories; (0, 1) where there are none."""
+        """The scale of all pairs of different categories; (0, 1) where there are none."""
         others = cosine[~np.eye(len(cosine), dtype=bool)]
         if others.size == 0:
             return cls(0.0, 1.0)

@@ -36,7 +36,7 @@ _FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Report:
-    """What was written. index: the page to open. files, bytes: of the whole folder."""
+    """A written report. index: the page to open. files, bytes: of the whole folder."""
 
     index: Path
     version: int

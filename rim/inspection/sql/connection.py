@@ -1,4 +1,4 @@
-"""Questions in SQL about a bank, and nothing but questions."""
+"""Answers questions in SQL about a bank; other statements are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """The answer to one question; it is worked out when it is fetched."""
+    """The answer to one question; it is worked out when it is fetched.
+
+    bank.sql("SELECT category, accepted FROM categories").fetchall()
+    """
 
     _connection: BankConnection
     _session: Session
@@ -103,7 +106,7 @@ class BankConnection:
 
     @property
     def stuck(self) -> bool:
-        """Whether DuckDB still works on a question that was stopped, deaf to being interrupted.
+        """Whether DuckDB still works on a question that was stopped: it does not always react.
 
         Another question gets a DuckDB of its own. A program that ends meanwhile does not wait, but
         DuckDB may complain, and `os._exit` is the quiet way.
@@ -111,7 +114,7 @@ class BankConnection:
         return any(session.stuck for session in (*self._left, self._session))
 
     def ask(self, sql: str) -> Answer:
-        """One question: SELECT, WITH, VALUES, DESCRIBE, SHOW or SUMMARIZE.
+        """Asks one question: SELECT, WITH, VALUES, DESCRIBE, SHOW or SUMMARIZE.
 
         Raises SqlError, in one line, for anything else and for what DuckDB does not understand;
         BankDamaged if a file that it reads is not the one that was written.
@@ -133,7 +136,7 @@ class BankConnection:
         return Answer(self, session, self.run(session, lambda: session.duckdb.sql(sql)))
 
     def run(self, session: Session, work: Callable[[], _Result]) -> _Result:
-        """Work for one DuckDB, within the time limit and with its errors explained."""
+        """Does work for one DuckDB, within the time limit and with its errors explained."""
         with session.errors_explained():
             return session.run(work, self._timeout)
 
@@ -144,7 +147,7 @@ def connect(bank: StoredBank, timeout: float | None = TIMEOUT) -> BankConnection
 
 
 def run_sql(bank: StoredBank, sql: str, timeout: float | None = TIMEOUT) -> Answer:
-    """One question about a bank, over the views of `rim.inspection.sql.views`.
+    """Asks one question about a bank, over the views of `rim.inspection.sql.views`.
 
     Raises SqlError, in one line, for anything but one question that DuckDB understands.
     """

@@ -198,7 +198,7 @@ def _is_small_image(data: bytes) -> bool:
 
 
 def _shown(text: str) -> str:
-    """Nothing that would move a terminal's cursor: names come from the bank's maker."""
+    """A text cut to MAX_CELL_WIDTH, hidden characters escaped: names come from the bank's maker."""
     # What is cut off needs no escaping, which makes a text longer, never shorter.
     text = printable(text[: MAX_CELL_WIDTH + 1], 16 * MAX_CELL_WIDTH)
     return text if len(text) <= MAX_CELL_WIDTH else text[: MAX_CELL_WIDTH - 1] + "…"

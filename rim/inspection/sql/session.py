@@ -58,11 +58,11 @@ class Session:
 
     @property
     def stuck(self) -> bool:
-        """Whether it works on something that nobody waits for any more."""
+        """Whether it still works on a question that no caller waits for any more."""
         return self._worker is not None and self._worker.running
 
     def close(self) -> None:
-        """Frees the memory, unless it is in use."""
+        """Closes DuckDB and frees its memory, unless it still works."""
         if not self.stuck:
             self.duckdb.close()
 
@@ -86,7 +86,7 @@ class Session:
         return str(rows[0][0])
 
     def run(self, work: Callable[[], _Result], timeout: float | None) -> _Result:
-        """Work on a thread of its own; see `Worker.result`."""
+        """Does the work on a thread of its own; see `Worker.result`."""
         worker = Worker(work, self.duckdb.interrupt)
         self._worker = worker
         return worker.result(timeout)
