@@ -86,6 +86,8 @@ def test_circles_finds_a_lazy_one_too() -> None:
         ("rim/evaluation/counting.py", "import miniature.world", 1),
         ("rim/evaluation/datasets/miniature.py", "import miniature.world", 0),
         ("rim/evaluation/run.py", "from rim.api import open", 1),
+        ("rim/evaluation/scores.py", "from rim.html import html_table", 0),
+        ("rim/html.py", "from rim.inspection.sql import formats", 1),
         ("rim/a.py", "import schemas, foundation, bank_builder, query", 0),
         ("rim/a.py", "from rim.cli import options", 1),
         ("rim/__main__.py", "from rim.cli.main import main", 0),

@@ -11,6 +11,7 @@ from rim.evaluation.datasets.base import Dataset
 from rim.evaluation.datasets.choice import BENCHMARKS, DEFAULT_SPLIT, MINIATURE, DatasetChoice
 from rim.evaluation.datasets.coco import coco_object, coco_stuff
 from rim.evaluation.datasets.folder import folder
+from rim.evaluation.datasets.miniature import miniature
 from rim.evaluation.datasets.pascal import context59, context459, voc
 from schemas.errors import UsageError
 from schemas.records import CategoryRecord
@@ -39,9 +40,6 @@ def open_dataset(choice: DatasetChoice, categories: Sequence[CategoryRecord]) ->
     """
     choice.check()
     if choice.name == MINIATURE:
-        # The drawn world is needed for nothing else.
-        from rim.evaluation.datasets.miniature import miniature
-
         dataset = miniature(choice.name, categories, choice.scenes, choice.seed)
     elif choice.name in BENCHMARKS:
         split = choice.split or DEFAULT_SPLIT
