@@ -36,7 +36,7 @@ from query.classification import Namer
 from query.labelling import PhotoLabeller
 from query.photo import SegmentedPhoto
 from rim.cli.progress import counter
-from rim.evaluation.opening import evaluation_seed
+from rim.evaluation.datasets.miniature import evaluation_seed
 from rim.evaluation.scores import ConfusionMatrix
 from schemas.ids import FOREGROUND, ROLES, unpack_image_ids
 from schemas.sections import Reference

@@ -33,7 +33,7 @@ from query.classification import Namer
 from query.labelling import PhotoLabeller
 from query.overlay import draw_overlay
 from query.text_evidence import TextEvidence
-from rim.evaluation.opening import evaluation_seed
+from rim.evaluation.datasets.miniature import evaluation_seed
 from rim.evaluation.scores import ConfusionMatrix
 from schemas.store.bank import BankFeatures
 

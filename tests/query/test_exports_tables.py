@@ -23,7 +23,7 @@ from query.exports.json_pieces import json_bytes, write_object
 from query.exports.kept import KeptPhoto
 from query.exports.regions_table import SCHEMA, write_regions
 from query.overlay import category_colour
-from rim.evaluation.datasets.classes import read_classes
+from rim.evaluation.datasets.base import read_classes
 from schemas.errors import OutputError, UsageError
 from tests.query.results import MARK, NAMES, finished, random_result, region, segmentation
 

@@ -20,7 +20,7 @@ DEAF = "SELECT levenshtein(repeat('a', 600000), repeat('b', 600000))"
 # The command, which gets one SIGINT when it has been at a question for a while.
 RIM = """
 import os, signal, sys, threading, time
-import rim.inspection.sql_limits
+import rim.inspection.sql.limits
 from rim.cli.main import main
 
 def interrupt():
@@ -29,7 +29,7 @@ def interrupt():
     time.sleep(0.3)
     os.kill(os.getpid(), signal.SIGINT)
 
-rim.inspection.sql_limits._GRACE = 0.5
+rim.inspection.sql.limits._GRACE = 0.5
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if sys.argv.pop(1) == "interrupt":
     threading.Thread(target=interrupt, daemon=True).start()

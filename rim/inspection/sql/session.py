@@ -1,4 +1,4 @@
-"""One DuckDB over a bank's files: opened, closed to everything else, its errors told in a line."""
+"""Opens one DuckDB over a bank's files, closed to everything else, with errors in one line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
-from rim.inspection.sql_limits import MEMORY, MEMORY_SHARE, THREADS, Worker
-from rim.inspection.sql_views import VIEWS, builds_table, categories_table
+from rim.inspection.sql.limits import MEMORY, MEMORY_SHARE, THREADS, Worker
+from rim.inspection.sql.views import VIEWS, builds_table, categories_table
 from schemas.errors import BankDamaged, RimError, SqlError
 from schemas.text import printable
 
 if TYPE_CHECKING:
     from schemas.store.bank import StoredBank
 
-# Rows that are fetched at once, with pictures hundreds of MB: what an answer needs is looked at in
+# Rows that are fetched at once, with images hundreds of MB: what an answer needs is looked at in
 # between.
 _BATCH = 1 << 12
 # What DuckDB calls an error while it reads the bank's files, as opposed to one in the question.
@@ -36,7 +36,7 @@ class Session:
     def __init__(self, bank: StoredBank) -> None:
         self.broken = False
         self._worker: Worker[Any] | None = None
-        self._pictures = _Pictures(bank)
+        self._images = _Images(bank)
         self.duckdb = duckdb.connect(
             ":memory:",
             config={
@@ -58,11 +58,11 @@ class Session:
 
     @property
     def stuck(self) -> bool:
-        """Whether it works on something that nobody waits for any more."""
+        """Whether it still works on a question that no caller waits for any more."""
         return self._worker is not None and self._worker.running
 
     def close(self) -> None:
-        """Frees the memory, unless it is in use."""
+        """Closes DuckDB and frees its memory, unless it still works."""
         if not self.stuck:
             self.duckdb.close()
 
@@ -86,7 +86,7 @@ class Session:
         return str(rows[0][0])
 
     def run(self, work: Callable[[], _Result], timeout: float | None) -> _Result:
-        """Work on a thread of its own; see `Worker.result`."""
+        """Does the work on a thread of its own; see `Worker.result`."""
         worker = Worker(work, self.duckdb.interrupt)
         self._worker = worker
         return worker.result(timeout)
@@ -105,19 +105,19 @@ class Session:
     @contextmanager
     def errors_explained(self) -> Iterator[None]:
         """Turns DuckDB's errors into SqlError, or into BankDamaged where the bank is to blame."""
-        self._pictures.failure = None
+        self._images.failure = None
         try:
             yield
         # While Arrow fetches the rows, DuckDB's errors come as Arrow's, which are also OSError.
         except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as error:
-            if self._pictures.failure is not None:
-                raise self._pictures.failure from error
+            if self._images.failure is not None:
+                raise self._images.failure from error
             raise self._explained(error) from error
 
     def _explained(self, error: BaseException) -> RimError:
         reason = _one_line(str(error))
         if _READING_FAILED in reason:
-            # Prototypes are a cache, which can be made anew.
+            # Prototypes are a cache, which can be made again.
             repair = " --repair" if "'_prototypes'" in reason else ""
             return BankDamaged(
                 f"the bank's files cannot be read as they were written ({reason}); run:"
@@ -158,17 +158,17 @@ class Session:
         self.duckdb.register("_verdicts", datasets.verdicts)
         self.duckdb.register("_categories", categories_table(bank))
         self.duckdb.register("_builds", builds_table(bank))
-        for name, read in (("_png", self._pictures.png), ("_attention", self._pictures.attention)):
+        for name, read in (("_png", self._images.png), ("_attention", self._images.attention)):
             # A function instead of a join: it is called for the rows of the answer only, so a
-            # question that does not ask for pictures does not even open their files.
+            # question that does not ask for images does not even open their files.
             self.duckdb.create_function(
                 name, read, ["BIGINT"], "BLOB", type=ARROW, null_handling=SPECIAL
             )
         self.duckdb.execute(VIEWS)
 
 
-class _Pictures:
-    """Reads pictures for DuckDB and remembers why one could not be read.
+class _Images:
+    """Reads images for DuckDB and remembers why one could not be read.
 
     It does not know the connection, which holds it: a circle through DuckDB is never freed.
     """
@@ -188,11 +188,11 @@ class _Pictures:
     ) -> pa.Array:
         ids = image_ids.to_pylist()
         try:
-            pictures = read({image_id for image_id in ids if image_id is not None})
+            pngs = read({image_id for image_id in ids if image_id is not None})
         except RimError as error:
             self.failure = error
             raise
-        return pa.array([pictures.get(image_id) for image_id in ids], pa.binary())
+        return pa.array([pngs.get(image_id) for image_id in ids], pa.binary())
 
 
 def _one_line(message: str) -> str:

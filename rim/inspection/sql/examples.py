@@ -11,7 +11,7 @@ __all__ = ["EXAMPLES", "Example", "example"]
 
 @dataclass(frozen=True)
 class Example:
-    """A question with a title. sql: one statement for `rim.inspection.sql`, several lines."""
+    """A question with a title. sql: one statement for `rim sql`, several lines."""
 
     title: str
     sql: str

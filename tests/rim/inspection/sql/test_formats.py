@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rim.inspection.sql_formats import (
+from rim.inspection.sql.formats import (
     FORMATS,
     MAX_CELL_WIDTH,
     MAX_TABLE_ROWS,

@@ -1,4 +1,4 @@
-"""Answers as text and files: table, CSV, JSON, Parquet."""
+"""Writes answers as text, files and HTML: table, CSV, JSON, Parquet, and a notebook's table."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rim.html import embedded_image, html_table
 from schemas.errors import SqlError, UsageError
 from schemas.text import hidden_character, printable
 
 MAX_TABLE_ROWS = 200
 MAX_CELL_WIDTH = 48
+MAX_HTML_ROWS = 20
+_PNG = b"\x89PNG\r\n\x1a\n"
+_LARGEST_IMAGE = 1 << 18  # bytes; an answer of many larger ones would be a notebook of gigabytes
+_LONGEST_SIDE = 4096  # pixels
 
 
 def format_result(table: pa.Table, kind: str) -> bytes:
     """A table in one of FORMATS, text in UTF-8.
 
-    - table: for people. Long cells are cut, pictures are given as their size, control characters
+    - table: for people. Long cells are cut, images are given as their size, control characters
       are escaped, and after MAX_TABLE_ROWS rows it says how many are left out.
     - csv: with a header; nothing is cut. NULL is empty, a nested value is JSON.
     - json: an array of one object a row; a MAP is an object.
@@ -43,6 +48,15 @@ def format_result(table: pa.Table, kind: str) -> bytes:
 def plain_rows(table: pa.Table) -> list[tuple[Any, ...]]:
     """The rows as tuples of Python's values; SqlError for a value that Python does not have."""
     return list(zip(*_values(table), strict=True))
+
+
+def answer_html(table: pa.Table) -> str:
+    """The first MAX_HTML_ROWS rows as a table in HTML; images are shown, long values cut."""
+    shown = plain_rows(table.slice(0, MAX_HTML_ROWS))
+    cut = len(table) > MAX_HTML_ROWS
+    more = f"The first {MAX_HTML_ROWS} rows; .to_arrow_table() has all." if cut else ""
+    rows = [[_html_value(one) for one in row] for row in shown]
+    return html_table(table.column_names, rows, more)
 
 
 def for_terminal(data: bytes, kind: str) -> bytes:
@@ -94,7 +108,7 @@ def _as_parquet(table: pa.Table) -> bytes:
 def _as_table(table: pa.Table) -> bytes:
     shown = table.slice(0, MAX_TABLE_ROWS)
     columns = [
-        [_shown(name), *map(table_cell, values)]
+        [_shown(name), *map(_table_cell, values)]
         for name, values in zip(shown.column_names, _values(shown), strict=True)
     ]
     widths = [max(map(_width, cells)) for cells in columns]
@@ -156,7 +170,7 @@ def _csv_cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
-def table_cell(value: Any) -> str:
+def _table_cell(value: Any) -> str:
     """A value as a person sees it in a table: short, hidden characters escaped."""
     if value is None:
         return "NULL"
@@ -170,8 +184,21 @@ def table_cell(value: Any) -> str:
     return _shown(str(value))
 
 
+def _html_value(value: Any) -> Any:
+    if isinstance(value, bytes) and _is_small_image(value):
+        return embedded_image(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else _table_cell(value)
+
+
+def _is_small_image(data: bytes) -> bool:
+    """Whether it says that it is a PNG that no browser has trouble with."""
+    # [PNG] width and height stand behind the signature, the chunk's length and its name.
+    sides = (int.from_bytes(data[16:20]), int.from_bytes(data[20:24]))
+    return data.startswith(_PNG) and len(data) <= _LARGEST_IMAGE and max(sides) <= _LONGEST_SIDE
+
+
 def _shown(text: str) -> str:
-    """Nothing that would move a terminal's cursor: names come from the bank's maker."""
+    """A text cut to MAX_CELL_WIDTH, hidden characters escaped: names come from the bank's maker."""
     # What is cut off needs no escaping, which makes a text longer, never shorter.
     text = printable(text[: MAX_CELL_WIDTH + 1], 16 * MAX_CELL_WIDTH)
     return text if len(text) <= MAX_CELL_WIDTH else text[: MAX_CELL_WIDTH - 1] + "…"

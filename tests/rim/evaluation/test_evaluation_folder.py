@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from rim.evaluation.class_mapping import map_classes
+from rim.evaluation.counting import ConfusionCounts, count_items
+from rim.evaluation.datasets.base import Item, Sample
+from rim.evaluation.evaluation_folder import RESULTS, STATE, evaluation_folder
 from rim.evaluation.scores import Scores
-from rim.evaluation.scoring import Item, Sample, Tally, tally_items
-from rim.evaluation.state import RESULTS, STATE, evaluation_folder
 from schemas.errors import ImageError, OutputError
 from schemas.records import CategoryRecord
 
@@ -60,8 +61,10 @@ def run(folder: Path, labels: Labels, **changes: Any) -> Scores:
         2,
         overwrite=changes.get("overwrite", False),
     ) as opened:
-        tally = tally_items(wanted, labels, MAPPING, start=opened.found, keep=opened.keep)
-        scores = tally.scores(MAPPING)
+        counts = count_items(
+            wanted, labels, MAPPING, start=opened.earlier, on_counted=opened.save_counts
+        )
+        scores = counts.scores(MAPPING)
         opened.save_results(scores, ("pet", "pet"))
     return scores
 
@@ -81,15 +84,15 @@ def test_after_ctrl_c_only_the_rest_is_labelled(tmp_path: Path, stop: int) -> No
 
 def test_a_killed_process_loses_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the write at the end, what was written after the images is still there."""
-    monkeypatch.setattr("rim.evaluation.state.SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr("rim.evaluation.evaluation_folder.SECONDS_BETWEEN_WRITES", 0.0)
     with evaluation_folder(tmp_path, IDENTITY, items(), 2, overwrite=False) as opened:
 
-        def keep(tally: Tally, last: bool) -> None:
+        def save(counts: ConfusionCounts, last: bool) -> None:
             if not last:
-                opened.keep(tally, False)
+                opened.save_counts(counts, False)
 
         with pytest.raises(KeyboardInterrupt):
-            tally_items(items(), Labels(stop=4), MAPPING, keep=keep)
+            count_items(items(), Labels(stop=4), MAPPING, on_counted=save)
     rest = Labels()
     run(tmp_path, rest)
     assert rest.labelled == [4, 5]
@@ -120,10 +123,10 @@ def test_damaged_images_are_tried_again(tmp_path: Path) -> None:
     assert repaired.labelled == [2]
 
 
-def test_failures_of_an_earlier_tally_are_forgotten() -> None:
-    earlier = tally_items(items(), Labels(bad=2), MAPPING)
+def test_failures_of_earlier_counts_are_forgotten() -> None:
+    earlier = count_items(items(), Labels(bad=2), MAPPING)
     assert len(earlier.failed) == 1
-    assert tally_items(items(), Labels(), MAPPING, start=earlier).failed == ()
+    assert count_items(items(), Labels(), MAPPING, start=earlier).failed == ()
 
 
 def _moved(number: int) -> list[Item]:
@@ -137,9 +140,9 @@ def test_another_evaluation_is_refused_by_what_differs(tmp_path: Path) -> None:
         OutputError, match=r'expected matching\.matcher "prototype", found "knn"; choose another'
     ):
         run(tmp_path, Labels(), identity=other)
-    anew = Labels()
-    run(tmp_path, anew, identity=other, overwrite=True)
-    assert anew.labelled == [0, 1, 2, 3, 4, 5]
+    again = Labels()
+    run(tmp_path, again, identity=other, overwrite=True)
+    assert again.labelled == [0, 1, 2, 3, 4, 5]
 
 
 def test_changed_files_are_refused(tmp_path: Path) -> None:
@@ -199,17 +202,17 @@ def test_the_table_of_classes(tmp_path: Path) -> None:
     )
 
 
-def test_images_may_be_labelled_again_for_pictures_without_counting_twice() -> None:
-    whole = tally_items(items(), Labels(), MAPPING)
+def test_images_may_be_labelled_again_for_comparisons_without_counting_twice() -> None:
+    whole = count_items(items(), Labels(), MAPPING)
     labels = Labels()
     seen: list[str] = []
-    again = tally_items(
+    again = count_items(
         items(),
         labels,
         MAPPING,
         start=whole,
-        redo={"photo 3"},
-        each=lambda sample, prediction: seen.append(sample.name),
+        label_again={"photo 3"},
+        on_labelled=lambda sample, prediction: seen.append(sample.name),
     )
     assert (labels.labelled, seen) == ([3], ["photo 3"])
     assert again.scores(MAPPING) == whole.scores(MAPPING)

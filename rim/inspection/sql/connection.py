@@ -1,4 +1,4 @@
-"""Questions in SQL about a bank, and nothing but questions."""
+"""Answers questions in SQL about a bank; other statements are refused."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from rim.inspection.sql_formats import FORMATS, format_result, plain_rows
-from rim.inspection.sql_limits import TIMEOUT, check_timeout
-from rim.inspection.sql_questions import MAX_STATEMENT, views_read
-from rim.inspection.sql_session import Session
-from rim.inspection.sql_views import VIEW_PARTS
+from rim.inspection.sql.formats import MAX_HTML_ROWS, answer_html, plain_rows
+from rim.inspection.sql.limits import TIMEOUT, check_timeout
+from rim.inspection.sql.session import Session
+from rim.inspection.sql.statement_check import MAX_STATEMENT, views_read
+from rim.inspection.sql.views import VIEW_PARTS
 from schemas.errors import SqlError
 from schemas.text import printable
 
 if TYPE_CHECKING:
     from schemas.store.bank import StoredBank
 
-__all__ = ["FORMATS", "TIMEOUT", "Answer", "BankConnection", "connect", "format_result", "run_sql"]
-
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """The answer to one question; it is worked out when it is fetched."""
+    """The answer to one question; it is worked out when it is fetched.
+
+    bank.sql("SELECT category, accepted FROM categories").fetchall()
+    """
 
     _connection: BankConnection
     _session: Session
@@ -52,13 +53,11 @@ class Answer:
 
     def _repr_html_(self) -> str:
         """The first rows, for a notebook; raises as `to_arrow_table` does."""
-        from rim.inspection.html import MAX_ROWS, answer_table
-
         session = self._session
         first = self._connection.run(
-            session, lambda: session.fetch(self._relation.limit(MAX_ROWS + 1))
+            session, lambda: session.fetch(self._relation.limit(MAX_HTML_ROWS + 1))
         )
-        return answer_table(first)
+        return answer_html(first)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """All rows as tuples; the same errors, and SqlError for a value that Python cannot hold."""
@@ -70,10 +69,9 @@ class BankConnection:
 
     The bank's Parquet files are registered as Arrow datasets, whose pages are checked while they
     are read; then all access to files, network, extensions, settings and the caller's variables is
-    closed for good. A statement is looked at before it runs: it must be one question over the views
-    (`rim.inspection.sql_questions`), and the files that it reads are compared with their SHA-256
-    once.
-    It may take `timeout` seconds and `rim.inspection.sql_limits.MEMORY`.
+    closed for good. A statement is checked before it runs: it must be one question over the views
+    (`rim.inspection.sql.statement_check`), and the files that it reads are compared with their
+    SHA-256 once. It may take `timeout` seconds and `rim.inspection.sql.limits.MEMORY`.
     """
 
     def __init__(self, bank: StoredBank, timeout: float | None = TIMEOUT) -> None:
@@ -108,7 +106,7 @@ class BankConnection:
 
     @property
     def stuck(self) -> bool:
-        """Whether DuckDB still works on a question that was stopped, deaf to being interrupted.
+        """Whether DuckDB still works on a question that was stopped: it does not always react.
 
         Another question gets a DuckDB of its own. A program that ends meanwhile does not wait, but
         DuckDB may complain, and `os._exit` is the quiet way.
@@ -116,7 +114,7 @@ class BankConnection:
         return any(session.stuck for session in (*self._left, self._session))
 
     def ask(self, sql: str) -> Answer:
-        """One question: SELECT, WITH, VALUES, DESCRIBE, SHOW or SUMMARIZE.
+        """Asks one question: SELECT, WITH, VALUES, DESCRIBE, SHOW or SUMMARIZE.
 
         Raises SqlError, in one line, for anything else and for what DuckDB does not understand;
         BankDamaged if a file that it reads is not the one that was written.
@@ -138,7 +136,7 @@ class BankConnection:
         return Answer(self, session, self.run(session, lambda: session.duckdb.sql(sql)))
 
     def run(self, session: Session, work: Callable[[], _Result]) -> _Result:
-        """Work for one DuckDB, within the time limit and with its errors explained."""
+        """Does work for one DuckDB, within the time limit and with its errors explained."""
         with session.errors_explained():
             return session.run(work, self._timeout)
 
@@ -149,7 +147,7 @@ def connect(bank: StoredBank, timeout: float | None = TIMEOUT) -> BankConnection
 
 
 def run_sql(bank: StoredBank, sql: str, timeout: float | None = TIMEOUT) -> Answer:
-    """One question about a bank, over the views of `rim.inspection.sql_views`.
+    """Asks one question about a bank, over the views of `rim.inspection.sql.views`.
 
     Raises SqlError, in one line, for anything but one question that DuckDB understands.
     """

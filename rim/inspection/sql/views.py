@@ -63,8 +63,8 @@ WHERE o.image_id = reference AND o.role = 'foreground'
 ORDER BY similarity DESC, f.image_id LIMIT k;
 """
 
-# The views, and the parts of the bank that reading one reads; pictures are read as they are asked
-# for. `pictures` and manifests are checked by whoever reads them.
+# The views, and the parts of the bank that reading one reads. Images are read row by row when a
+# question asks for them; their files and the manifests are checked by the functions that read them.
 VIEW_PARTS: Mapping[str, tuple[Literal["images", "features", "prototypes"], ...]] = {
     "categories": ("images", "features"),
     "images": ("images",),

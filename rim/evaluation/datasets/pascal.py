@@ -1,4 +1,8 @@
-"""PASCAL Context on the photos of VOC 2010: `context59`, `context60` and `context459`."""
+"""PASCAL VOC 2012 and PASCAL Context.
+
+`voc21` has the class background, `voc20` has not. `context59`, `context60` and `context459` are on
+the photos of VOC 2010.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,14 @@ from rim.evaluation.datasets.base import (
     images_in,
     locate,
     read_names,
+    shipped_classes,
 )
-from rim.evaluation.datasets.classes import shipped_classes
 from rim.evaluation.datasets.label_files import IGNORE, LabelTable, read_truth
 from schemas.errors import ImageError, UsageError
 from schemas.vocabulary import Category
+
+_VOC_OBJECTS = 20
+_VOC_BORDER = 255
 
 _PNG = "SegmentationClassContext"
 _MAT = "trainval"
@@ -29,9 +36,47 @@ _OFFICIAL_NAMES = {"diningtable": "table"}  # of the 459; the 59 say dining tabl
 _KNOWN = ("VOCdevkit/VOC2010", "VOC2010")
 
 
+def voc(name: str, root: Path, split: str) -> Dataset:
+    """Opens the official folder of PASCAL VOC 2012.
+
+    It has `JPEGImages/ID.jpg`, `SegmentationClass/ID.png` (palette: 0 background, 1 to 20 the
+    classes, 255 the borders between them, which are not scored) and the lists
+    `ImageSets/Segmentation/SPLIT.txt`.
+
+    `voc20` scores the pixels of the 20 classes alone: background is ignored in the truth [peer:
+    mmsegmentation's reduce_zero_label]. `voc21` has background as its first class.
+
+    Args:
+        name: "voc20" or "voc21".
+        root: VOC2012, VOCdevkit or the folder above.
+        split: "val", "train" or "trainval".
+
+    Raises UsageError for another folder or split.
+    """
+    choose_split(split, ("val", "train", "trainval"), name)
+    listed = f"ImageSets/Segmentation/{split}.txt"
+    folder = locate(
+        root,
+        ("VOCdevkit/VOC2012", "VOC2012"),
+        (("JPEGImages",), ("SegmentationClass",), (listed,)),
+        "VOC 2012",
+    )
+    first = 1 if name == "voc20" else 0
+    meaning = {label: label - first for label in range(first, _VOC_OBJECTS + 1)}
+    table = LabelTable.of({0: IGNORE, **meaning, _VOC_BORDER: IGNORE})
+    items = []
+    for image in read_names(folder / listed):
+        mask = folder / "SegmentationClass" / f"{image}.png"
+        photo = folder / "JPEGImages" / f"{image}.jpg"
+        items.append(file_item(image, photo, partial(read_truth, mask, table), mask))
+    return Dataset(name, shipped_classes(name), tuple(items))
+
+
 def context59(name: str, root: Path, split: str) -> Dataset:
-    """The 59 most frequent classes; `context60` has what is left as its first class, background,
-    which `context59` ignores in the truth.
+    """Opens PASCAL Context with its 59 most frequent classes.
+
+    `context60` has all other pixels as its first class, background, which `context59` ignores in
+    the truth.
 
     Two preparations, the first one preferred:
 
@@ -71,7 +116,9 @@ def context59(name: str, root: Path, split: str) -> Dataset:
 
 
 def context459(name: str, root: Path, split: str) -> Dataset:
-    """The 459 classes of the official list; pixels without a label are ignored.
+    """Opens PASCAL Context with the 459 classes of its official list.
+
+    Pixels without a label are ignored.
 
     Two preparations, the first one preferred:
 

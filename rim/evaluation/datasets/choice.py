@@ -1,12 +1,30 @@
-"""Which data set, with which options; loads nothing, so that a wrong call is answered at once."""
+"""The names of the data sets, and the choice of one with its options.
+
+It loads nothing, so that help is fast and a wrong call is answered at once.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from rim.evaluation.datasets.names import DATASET_NAMES, FOLDER, MINIATURE
 from schemas.errors import UsageError
+
+MINIATURE: Final = "miniature"
+FOLDER: Final = "folder"
+BENCHMARKS: Final = (
+    "voc20",
+    "voc21",
+    "context59",
+    "context60",
+    "context459",
+    "ade150",
+    "ade847",
+    "coco-object",
+    "coco-stuff",
+)
+DATASET_NAMES: Final = (MINIATURE, *BENCHMARKS, FOLDER)
 
 DEFAULT_SPLIT = "val"
 NO_SOURCE = "expected a BANK to label with, or --predictions DIR, found neither"
@@ -17,10 +35,10 @@ _FURTHER = {MINIATURE: (), FOLDER: ("ignore",)}
 
 @dataclass(frozen=True)
 class DatasetChoice:
-    """A data set with what it needs to be found; None where nothing was said.
+    """A data set with the options that say where it is; None where nothing was said.
 
     Attributes:
-        name: one of `rim.evaluation.datasets.names.DATASET_NAMES`.
+        name: one of DATASET_NAMES.
         root: of a benchmark.
         split: of a benchmark; by default the validation split.
         images, masks, classes, ignore: of `folder`.
@@ -40,7 +58,11 @@ class DatasetChoice:
     limit: int | None = None
 
     def check(self) -> None:
-        """UsageError for an unknown name, an option that is missing, or one of another data set."""
+        """Checks the options against the data set.
+
+        Raises UsageError for an unknown name, an option that is missing, or one of another data
+        set.
+        """
         if self.name not in DATASET_NAMES:
             from schemas.overrides import did_you_mean
 
@@ -65,8 +87,10 @@ class DatasetChoice:
             raise UsageError(f"expected a seed from 0, found {self.seed}")
 
     def identity(self) -> dict[str, str | int | None]:
-        """What determines its classes and truths beside its files; the limit and the number of
-        scenes only say how far it goes.
+        """The options that determine its classes and truths, as plain JSON data.
+
+        The limit and the number of scenes are not among them: they only say how many images of it
+        are scored.
         """
         if self.name == MINIATURE:
             return {"name": self.name, "seed": self.seed}

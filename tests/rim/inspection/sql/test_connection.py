@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from foundation.images.reading import decode_png
-from rim.inspection.sql import BankConnection, connect, run_sql
-from rim.inspection.sql_views import VIEW_PARTS
+from rim.inspection.sql.connection import BankConnection, connect, run_sql
+from rim.inspection.sql.views import VIEW_PARTS
 from schemas.errors import BankDamaged, SqlError
 from schemas.ids import pack_image_id
 from schemas.records import ModelRecord
@@ -189,7 +189,7 @@ def test_why_images_were_rejected(connection: BankConnection) -> None:
     assert ask(connection, question) == [("looks like no house", 1), ("outlier", 1)]
 
 
-def test_pictures_come_with_the_row(connection: BankConnection) -> None:
+def test_images_come_with_the_row(connection: BankConnection) -> None:
     rows = ask(connection, "SELECT number, png, attention FROM images WHERE category = 'house'")
     seen = {
         number: png and (decode_png(png)[0, 0], decode_png(attention)[0, 0])  # type: ignore[arg-type]
@@ -382,7 +382,7 @@ def test_a_mistake_of_duckdbs_own_ends_one_question_only(connection: BankConnect
     assert ask(connection, "SELECT count(*) FROM images") == [(6,)]
 
 
-def test_a_slow_picture_does_not_hold_up_the_time_limit(
+def test_a_slow_image_does_not_hold_up_the_time_limit(
     bank: StoredBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def png(self: StoredBank, image_ids: Iterable[int]) -> dict[int, bytes]:
@@ -537,7 +537,8 @@ def test_an_answer_outlives_its_connection_object(bank: StoredBank) -> None:
 
 def test_a_program_that_holds_an_answer_ends_in_silence(bank: StoredBank) -> None:
     code = (
-        "from rim.inspection.sql import run_sql; from schemas.store.bank import StoredBank;"
+        "from rim.inspection.sql.connection import run_sql;"
+        "from schemas.store.bank import StoredBank;"
         f"bank = StoredBank({str(bank.path)!r});"
         "answer = run_sql(bank, 'SELECT png FROM images'); print(answer.to_arrow_table().num_rows)"
     )

@@ -1,4 +1,4 @@
-"""What one question may cost: time, memory, and how it is stopped."""
+"""The limits of one question in time and memory, and the thread on which it can be stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 
 
 def check_timeout(seconds: float | None) -> float | None:
-    """The time limit: None for none, which is also what 0 says. SqlError for other numbers."""
+    """The time limit in seconds, None for 0 and None; SqlError for numbers that are no limit."""
     if seconds is None or seconds == 0:
         return None
     if not 0 < seconds <= threading.TIMEOUT_MAX:
@@ -34,7 +34,7 @@ def check_timeout(seconds: float | None) -> float | None:
 
 
 class Worker(Generic[_Result]):
-    """One piece of work for DuckDB on a thread of its own, so that whoever waits can stop it.
+    """One piece of work for DuckDB on a thread of its own, so that the caller can stop it.
 
     DuckDB's code hears Ctrl-C on Python's main thread only now and then, and not in its midst.
     """
@@ -47,7 +47,7 @@ class Worker(Generic[_Result]):
 
     @property
     def running(self) -> bool:
-        """Whether it goes on, also if nobody waits for it any more."""
+        """Whether the work goes on, also if no caller waits for it any more."""
         return not self._done.is_set()
 
     def result(self, timeout: float | None) -> _Result:

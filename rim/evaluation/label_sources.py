@@ -1,25 +1,121 @@
-"""Label maps that any system has written, to be scored in place of a bank's."""
+"""The sources of the labels that are scored: a bank's query engine, or label maps in files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rim.evaluation.datasets.base import listing
-from rim.evaluation.datasets.classes import read_classes
+from rim.evaluation.class_mapping import ClassMapping
+from rim.evaluation.datasets.base import Item, Sample, listing, read_classes
 from rim.evaluation.datasets.label_files import read_label_map
-from rim.evaluation.scoring import Item, Sample
+from schemas.digests import canonical_json, sha256_bytes
 from schemas.errors import ImageError, UsageError
 from schemas.ids import UNLABELLED
 from schemas.records import CategoryRecord
+from schemas.store.bank import StoredBank
+
+if TYPE_CHECKING:
+    from query.segmentation import QueryEngine
+    from schemas.settings import Settings
 
 CLASSES_FILE = "classes.txt"
 _RIM_SUFFIX = ".labels.png"
 _PLAIN_SUFFIX = ".png"
+# Sections of the settings for which the bank's digest stands; where its models lie does not matter.
+_OF_THE_BUILD = (
+    *("preset", "description", "known_categories", "models"),
+    *("generation", "localisation", "reference", "build"),
+)
+
+Labeller = Callable[[Sample], NDArray[np.int32]]
+"""Gives the label map (H, W) int32 of category ids, -1 unlabelled; ImageError if there is none."""
+
+
+class LabelSource(Protocol):
+    """Labels to score, of whichever origin."""
+
+    @property
+    def categories(self) -> Sequence[CategoryRecord]:
+        """The categories that the labels stand for."""
+        ...
+
+    def marked(self, item: Item) -> Item:
+        """The item, with the files that its labels are read from in its mark."""
+        ...
+
+    def identity(self, mapping: ClassMapping) -> dict[str, Any]:
+        """All that determines the labels beside the images, as plain JSON data."""
+        ...
+
+    def labeller(self, mapping: ClassMapping) -> Labeller:
+        """The function that labels samples; nothing is loaded before its first call."""
+        ...
+
+
+@dataclass(frozen=True)
+class BankLabels:
+    """Labels that a bank's query engine makes.
+
+    Without a class for what is none of the categories, every region is labelled unless the user's
+    own settings say otherwise: `matching.background=none` comes before them.
+
+    Attributes:
+        bank: whose categories are labelled with.
+        settings: of proposals and matching, for overrides "section.key=value" that come before
+            the user's own.
+        engine: makes the query engine for the same overrides; called for the first image.
+        on_stage: called with what is done before the first image, such as "loading segmenter".
+    """
+
+    bank: StoredBank
+    settings: Callable[[tuple[str, ...]], Settings]
+    engine: Callable[[tuple[str, ...]], QueryEngine]
+    on_stage: Callable[[str], None]
+
+    @property
+    def categories(self) -> Sequence[CategoryRecord]:
+        """The bank's categories."""
+        return self.bank.categories
+
+    def marked(self, item: Item) -> Item:
+        """The item itself: its labels are read from no further file."""
+        return item
+
+    def identity(self, mapping: ClassMapping) -> dict[str, Any]:
+        """Determined by the bank's version and the settings of the query; see `LabelSource`."""
+        manifest = self.bank.manifest
+        settings = self.settings(_overrides(mapping)).model_dump(mode="json")
+        for key in _OF_THE_BUILD:
+            settings.pop(key, None)
+        return {
+            "bank": {"version": manifest.version, "digest": manifest.digest},
+            "settings": settings,
+        }
+
+    def labeller(self, mapping: ClassMapping) -> Labeller:
+        """Labels by the query engine, with the categories that answer for a class alone."""
+
+        @cache
+        def loaded() -> QueryEngine:
+            engine = self.engine(_overrides(mapping))
+            engine.load(lambda role: self.on_stage(f"loading {role}"))
+            self.on_stage("first image")
+            return engine
+
+        def label(sample: Sample) -> NDArray[np.int32]:
+            return loaded().segment(sample.image, categories=mapping.class_of.keys()).label_map
+
+        return label
+
+
+def _overrides(mapping: ClassMapping) -> tuple[str, ...]:
+    return ("matching.background=none",) if mapping.unlabelled_class == UNLABELLED else ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +202,16 @@ class StoredLabels:
                 f"{unknown[0] + shift}"
             )
         return ids.astype(np.int32)
+
+    def identity(self, mapping: ClassMapping) -> dict[str, Any]:
+        """Determined by the categories and the form of the files; see `LabelSource`."""
+        names = [(c.category_id, c.name, c.synonyms) for c in self.categories]
+        digest = sha256_bytes(canonical_json(names))
+        return {"predictions": {"categories": digest, "suffix": self.suffix}}
+
+    def labeller(self, mapping: ClassMapping) -> Labeller:
+        """The function `label`: the files hold whatever was labelled."""
+        return self.label
 
     def marked(self, item: Item) -> Item:
         """The item with its label map in its mark: size in bytes and time of the last change."""

@@ -1,6 +1,4 @@
-"""The folder of an evaluation: what has been counted, kept so that it goes on after an interrupt,
-and the results.
-"""
+"""The folder of an evaluation: counts with which it goes on after an interrupt, and results."""
 
 from __future__ import annotations
 
@@ -16,15 +14,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rim.evaluation.scores import ClassScores, Scores
-from rim.evaluation.scoring import Item, Tally
+from rim.evaluation.counting import ConfusionCounts
+from rim.evaluation.datasets.base import Item
+from rim.evaluation.scores import ClassScores, Scores, or_none
 from schemas.digests import canonical_json
 from schemas.errors import OutputError
+from schemas.settings import differences
 from schemas.store.files import write_atomic
 from schemas.store.lock import build_lock
 from schemas.store.manifest import manifests_folder
 from schemas.store.parquet import parquet_bytes
-from schemas.text import printable
+from schemas.text import cut, printable
 
 STATE = "state.npz"
 RESULTS = "results.json"
@@ -37,34 +37,34 @@ Identity = Mapping[str, Any]
 
 @dataclass
 class EvaluationFolder:
-    """An open folder; nobody else evaluates into it at the same time.
+    """An open folder; no other process evaluates into it at the same time.
 
     Attributes:
         path: the folder.
         identity: of this evaluation.
-        found: what an earlier run of the same evaluation has counted, or None.
+        earlier: the counts of an earlier run of the same evaluation, or None.
     """
 
     path: Path
     identity: Identity
-    found: Tally | None
+    earlier: ConfusionCounts | None
     _written: float = field(default=0.0, init=False)
 
-    def keep(self, tally: Tally, last: bool) -> None:
-        """Write the tally, whole or not at all; between images at most once a second.
+    def save_counts(self, counts: ConfusionCounts, last: bool) -> None:
+        """Writes the counts, whole or not at all; between images at most once a second.
 
         Raises OutputError if it cannot be written.
         """
         now = time.monotonic()
         if not last and now - self._written < SECONDS_BETWEEN_WRITES:
             return
-        if not tally.done:
+        if not counts.done:
             return
-        self._write(STATE, _encode(self.identity, tally))
+        self._write(STATE, _encode(self.identity, counts))
         self._written = time.monotonic()
 
     def save_results(self, scores: Scores, groups: Sequence[str]) -> None:
-        """Write `results.json` and `per_class.parquet`; groups: by class, or empty."""
+        """Writes `results.json` and `per_class.parquet`; groups: by class, or empty."""
         results = {"evaluation": self.identity, **scores.to_dict()}
         text = json.dumps(results, ensure_ascii=False, allow_nan=False, indent=1)
         self._write(RESULTS, text.encode("utf-8") + b"\n")
@@ -83,11 +83,11 @@ class EvaluationFolder:
 def evaluation_folder(
     path: Path, identity: Identity, items: Sequence[Item], num_classes: int, *, overwrite: bool
 ) -> Iterator[EvaluationFolder]:
-    """Opens a folder for an evaluation, made if need be, alone.
+    """Opens the folder of an evaluation for this process alone; made if need be.
 
     Args:
         items: those to score; an earlier run may have counted some of them.
-        overwrite: forget what the folder holds.
+        overwrite: remove the counts and results in the folder first.
 
     Raises OutputError if the folder holds another evaluation, one of images that have changed or
     are not among `items`, or a damaged state; if another process writes into it; if it cannot be
@@ -118,8 +118,8 @@ def per_class_table(classes: Sequence[ClassScores], groups: Sequence[str]) -> pa
     columns = {
         "class": pa.array([one.name for one in classes], pa.string()),
         "group": pa.array(group_of, pa.string()),
-        "iou": pa.array([_or_none(one.iou) for one in classes], pa.float64()),
-        "accuracy": pa.array([_or_none(one.accuracy) for one in classes], pa.float64()),
+        "iou": pa.array([or_none(one.iou) for one in classes], pa.float64()),
+        "accuracy": pa.array([or_none(one.accuracy) for one in classes], pa.float64()),
         "truth_pixels": pa.array([one.truth_pixels for one in classes], pa.int64()),
         "predicted_pixels": pa.array([one.predicted_pixels for one in classes], pa.int64()),
         "intersection": pa.array([one.intersection for one in classes], pa.int64()),
@@ -128,23 +128,23 @@ def per_class_table(classes: Sequence[ClassScores], groups: Sequence[str]) -> pa
     return pa.table(columns)
 
 
-def _encode(identity: Identity, tally: Tally) -> bytes:
-    """An .npz without pickles: most cells of a large confusion matrix are 0 and left out."""
-    rows, columns = np.nonzero(tally.counts)
+def _encode(identity: Identity, counts: ConfusionCounts) -> bytes:
+    """An .npz without pickles: most entries of a large confusion matrix are 0 and left out."""
+    rows, columns = np.nonzero(counts.counts)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         identity=np.frombuffer(canonical_json(identity), dtype=np.uint8),
-        shape=np.array(tally.counts.shape, dtype=np.int64),
+        shape=np.array(counts.counts.shape, dtype=np.int64),
         rows=rows,
         columns=columns,
-        counts=tally.counts[rows, columns],
-        done=np.frombuffer(canonical_json(list(tally.done.items())), dtype=np.uint8),
+        counts=counts.counts[rows, columns],
+        done=np.frombuffer(canonical_json(list(counts.done.items())), dtype=np.uint8),
     )
     return buffer.getvalue()
 
 
-def _read(path: Path, identity: Identity, num_classes: int) -> Tally | None:
+def _read(path: Path, identity: Identity, num_classes: int) -> ConfusionCounts | None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -153,7 +153,7 @@ def _read(path: Path, identity: Identity, num_classes: int) -> Tally | None:
         raise OutputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as state:
-            earlier = json.loads(state["identity"].tobytes())
+            earlier = dict(json.loads(state["identity"].tobytes()))
             done = dict(json.loads(state["done"].tobytes()))
             counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
             classes = int(state["shape"][0])
@@ -162,9 +162,9 @@ def _read(path: Path, identity: Identity, num_classes: int) -> Tally | None:
     except Exception as error:  # hostile bytes raise nearly anything
         raise OutputError(
             f"{path}: expected the state of an evaluation, found it damaged ({printable(error)}); "
-            "start anew with --overwrite"
+            "start again with --overwrite"
         ) from error
-    difference = _difference(json.loads(canonical_json(identity)), earlier)
+    difference = _first_difference(identity, earlier)
     if difference is None and classes != num_classes:
         difference = f"{num_classes} classes, found {classes}"
     if difference is not None:
@@ -172,28 +172,19 @@ def _read(path: Path, identity: Identity, num_classes: int) -> Tally | None:
             f"{path.parent} holds another evaluation: expected {difference}; choose another --out, "
             "or --overwrite"
         )
-    return Tally(counts, done)
+    return ConfusionCounts(counts, done)
 
 
-def _difference(wanted: Any, found: Any, key: str = "") -> str | None:
-    """The first difference of two plain values in words, or None."""
-    if wanted == found:
-        return None
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for name in sorted({*wanted, *found}):
-            inner = f"{key}.{name}" if key else name
-            words = _difference(wanted.get(name), found.get(name), inner)
-            if words is not None:
-                return words
-    return f"{key} {_short(wanted)}, found {_short(found)}"
+def _first_difference(wanted: Identity, found: Identity) -> str | None:
+    """The first difference between two identities in words, or None."""
+    plain = json.loads(canonical_json(wanted))
+    for key, expected, there in differences(plain, found):
+        values = (cut(json.dumps(value, ensure_ascii=False)) for value in (expected, there))
+        return f"{key} {', found '.join(values)}"
+    return None
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _check_items(path: Path, found: Tally, items: Sequence[Item]) -> None:
+def _check_items(path: Path, found: ConfusionCounts, items: Sequence[Item]) -> None:
     marks = {item.name: item.mark for item in items}
     beyond = [name for name in found.done if name not in marks]
     if beyond:
@@ -207,7 +198,3 @@ def _check_items(path: Path, found: Tally, items: Sequence[Item]) -> None:
             f"{path} holds an evaluation of other files: {changed[0]} has changed since; "
             "choose another --out, or --overwrite"
         )
-
-
-def _or_none(score: float) -> float | None:
-    return None if np.isnan(score) else score

@@ -1,8 +1,8 @@
-"""Which statements are questions about a bank: told from DuckDB's own parse, before anything runs.
+"""Checks that a statement is a question about a bank, by DuckDB's own parse, before it runs.
 
-Everything is refused that is not known to be harmless, so that a newer DuckDB opens no new door:
-the relations are the bank's views and those that the question itself names, functions that give
-tables are those of a short list. This stands before DuckDB's own settings, not in their stead:
+Everything is refused that is not known to be harmless, also what a newer DuckDB may add: the
+relations are the bank's views and those that the question itself names, functions that give
+tables are those of a short list. The check comes in addition to DuckDB's own settings:
 those close files and network, but leave settings, paths and DuckDB's inner functions open, some of
 which end the whole process when they are called with other arguments than DuckDB itself does.
 """
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rim.inspection.sql_views import FUNCTION_VIEWS, VIEW_PARTS
+from rim.inspection.sql.views import FUNCTION_VIEWS, VIEW_PARTS
 from schemas.errors import SqlError
 from schemas.overrides import did_you_mean
 from schemas.text import printable
