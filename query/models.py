@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from foundation.segmenter import ImageEmbedding, MaskCandidates
-    from query.text_evidence import TextImageScorer
+    from query.text_similarity import TextImageScorer
     from schemas.records import ModelRecord
     from schemas.settings import Settings
     from schemas.store.bank import StoredBank

@@ -37,7 +37,7 @@ def category_colour(category_id: int) -> tuple[int, int, int]:
 def draw_overlay(
     image: NDArray[np.uint8], label_map: NDArray[np.int32], names: Mapping[int, str]
 ) -> NDArray[np.uint8]:
-    """Draw a label map over its photo.
+    """Draws a label map over its photo.
 
     Labelled pixels are half photo and half their category's colour, borders between labels are
     white, and every category that is to be seen is named at least once, if there is room, in the
@@ -51,9 +51,9 @@ def draw_overlay(
     Returns:
         uint8 (H, W, 3).
     """
-    picture = _tinted(image, label_map)
-    picture[_borders(label_map)] = 255
-    canvas = Image.fromarray(picture)
+    drawn = _tinted(image, label_map)
+    drawn[_borders(label_map)] = 255
+    canvas = Image.fromarray(drawn)
     draw = ImageDraw.Draw(canvas)
     height, width = label_map.shape
     font = ImageFont.load_default(size=max(10, min(height, width) // 24))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
 from foundation.stack import ModelStack
 from query.models import PatchExtractor, Result
-from query.text_evidence import TextImageScorer
+from query.text_similarity import TextImageScorer
 from schemas.records import ModelRecord
 from schemas.settings import Settings
 

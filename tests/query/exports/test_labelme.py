@@ -17,7 +17,7 @@ from foundation.images.masks import mask_iou
 from query.exports import polygons
 from query.exports.labelme import LEAST_PIXELS, encode_labelme
 from query.exports.polygons import piece_polygon
-from tests.query.results import blob, random_result, region, segmentation, target
+from tests.query.exports.results import blob, random_result, region, segmentation, target
 
 
 def refilled(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from foundation.images.reading import read_image
 from query.exports.dataset import encode_pair, write_dataset
-from tests.query.results import NAMES, finished, random_result, segmentation, target, write
+from tests.query.exports.results import NAMES, finished, random_result, segmentation, target, write
 
 
 def labels_in(path: Path) -> np.ndarray:
