@@ -74,7 +74,7 @@ def winning_categories(
         category_ids: (C,) of the other columns.
 
     Returns:
-        (n,) int32; UNLABELLED where "none of these" wins, or where nobody voted.
+        (n,) int32; UNLABELLED where "none of these" wins, or where there is no vote.
     """
     ids = np.append(category_ids, np.int32(UNLABELLED))
     return np.where((votes > 0).any(axis=1), ids[votes.argmax(axis=1)], np.int32(UNLABELLED))
@@ -261,8 +261,8 @@ def _winners_between(
     of_pixel = np.repeat(patches, np.diff(columns.first[left : right + 1]))
     next_to = np.minimum(of_pixel + 1, around.shape[1] - 1)
     across = columns.fraction[columns.first[left] : columns.first[right]]
-    nobody = around.shape[2] - 1
-    winner = np.full((len(down), len(of_pixel)), nobody, np.intp)
+    none_of_these = around.shape[2] - 1
+    winner = np.full((len(down), len(of_pixel)), none_of_these, np.intp)
     best = np.zeros(winner.shape, np.float32)
     for candidate in candidates:
         votes = around[:, :, candidate]

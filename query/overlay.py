@@ -1,4 +1,4 @@
-"""The photo with its labels drawn over it: distinct colours, outlines and readable names."""
+"""The overlay: a photo with its labels in distinct colours, with outlines and readable names."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def draw_overlay(
     """Draws a label map over its photo.
 
     Labelled pixels are half photo and half their category's colour, borders between labels are
-    white, and every category that is to be seen is named at least once, if there is room, in the
-    middle of its largest piece. Unlabelled pixels stay as they are.
+    white, and the name of every visible category is written at least once, if there is room, in
+    the middle of its largest piece. Unlabelled pixels stay as they are.
 
     Args:
         image: uint8 (H, W, 3).

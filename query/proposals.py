@@ -80,12 +80,12 @@ def propose(
     stability = torch.cat([part[2] for part in parts])
     order = torch.argsort(quality, descending=True, stable=True)
     masks = _on_photo(logits, embedding.logit_size) > 0
-    kept = mask_nms(masks, order, settings.nms)
+    chosen = mask_nms(masks, order, settings.nms)
     return MaskProposals(
-        masks=masks[kept].cpu().numpy(),
-        logits=logits[kept],
-        quality=quality[kept].cpu().numpy(),
-        stability=stability[kept].cpu().numpy(),
+        masks=masks[chosen].cpu().numpy(),
+        logits=logits[chosen],
+        quality=quality[chosen].cpu().numpy(),
+        stability=stability[chosen].cpu().numpy(),
     )
 
 

@@ -8,7 +8,7 @@ import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class PhotoMark(_Part):
 
     @classmethod
     def of(cls, photo: Path) -> PhotoMark | None:
-        """The mark of a file; None if it is nothing that could be read as a photo."""
+        """Marks a file; None if it cannot be read as a photo."""
         try:
             status = os.stat(photo)
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
@@ -73,7 +73,7 @@ class FileMark(_Part):
 
     @classmethod
     def of(cls, path: Path) -> FileMark | None:
-        """The mark of a file, None if there is none."""
+        """Marks a file; None if there is none."""
         try:
             status = os.stat(path)
         except OSError:
@@ -127,7 +127,7 @@ class StoredPhoto(_Part):
 
     @classmethod
     def of(cls, result: LabelledPhoto, photo: PhotoMark) -> StoredPhoto:
-        """Makes it of a result; its files are added when they are written."""
+        """Stores a result; its files are added when they are written."""
         height, width = result.label_map.shape
         return cls(
             photo=photo,
@@ -236,8 +236,12 @@ def _stored_labels(label_map: NDArray[np.int32]) -> list[StoredLabel]:
     stored = []
     for category_id in np.unique(label_map[label_map != UNLABELLED]).tolist():
         mask = label_map == category_id
-        fields: dict[str, Any] = {"area": int(np.count_nonzero(mask)), "box": mask_box(mask)}
         stored.append(
-            StoredLabel(category_id=category_id, counts=encode_rle(mask).counts, **fields)
+            StoredLabel(
+                category_id=category_id,
+                area=int(np.count_nonzero(mask)),
+                box=mask_box(mask),
+                counts=encode_rle(mask).counts,
+            )
         )
     return stored

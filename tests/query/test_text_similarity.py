@@ -14,7 +14,7 @@ from schemas.sections import Generation
 
 
 class Scorer:
-    """Sentences about an apple point east, all others north; pictures by their mean red."""
+    """Sentences about an apple point east, all others north; images by their mean red."""
 
     def __init__(self) -> None:
         self.sentences: list[str] = []

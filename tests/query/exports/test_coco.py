@@ -72,9 +72,9 @@ def test_an_id_that_no_pixel_can_hold_is_refused(tmp_path: Path) -> None:
 
 def ids_of(path: Path) -> np.ndarray:
     """The segments of a panoptic PNG, by the format's rule."""
-    with Image.open(path) as picture:
-        assert picture.mode == "RGB"
-        rgb = np.asarray(picture).astype(np.int64)
+    with Image.open(path) as image:
+        assert image.mode == "RGB"
+        rgb = np.asarray(image).astype(np.int64)
     return np.asarray(rgb[..., 0] + 256 * rgb[..., 1] + 256**2 * rgb[..., 2])
 
 
@@ -91,7 +91,7 @@ def check_segments(ids: np.ndarray, segments: list[dict], result: Segmentation) 
         assert one["iscrowd"] == 0
 
 
-def test_the_panoptic_file_and_its_pictures_are_the_label_maps(tmp_path: Path) -> None:
+def test_the_panoptic_file_and_its_images_are_the_label_maps(tmp_path: Path) -> None:
     write_coco(finished(tmp_path, RESULTS))
     content = json.loads((tmp_path / "coco-panoptic.json").read_text("utf-8"))
     assert [one["isthing"] for one in content["categories"]] == [0] * len(NAMES)

@@ -16,8 +16,8 @@ from tests.query.exports.results import NAMES, finished, random_result, segmenta
 
 
 def labels_in(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def test_rows_files_names_and_card_belong_together(tmp_path: Path) -> None:
