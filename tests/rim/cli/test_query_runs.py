@@ -171,7 +171,7 @@ def test_an_interrupted_run_goes_on(
         write_atomic(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr("query.exports.inputs.write_atomic", interrupted)
+        patch.setattr("query.exports.formats.write_atomic", interrupted)
         with pytest.raises(stop):
             query(EVERYTHING)
     assert labelled == ["p0", "p1", "p2"]
@@ -190,7 +190,7 @@ def test_a_full_disk_keeps_what_is_done(
         write_atomic(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr("query.exports.inputs.write_atomic", full)
+        patch.setattr("query.exports.formats.write_atomic", full)
         with pytest.raises(WriteFailed, match="No space left on device; what was finished is kept"):
             query()
     query()
