@@ -13,8 +13,8 @@ from foundation.images.pooling import pool_regions
 from miniature.world import CATEGORIES, Scene, draw_scene
 from query.enlargement import Enlargement
 from query.partition import find_partition
-from query.photo import PhotoRegion, SegmentedPhoto
 from query.region_mask import RegionMask
+from query.regions import PhotoRegion, SegmentedPhoto
 from rim.evaluation.datasets.miniature import evaluation_seed
 
 Cut = Literal["sam", "fused", "true"]

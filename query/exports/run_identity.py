@@ -1,4 +1,4 @@
-"""What determines a run's results beside its photos, and how two runs differ, in words."""
+"""The settings that determine a run's results, and the first difference of two runs in words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunIdentity(Record):
 
 
 def check_same(folder: Path, wanted: RunIdentity, found: RunIdentity) -> None:
-    """OutputError naming the first difference, if the folder's run is another than the wanted."""
+    """Raises OutputError with the first difference if the folder's run is not the wanted one."""
     difference = None
     if wanted.bank != found.bank:
         here, there = wanted.bank_version, found.bank_version

@@ -1,8 +1,9 @@
-"""A run over many photos: what is done is kept, the rest goes on, and files about all are made.
+"""The folder of a run over many photos, which an interrupted run resumes without labelling again.
 
-DIR/.rim-query/ holds `run.json`, what determines the results, and for each photo that is done
-`photos/NAME.json.gz` (`kept`). The latter is written when the photo's files are, so an interrupted
-run loses nothing that was finished; the files about all photos are made of them, one at a time.
+DIR/.rim-query/ holds `run.json`, the settings that determine the results, and for each finished
+photo `photos/NAME.json.gz` (`stored_photo`). The latter is written after the photo's files, so an
+interrupted run loses nothing that was finished; the files about all photos are made of them, one
+photo at a time.
 """
 
 from __future__ import annotations
@@ -18,11 +19,18 @@ from typing import Literal
 from pydantic import ConfigDict, ValidationError
 
 from query.exports.base import FinishedRun, RunPhoto, Target, common_folder
-from query.exports.formats import FORMATS, REGIONS, check_category_ids, encoded, in_order
-from query.exports.identity import RunIdentity, check_same
-from query.exports.kept import PLACEHOLDER, FileMark, KeptPhoto, PhotoMark
-from query.exports.output import InputImage, write_files
-from query.result import Segmentation
+from query.exports.formats import (
+    FORMATS,
+    REGIONS,
+    check_category_ids,
+    encoded,
+    in_order,
+    write_files,
+)
+from query.exports.inputs import InputImage
+from query.exports.run_identity import RunIdentity, check_same
+from query.exports.stored_photo import PLACEHOLDER, FileMark, PhotoMark, StoredPhoto
+from query.result import LabelledPhoto
 from schemas.errors import BankDamaged, OutputError
 from schemas.records import Record
 from schemas.store.files import make_folder, write_atomic
@@ -47,7 +55,7 @@ class _State(Record):
 
 @dataclass
 class QueryRun:
-    """An open run; nobody else writes into its folder at the same time.
+    """An open run; no other process writes into its folder at the same time.
 
     Attributes:
         folder: of the results.
@@ -64,44 +72,44 @@ class QueryRun:
         """The bank's categories by id."""
         return dict(self.identity.names)
 
-    def earlier(self, image: InputImage) -> KeptPhoto | None:
-        """What an earlier run found in the photo; None if it has not, or the photo has changed."""
-        kept = KeptPhoto.read(self._kept_path(image.name))
-        if kept is None or not kept.known(self.names) or not kept.photo.fits(image.path):
+    def earlier(self, image: InputImage) -> StoredPhoto | None:
+        """The results of an earlier run; None if there are none, or if the photo has changed."""
+        stored = StoredPhoto.read(self._stored_path(image.name))
+        if stored is None or not stored.known(self.names) or not stored.photo.fits(image.path):
             return None
-        return kept
+        return stored
 
-    def missing(self, image: InputImage, kept: KeptPhoto) -> tuple[str, ...]:
-        """The formats of which the photo's files are not there as they were written."""
-        return tuple(name for name in self.formats if not self._is_there(name, image.name, kept))
+    def missing(self, image: InputImage, stored: StoredPhoto) -> tuple[str, ...]:
+        """The formats of which files are missing, or no longer as they were written."""
+        return tuple(name for name in self.formats if not self._is_there(name, image.name, stored))
 
-    def add(self, image: InputImage, result: Segmentation, mark: PhotoMark) -> tuple[Path, ...]:
-        """Write the files of a photo that was labelled; returns them.
+    def add(self, image: InputImage, result: LabelledPhoto, mark: PhotoMark) -> tuple[Path, ...]:
+        """Writes the files of a photo that was labelled; returns them.
 
         mark: of the photo, from before it was read. Raises OSError if they cannot be written.
         """
-        old = KeptPhoto.read(self._kept_path(image.name))
-        kept = self._write(image, result, KeptPhoto.of(result, mark), self.formats)
+        old = StoredPhoto.read(self._stored_path(image.name))
+        stored = self._write(image, result, StoredPhoto.of(result, mark), self.formats)
         if old is not None:  # of a photo of another kind, whose copy had another ending
-            _remove(self.folder, image.name, old, keep=kept.files)
-        return self.files(image, kept)
+            _remove(self.folder, image.name, old, keep=stored.files)
+        return self.files(image, stored)
 
     def complete(
-        self, image: InputImage, result: Segmentation, kept: KeptPhoto
+        self, image: InputImage, result: LabelledPhoto, stored: StoredPhoto
     ) -> tuple[Path, ...]:
-        """Write what is missing of a photo that was done; the result is `kept.segmentation()`.
+        """Writes the missing files of a finished photo; the result is `stored.result()`.
 
         Returns all of the photo's files. Raises OSError if one cannot be written.
         """
-        return self.files(image, self._write(image, result, kept, self.missing(image, kept)))
+        return self.files(image, self._write(image, result, stored, self.missing(image, stored)))
 
-    def files(self, image: InputImage, kept: KeptPhoto) -> tuple[Path, ...]:
+    def files(self, image: InputImage, stored: StoredPhoto) -> tuple[Path, ...]:
         """A photo's files, in the order of the formats."""
         written = _paths(self.formats, image.name).items()
-        return tuple(self.folder / path for path, key in written if key in kept.files)
+        return tuple(self.folder / path for path, key in written if key in stored.files)
 
     def finish(self, given: Sequence[InputImage], done: Sequence[InputImage]) -> tuple[Path, ...]:
-        """Write the files about all photos of a run; returns them.
+        """Writes the files about all photos of a run; returns them.
 
         Photos of earlier runs in this folder that are not among `done` are not in these files.
 
@@ -116,11 +124,11 @@ class QueryRun:
 
         def photos() -> Iterator[RunPhoto]:
             for number, image in enumerate(done, start=1):
-                kept = KeptPhoto.read(self._kept_path(image.name))
-                if kept is None:
-                    raise OSError(f"{self._kept_path(image.name)}: it has gone or was changed")
+                stored = StoredPhoto.read(self._stored_path(image.name))
+                if stored is None:
+                    raise OSError(f"{self._stored_path(image.name)}: it has gone or was changed")
                 file_name = Path(os.path.abspath(image.path)).relative_to(root).as_posix()
-                yield RunPhoto(number, image.name, file_name, kept)
+                yield RunPhoto(number, image.name, file_name, stored)
 
         run = FinishedRun(self.folder, self.names, self.identity.bank_version, photos)
         written: list[Path] = []
@@ -134,41 +142,41 @@ class QueryRun:
         return tuple(written)
 
     def others(self, done: Iterable[InputImage]) -> int:
-        """How many photos of earlier runs the folder has beside these."""
-        kept = {path.name for path in (self._state_folder / _PHOTOS).glob("*.json.gz")}
-        return len(kept - {self._kept_path(image.name).name for image in done})
+        """Counts the photos of earlier runs that the folder has beside these."""
+        stored = {path.name for path in (self._state_folder / _PHOTOS).glob("*.json.gz")}
+        return len(stored - {self._stored_path(image.name).name for image in done})
 
     @property
     def _state_folder(self) -> Path:
         return self.folder / STATE_FOLDER
 
-    def _kept_path(self, name: str) -> Path:
+    def _stored_path(self, name: str) -> Path:
         return self._state_folder / _PHOTOS / f"{name}.json.gz"
 
-    def _is_there(self, kind: str, name: str, kept: KeptPhoto) -> bool:
+    def _is_there(self, kind: str, name: str, stored: StoredPhoto) -> bool:
         possible = _paths([kind], name)
-        written = {path: key for path, key in possible.items() if key in kept.files}
+        written = {path: key for path, key in possible.items() if key in stored.files}
         whole = all(
-            FileMark.of(self.folder / path) == kept.files[key] for path, key in written.items()
+            FileMark.of(self.folder / path) == stored.files[key] for path, key in written.items()
         )
         return whole and (bool(written) or not possible)
 
     def _write(
-        self, image: InputImage, result: Segmentation, kept: KeptPhoto, formats: Sequence[str]
-    ) -> KeptPhoto:
+        self, image: InputImage, result: LabelledPhoto, stored: StoredPhoto, formats: Sequence[str]
+    ) -> StoredPhoto:
         target = Target(self.folder, image.name, image.path)
         own = _paths(formats, image.name)
-        files = dict(kept.files)
+        files = dict(stored.files)
         # What is about all photos is written by `finish`.
         made = (file for file in encoded(result, target, formats) if file.path in own)
         for path in write_files(self.folder, made):
             mark = FileMark.of(path)
             if mark is not None:
                 files[own[path.relative_to(self.folder).as_posix()]] = mark
-        kept = kept.with_files(files)
-        make_folder(self._kept_path(image.name).parent)
-        write_atomic(self._kept_path(image.name), kept.to_bytes())
-        return kept
+        stored = stored.with_files(files)
+        make_folder(self._stored_path(image.name).parent)
+        write_atomic(self._stored_path(image.name), stored.to_bytes())
+        return stored
 
 
 def has_run(folder: Path) -> bool:
@@ -180,7 +188,7 @@ def has_run(folder: Path) -> bool:
 def query_run(
     folder: Path, identity: RunIdentity, formats: Sequence[str], *, overwrite: bool = False
 ) -> Iterator[QueryRun]:
-    """Opens the folder of a run, made if need be, alone; goes on with the run that it holds.
+    """Opens the folder of a run, made if need be, and locks it; resumes the run that it holds.
 
     Args:
         formats: those that are wanted; those that the run in the folder has are kept too.
@@ -220,23 +228,24 @@ def _forget(folder: Path) -> None:
                 (folder / path).unlink(missing_ok=True)
     state.unlink(missing_ok=True)
     for photo in (folder / STATE_FOLDER / _PHOTOS).glob("*.json.gz"):
-        kept = KeptPhoto.read(photo)
-        if kept is not None:
-            _remove(folder, photo.name.removesuffix(".json.gz"), kept)
+        stored = StoredPhoto.read(photo)
+        if stored is not None:
+            _remove(folder, photo.name.removesuffix(".json.gz"), stored)
         photo.unlink(missing_ok=True)
 
 
-def _remove(folder: Path, name: str, kept: KeptPhoto, keep: Container[str] = ()) -> None:
+def _remove(folder: Path, name: str, stored: StoredPhoto, keep: Container[str] = ()) -> None:
     """Deletes a photo's results, except some, that are still as they were written."""
     for path, key in _paths(FORMATS, name).items():
-        ours = key in kept.files and FileMark.of(folder / path) == kept.files[key]
+        ours = key in stored.files and FileMark.of(folder / path) == stored.files[key]
         if ours and key not in keep:
             (folder / path).unlink(missing_ok=True)
 
 
 def _paths(formats: Iterable[str], name: str) -> dict[str, str]:
-    """The paths that a photo's files may have, in the order of the formats, each with the key of
-    `KeptPhoto.files`.
+    """The possible paths of a photo's files, each with its key in `StoredPhoto.files`.
+
+    In the order of the formats.
     """
     paths: dict[str, str] = {}
     for one in (FORMATS[kind] for kind in formats):
@@ -256,7 +265,7 @@ def _read(path: Path) -> _State | None:
     except (BankDamaged, ValidationError) as error:
         reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
         raise OutputError(
-            f"{path}: expected the state of a query, found it damaged ({reason}); start anew with"
+            f"{path}: expected the state of a query, found it damaged ({reason}); start over with"
             " --overwrite"
         ) from error
     return state

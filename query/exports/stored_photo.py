@@ -1,4 +1,4 @@
-"""What is kept of a labelled photo: enough to write every format again without the models."""
+"""Stored results: a labelled photo without its pixels, to write any format without the models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from foundation.images.masks import Rle, decode_rle, encode_rle, mask_box
 from foundation.images.reading import MAX_FILE_BYTES
-from query.result import NearReference, Region, Segmentation
+from query.result import LabelledPhoto, NearReference, Region
 from schemas.digests import sha256_file
 from schemas.errors import ImageError
 from schemas.ids import UNLABELLED, unpack_image_id
@@ -33,7 +33,7 @@ class _Part(Record):
 
 
 class PhotoMark(_Part):
-    """By what a photo is known again: size in bytes, time of its last change, content."""
+    """Identifies a photo file: size in bytes, time of its last change, digest of its content."""
 
     size: Count
     mtime_ns: int
@@ -41,7 +41,7 @@ class PhotoMark(_Part):
 
     @classmethod
     def of(cls, photo: Path) -> PhotoMark | None:
-        """The mark of a file; None if it is nothing that could be read as a photo."""
+        """Marks a file; None if it cannot be read as a photo."""
         try:
             status = os.stat(photo)
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
@@ -73,7 +73,7 @@ class FileMark(_Part):
 
     @classmethod
     def of(cls, path: Path) -> FileMark | None:
-        """The mark of a file, None if there is none."""
+        """Marks a file; None if there is none."""
         try:
             status = os.stat(path)
         except OSError:
@@ -81,14 +81,14 @@ class FileMark(_Part):
         return cls(size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
-class KeptReference(_Part):
+class StoredReference(_Part):
     """A reference behind a region; its category is in its image_id."""
 
     image_id: Count
     similarity: float
 
 
-class KeptRegion(_Part):
+class StoredRegion(_Part):
     """A region as in `query.result.Region`. counts: its mask's COCO run lengths."""
 
     category_id: CategoryId
@@ -97,10 +97,10 @@ class KeptRegion(_Part):
     area: Count
     box: Box
     counts: str
-    references: tuple[KeptReference, ...]
+    references: tuple[StoredReference, ...]
 
 
-class KeptLabel(_Part):
+class StoredLabel(_Part):
     """The pixels of one category in the label map. counts: their COCO run lengths."""
 
     category_id: CategoryId
@@ -109,7 +109,7 @@ class KeptLabel(_Part):
     counts: str
 
 
-class KeptPhoto(_Part):
+class StoredPhoto(_Part):
     """A labelled photo without its pixels.
 
     labels: by ascending category_id; they do not overlap. files: the results that were written,
@@ -121,23 +121,23 @@ class KeptPhoto(_Part):
     photo: PhotoMark
     height: _Side
     width: _Side
-    regions: tuple[KeptRegion, ...]
-    labels: tuple[KeptLabel, ...]
+    regions: tuple[StoredRegion, ...]
+    labels: tuple[StoredLabel, ...]
     files: dict[str, FileMark] = Field(default_factory=dict)
 
     @classmethod
-    def of(cls, segmentation: Segmentation, photo: PhotoMark) -> KeptPhoto:
-        """What is to be kept of a result; its files are added when they are written."""
-        height, width = segmentation.label_map.shape
+    def of(cls, result: LabelledPhoto, photo: PhotoMark) -> StoredPhoto:
+        """Stores a result; its files are added when they are written."""
+        height, width = result.label_map.shape
         return cls(
             photo=photo,
             height=height,
             width=width,
-            regions=tuple(_kept_region(region) for region in segmentation.regions),
-            labels=tuple(_kept_labels(segmentation.label_map)),
+            regions=tuple(_stored_region(region) for region in result.regions),
+            labels=tuple(_stored_labels(result.label_map)),
         )
 
-    def with_files(self, files: Mapping[str, FileMark]) -> KeptPhoto:
+    def with_files(self, files: Mapping[str, FileMark]) -> StoredPhoto:
         """The same with other files."""
         return self.model_copy(update={"files": dict(files)})
 
@@ -163,10 +163,10 @@ class KeptPhoto(_Part):
             labels[decode_rle(self.rle(one.counts))] = one.category_id
         return labels
 
-    def segmentation(
+    def result(
         self, image: NDArray[np.uint8], names: Mapping[int, str], bank_version: int
-    ) -> Segmentation:
-        """The result that was kept.
+    ) -> LabelledPhoto:
+        """The result that was stored, together with the photo's pixels.
 
         Args:
             image: uint8 (H, W, 3), the photo.
@@ -196,31 +196,32 @@ class KeptPhoto(_Part):
             )
             for one in self.regions
         )
-        return Segmentation(image, self.label_map(), regions, names, bank_version)
+        return LabelledPhoto(image, self.label_map(), regions, names, bank_version)
 
     def to_bytes(self) -> bytes:
         """The content of its file: JSON in gzip, whose checksum finds damage."""
         return gzip.compress(self.model_dump_json().encode("utf-8"), mtime=0)
 
     @classmethod
-    def read(cls, path: Path) -> KeptPhoto | None:
-        """The photo in a file; None if there is none, or one that is damaged or of another rim."""
+    def read(cls, path: Path) -> StoredPhoto | None:
+        """Reads a file; None if there is none, or one that is damaged or of another rim."""
         try:
             return cls.model_validate_json(gzip.decompress(path.read_bytes()))
         except (OSError, EOFError, zlib.error, ValidationError):
             return None
 
 
-def reference_category(reference: KeptReference, names: Mapping[int, str]) -> str:
+def reference_category(reference: StoredReference, names: Mapping[int, str]) -> str:
     """The name of the category that a reference was made for."""
     return names[unpack_image_id(reference.image_id).category_id]
 
 
-def _kept_region(region: Region) -> KeptRegion:
+def _stored_region(region: Region) -> StoredRegion:
     references = tuple(
-        KeptReference(image_id=one.image_id, similarity=one.similarity) for one in region.references
+        StoredReference(image_id=one.image_id, similarity=one.similarity)
+        for one in region.references
     )
-    return KeptRegion(
+    return StoredRegion(
         category_id=region.category_id,
         score=region.score,
         similarity=region.similarity,
@@ -231,10 +232,16 @@ def _kept_region(region: Region) -> KeptRegion:
     )
 
 
-def _kept_labels(label_map: NDArray[np.int32]) -> list[KeptLabel]:
-    kept = []
+def _stored_labels(label_map: NDArray[np.int32]) -> list[StoredLabel]:
+    stored = []
     for category_id in np.unique(label_map[label_map != UNLABELLED]).tolist():
         mask = label_map == category_id
-        fields: dict[str, Any] = {"area": int(np.count_nonzero(mask)), "box": mask_box(mask)}
-        kept.append(KeptLabel(category_id=category_id, counts=encode_rle(mask).counts, **fields))
-    return kept
+        stored.append(
+            StoredLabel(
+                category_id=category_id,
+                area=int(np.count_nonzero(mask)),
+                box=mask_box(mask),
+                counts=encode_rle(mask).counts,
+            )
+        )
+    return stored

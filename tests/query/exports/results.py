@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from foundation.images.masks import encode_rle, mask_box
 from query.exports.base import FinishedRun, ResultFile, RunPhoto, Target
-from query.exports.kept import FileMark, KeptPhoto, PhotoMark
-from query.result import NearReference, Region, Segmentation
+from query.exports.stored_photo import FileMark, PhotoMark, StoredPhoto
+from query.result import NearReference, Region
+from query.segmentation import Segmentation
 from schemas.ids import pack_image_id
 
 NAMES = {0: "fish", 2: "grün, <b>", 3: "house"}
@@ -73,8 +74,8 @@ def finished(
 
     def photos() -> Iterator[RunPhoto]:
         for i, result in enumerate(results):
-            kept = KeptPhoto.of(result, MARK).with_files(dict.fromkeys(of[i], mark))
-            yield RunPhoto(i + 1, f"a{i}", f"day {i}/a{i}.jpg", kept)
+            stored = StoredPhoto.of(result, MARK).with_files(dict.fromkeys(of[i], mark))
+            yield RunPhoto(i + 1, f"a{i}", f"day {i}/a{i}.jpg", stored)
 
     return FinishedRun(folder, NAMES, 7, photos)
 

@@ -1,8 +1,7 @@
-"""Which photos go in, and what files come out."""
+"""The files of a single photo, and what `save` refuses."""
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import pytest
 from PIL import Image
 
 from foundation.images.masks import encode_rle
-from query.exports.output import InputImage, check_outputs, collect_inputs
-from query.result import NearReference, Region, Segmentation
+from query.result import NearReference, Region
+from query.segmentation import Segmentation
 from schemas.errors import OutputError, UsageError
+from tests.query.exports.results import random_result
 
 MASK = np.array([[True, True, False], [True, True, False]])
 REFERENCES = (NearReference(67108865, "house", 0.75), NearReference(5, "fish", 0.5))
@@ -111,61 +111,8 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         segmentation().save(tmp_path / "file" / "out", "photo")
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """A folder with two photos, and other things that are none."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (2, 2)).save(buffer, "PNG")
-    folder = tmp_path / "photos"
-    (folder / "deeper.png").mkdir(parents=True)
-    for name in ("b.JPG", "a.png", ".hidden.png", "notes.txt", "a.labels.png", "a.overlay.png"):
-        (folder / name).write_bytes(buffer.getvalue())
-    return folder
-
-
-def test_a_folder_stands_for_its_pictures(photos: Path) -> None:
-    assert collect_inputs([photos]) == (
-        InputImage(photos / "a.png", "a"),
-        InputImage(photos / "b.JPG", "b"),
-    )
-
-
-def test_files_stand_for_themselves_and_count_once(photos: Path) -> None:
-    notes, again = photos / "notes.txt", photos / ".." / "photos" / "a.png"
-    inputs = collect_inputs([notes, str(photos), again])
-    assert [image.name for image in inputs] == ["notes", "a", "b"]
-
-
-def test_two_photos_of_one_name_are_refused(photos: Path, tmp_path: Path) -> None:
-    for other in ("A.png", "a.jpg"):
-        (tmp_path / other).write_bytes(b"")
-        with pytest.raises(UsageError, match=r"different names, found .*a\.png and .*query them"):
-            collect_inputs([photos / "a.png", tmp_path / other])
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("nothing.png", "nothing.png: expected a picture file or a folder"),
-        ("empty", "empty: expected pictures .* found none in this folder"),
-    ],
-)
-def test_what_is_not_there_is_named(tmp_path: Path, path: str, message: str) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=message):
-        collect_inputs([tmp_path / path])
-    with pytest.raises(UsageError, match="at least one picture"):
-        collect_inputs([])
-
-
-def test_a_result_never_replaces_a_photo(tmp_path: Path) -> None:
-    photo, other = tmp_path / "x.png", tmp_path / "x.overlay.png"
-    for path in (photo, other):
-        path.write_bytes(b"")
-    inputs = collect_inputs([photo, other])
-    check_outputs(inputs, tmp_path / "out")
-    check_outputs(inputs, tmp_path, ["labels"])
-    with pytest.raises(OutputError, match=r"x\.overlay\.png: the result of .*x\.png would replace"):
-        check_outputs(inputs, tmp_path)
-    with pytest.raises(OutputError, match="expected a folder"):
-        check_outputs(inputs, photo)
+@pytest.mark.parametrize("kind", ["coco", "dataset", "regions"])
+def test_a_single_result_has_no_files_about_many(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(UsageError, match=rf"{kind} is of a whole run: rim\.query_folder"):
+        random_result(0).save(tmp_path, "photo", ["labels", kind])
+    assert not list(tmp_path.iterdir())

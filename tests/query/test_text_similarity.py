@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.images.masks import mask_box
-from query.text_evidence import TextEvidence, cut_out
+from query.text_similarity import TextSimilarity, cut_out
 from schemas.records import CategoryRecord
 from schemas.sections import Generation
 
 
 class Scorer:
-    """Sentences about an apple point east, all others north; pictures by their mean red."""
+    """Sentences about an apple point east, all others north; images by their mean red."""
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
@@ -49,7 +49,7 @@ def test_probabilities_are_a_softmax_over_the_candidates() -> None:
         CategoryRecord(category_id=6, name="grass"),
         CategoryRecord(category_id=9, name="sky_other"),
     ]
-    evidence = TextEvidence(scorer, records, Generation(no_article=("grass",)))
+    evidence = TextSimilarity(scorer, records, Generation(no_article=("grass",)))
     assert scorer.sentences == ["a photo of an apple", "a photo of grass", "a photo of a sky"]
     regions = evidence.embed([np.full((2, 2, 3), 255, np.uint8), np.full((2, 2, 3), 127, np.uint8)])
     found = evidence.probabilities(regions, np.array([4, 9], np.int32))

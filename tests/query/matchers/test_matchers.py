@@ -188,7 +188,7 @@ def test_knn_asks_no_more_voters_than_the_largest_category_has() -> None:
 
 
 def test_the_weight_of_a_source_counts_in_the_vote() -> None:
-    """One photo beside two generated pictures that lie a little nearer."""
+    """One photo beside two generated images that lie a little nearer."""
     generated = bank_features([(1, FOREGROUND, towards(10)), (1, FOREGROUND, towards(-10)),
                                (2, FOREGROUND, towards(12)), (2, FOREGROUND, WEST)])  # fmt: skip
     folder = pack_image_id(2, "folder", 0)
@@ -217,7 +217,7 @@ def test_best_similarity_is_that_of_the_nearest_reference() -> None:
 
 
 def mixed_bank(categories: int = 9, seed: int = 0, dimension: int = 8) -> BankFeatures:
-    """Pictures and photos of many categories, both roles, in a bank's order."""
+    """Images and photos of many categories, both roles, in a bank's order."""
     rng = np.random.default_rng(seed)
     ids = [
         pack_feature_id(pack_image_id(3 * category, source, number), role)

@@ -13,10 +13,12 @@ from benchmarks.matchers import synthetic_bank
 from benchmarks.photo_size import label_at_photo_size
 from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
-from query.classification import Namer
-from query.cutting import cut_by_logits
+from query.classification import Classifier
 from query.labelling import PhotoLabeller
-from schemas.sections import Matching
+from query.regions import find_regions
+from query.text_similarity import TextSimilarity
+from schemas.records import CategoryRecord
+from schemas.sections import Generation, Matching
 from tests.query.enlarged import smooth_logits
 from tests.query.test_proposals import TINY_SAM
 
@@ -57,11 +59,11 @@ def compare(segmenter: SamSegmenter, size: tuple[int, int], kind: str, matching:
     logits = logits_of(kind, (min(32, rows + 1), min(32, columns + 1)))
     scale = 16 / min(size)
     of_patches = tokens(tuple(max(1, min(60, round(side * scale))) for side in size))  # type: ignore[arg-type]
-    labeller = PhotoLabeller(Namer(BANK, matching), matching)
-    photo = cut_by_logits(segmenter, embedding, logits, image, of_patches)
+    labeller = PhotoLabeller(Classifier(BANK, matching), matching)
+    photo = find_regions(logits, segmenter, embedding, image, of_patches)
     _, labels = labeller.label(photo)
     expected = label_at_photo_size(
-        segmenter, embedding, logits, of_patches, labeller.namer, matching
+        segmenter, embedding, logits, of_patches, labeller.classifier, matching
     )
     masks = [region.mask for region in photo.regions]
     assert tuple(mask.rle for mask in masks) == expected.masks
@@ -94,7 +96,7 @@ def test_also_with_other_settings(segmenter: SamSegmenter, change: dict[str, obj
 def test_logits_a_few_at_a_time_change_nothing(
     segmenter: SamSegmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("query.cutting._PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr("query.regions._PIXELS_AT_ONCE", 1)
     monkeypatch.setattr("query.region_features._POOLED_AT_ONCE", 1)
     monkeypatch.setattr("query.enlargement._VALUES_AT_ONCE", 1000)
     compare(segmenter, (300, 401), "many", Matching(background=None))
@@ -107,11 +109,11 @@ def test_categories_of_a_small_share_are_dropped_from_a_large_photo(
     image = np.zeros((*size, 3), np.uint8)
     embedding = segmenter.embed(image)
     logits = logits_of("many", (25, 32))
-    photo = cut_by_logits(segmenter, embedding, logits, image, tokens((16, 21)))
+    photo = find_regions(logits, segmenter, embedding, image, tokens((16, 21)))
     plain = Matching(background=None)
-    _, before = PhotoLabeller(Namer(BANK, plain), plain).label(photo)
+    _, before = PhotoLabeller(Classifier(BANK, plain), plain).label(photo)
     filtered = plain.model_copy(update={"filter": 0.05})
-    _, after = PhotoLabeller(Namer(BANK, filtered), filtered).label(photo)
+    _, after = PhotoLabeller(Classifier(BANK, filtered), filtered).label(photo)
     large = {one for one in np.unique(before) if (before == one).mean() >= 0.05}
     assert set(np.unique(after)) <= large < set(np.unique(before))
 
@@ -123,22 +125,24 @@ def test_regions_of_text_are_embedded_a_few_at_a_time(
     size = (300, 401)
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     embedding = segmenter.embed(image)
-    photo = cut_by_logits(segmenter, embedding, logits_of("many", (25, 32)), image, tokens((4, 5)))
+    photo = find_regions(logits_of("many", (25, 32)), segmenter, embedding, image, tokens((4, 5)))
     groups: list[int] = []
 
-    def embed(pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        groups.append(len(pictures))
-        return np.array([one.mean(axis=(0, 1)) for one in pictures], np.float32).reshape(-1, 3)
+    def embed_images(images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        groups.append(len(images))
+        return np.array([one.mean(axis=(0, 1)) for one in images], np.float32).reshape(-1, 3)
 
-    text = SimpleNamespace(
-        embed=embed,
-        probabilities=lambda regions, ids: np.repeat(regions[:, :1] / 256, len(ids), axis=1),
+    scorer = SimpleNamespace(
+        embed_images=embed_images,
+        embed_texts=lambda texts: np.eye(len(texts), 3, dtype=np.float32),
     )
+    records = [CategoryRecord(category_id=i, name=f"thing {i}") for i in range(12)]
+    text = TextSimilarity(scorer, records, Generation())  # type: ignore[arg-type]
     settings = Matching(background=None, text_weight=0.5)
-    labeller = PhotoLabeller(Namer(BANK, settings), settings, text)  # type: ignore[arg-type]
+    labeller = PhotoLabeller(Classifier(BANK, settings), settings, text)
     _, whole = labeller.label(photo)
     assert groups == [len(photo.regions)]
-    monkeypatch.setattr("query.labelling._PIXELS_AT_ONCE", 100_000)
+    monkeypatch.setattr("query.text_similarity._PIXELS_AT_ONCE", 100_000)
     _, again = labeller.label(photo)
     assert len(groups) > 3
     assert sum(groups[1:]) == len(photo.regions)

@@ -1,8 +1,8 @@
-"""What the categories' names say about regions: CLIP's similarity of a region and a sentence."""
+"""Text similarity: CLIP's probabilities of the categories' names for the regions of a photo."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,23 @@ from scipy.special import softmax
 
 from foundation.interfaces import TextImageScorer
 from foundation.prompts import category_prompt
+from query.region_mask import Box, RegionMask
 from schemas.records import CategoryRecord
 from schemas.sections import Generation
 
 Image = NDArray[np.uint8]
-Box = tuple[int, int, int, int]
 
 LOGIT_SCALE = 100.0
 """CLIP's own: the published models' learned temperature of 1 / 100."""
 
+_PIXELS_AT_ONCE = 1 << 26  # of regions that are embedded together: 192 MB
+
 
 def cut_out(image: Image, box: Box, inside: NDArray[np.bool_]) -> Image:
-    """The square around a region; what lies outside the region, or the photo, takes the region's
-    mean colour [ours]. In grey surroundings CLIP takes stuff with holes in it for a thing.
+    """Cuts out the square around a region, for CLIP.
+
+    What lies outside the region, or the photo, takes the region's mean colour [ours]. In grey
+    surroundings CLIP takes stuff with holes in it for a thing.
 
     Args:
         image: uint8 (H, W, 3).
@@ -43,10 +47,10 @@ def cut_out(image: Image, box: Box, inside: NDArray[np.bool_]) -> Image:
     return square
 
 
-class TextEvidence:
-    """Probabilities of categories by their names.
+class TextSimilarity:
+    """Computes how well the name of each category fits a region.
 
-    The sentence of a category is the one that its pictures are generated from. The probability is
+    The sentence of a category is the one that its images are generated from. The probability is
     the softmax, over the candidates, of LOGIT_SCALE times the cosine of sentence and region.
     """
 
@@ -66,8 +70,21 @@ class TextEvidence:
         self._texts = scorer.embed_texts(sentences)
 
     def embed(self, regions: Sequence[Image]) -> NDArray[np.float32]:
-        """(r, d) L2-normalised embeddings of pictures of regions, see `cut_out`."""
+        """(r, d) L2-normalised embeddings of images of regions, see `cut_out`."""
         return self._scorer.embed_images(regions)
+
+    def embed_regions(self, image: Image, masks: Sequence[RegionMask]) -> NDArray[np.float32]:
+        """(r, d) L2-normalised embeddings of the regions of a photo, see `cut_out`.
+
+        Args:
+            image: the photo, uint8 (H, W, 3).
+            masks: r of that photo; only some large ones are cut out at a time.
+        """
+        embedded = [
+            self.embed([cut_out(image, mask.box, mask.cropped()) for mask in group])
+            for group in _groups(masks)
+        ]
+        return np.concatenate(embedded) if embedded else self.embed([])
 
     def probabilities(
         self, regions: NDArray[np.float32], category_ids: NDArray[np.int32]
@@ -75,3 +92,18 @@ class TextEvidence:
         """(r, C) float32: of each embedded region, over the categories (C,) given."""
         texts = self._texts[[self._rows[int(i)] for i in category_ids]]
         return np.asarray(softmax(LOGIT_SCALE * regions @ texts.T, axis=1), np.float32)
+
+
+def _groups(masks: Sequence[RegionMask]) -> Iterator[list[RegionMask]]:
+    """Groups of masks whose squares have a bounded number of pixels, or of a single mask."""
+    group: list[RegionMask] = []
+    pixels = 0
+    for mask in masks:
+        square = max(mask.box[2:]) ** 2
+        if group and pixels + square > _PIXELS_AT_ONCE:
+            yield group
+            group, pixels = [], 0
+        group.append(mask)
+        pixels += square
+    if group:
+        yield group

@@ -11,18 +11,17 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from foundation.images.masks import decode_rle
-from query.exports.coco_instances import write_instances
-from query.exports.coco_panoptic import encode_panoptic, write_panoptic
-from query.result import Segmentation
+from query.exports.coco import encode_panoptic, write_coco
+from query.segmentation import Segmentation
 from schemas.errors import OutputError
-from tests.query.results import NAMES, finished, random_result, segmentation, target, write
+from tests.query.exports.results import NAMES, finished, random_result, segmentation, target, write
 
 RESULTS = (random_result(0), random_result(1, (25, 31)), segmentation(np.full((4, 5), -1)))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own
 def test_pycocotools_reads_the_regions(tmp_path: Path) -> None:
-    write_instances(finished(tmp_path, RESULTS))
+    write_coco(finished(tmp_path, RESULTS))
     coco = COCO(tmp_path / "coco-instances.json")
     assert [(one["id"], one["name"]) for one in coco.loadCats(coco.getCatIds())] == [
         (1, "fish"),
@@ -51,7 +50,7 @@ def test_pycocotools_reads_the_regions(tmp_path: Path) -> None:
 
 
 def test_a_run_without_regions_has_empty_lists(tmp_path: Path) -> None:
-    write_instances(finished(tmp_path, RESULTS[2:]))
+    write_coco(finished(tmp_path, RESULTS[2:]))
     content = json.loads((tmp_path / "coco-instances.json").read_text("utf-8"))
     assert content["annotations"] == []
     assert len(content["images"]) == 1
@@ -73,9 +72,9 @@ def test_an_id_that_no_pixel_can_hold_is_refused(tmp_path: Path) -> None:
 
 def ids_of(path: Path) -> np.ndarray:
     """The segments of a panoptic PNG, by the format's rule."""
-    with Image.open(path) as picture:
-        assert picture.mode == "RGB"
-        rgb = np.asarray(picture).astype(np.int64)
+    with Image.open(path) as image:
+        assert image.mode == "RGB"
+        rgb = np.asarray(image).astype(np.int64)
     return np.asarray(rgb[..., 0] + 256 * rgb[..., 1] + 256**2 * rgb[..., 2])
 
 
@@ -92,8 +91,8 @@ def check_segments(ids: np.ndarray, segments: list[dict], result: Segmentation) 
         assert one["iscrowd"] == 0
 
 
-def test_the_panoptic_file_and_its_pictures_are_the_label_maps(tmp_path: Path) -> None:
-    write_panoptic(finished(tmp_path, RESULTS))
+def test_the_panoptic_file_and_its_images_are_the_label_maps(tmp_path: Path) -> None:
+    write_coco(finished(tmp_path, RESULTS))
     content = json.loads((tmp_path / "coco-panoptic.json").read_text("utf-8"))
     assert [one["isthing"] for one in content["categories"]] == [0] * len(NAMES)
     assert len({tuple(one["color"]) for one in content["categories"]}) == len(NAMES)

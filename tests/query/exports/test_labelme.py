@@ -17,7 +17,7 @@ from foundation.images.masks import mask_iou
 from query.exports import polygons
 from query.exports.labelme import LEAST_PIXELS, encode_labelme
 from query.exports.polygons import piece_polygon
-from tests.query.results import blob, random_result, region, segmentation, target
+from tests.query.exports.results import blob, random_result, region, segmentation, target
 
 
 def refilled(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_a_rectangle_needs_few_points_and_a_disc_not_many_more() -> None:
     assert len(piece_polygon(np.hypot(*np.mgrid[-40:41, -40:41]) < 40)) < 40
 
 
-def test_the_coordinates_are_those_of_the_picture() -> None:
+def test_the_coordinates_are_those_of_the_image() -> None:
     """A block from x = 10 to 30, y = 5 to 12."""
     mask = np.zeros((20, 40), dtype=bool)
     mask[5:12, 10:30] = True

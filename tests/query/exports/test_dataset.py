@@ -12,12 +12,12 @@ from PIL import Image
 
 from foundation.images.reading import read_image
 from query.exports.dataset import encode_pair, write_dataset
-from tests.query.results import NAMES, finished, random_result, segmentation, target, write
+from tests.query.exports.results import NAMES, finished, random_result, segmentation, target, write
 
 
 def labels_in(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def test_rows_files_names_and_card_belong_together(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_references_count_by_their_weight(standardise: bool) -> None:
     references = random_bank(3, [4, 3, 2])
     sources = {1: ["diffusion", "folder", "folder", "diffusion"], 4: ["folder"] * 3}
     weights = {1: [1.0, 2.5, 2.5, 1.0], 4: [2.5] * 3, 7: [1.0] * 2}
-    # ids sort generated pictures first
+    # ids sort generated images first
     references[1] = references[1][[0, 3, 1, 2]]
     sources[1], weights[1] = sorted(sources[1]), sorted(weights[1])
     voting = References.of(bank(references, sources), {"folder": 2.5})
@@ -192,8 +192,8 @@ def test_equal_similarities_make_all_orders_alike() -> None:
 def test_the_structure_among_classes_decides_and_not_one_similarity(standardise: bool) -> None:
     """The region is a little nearer to the fish, but like a bird it has sky and no water in it."""
     fish, bird, water, sky = np.eye(4)
-    pictures = {0: fish + water / 2, 1: bird + sky / 2, 2: water, 3: sky}
-    references = {c: unit(picture[None]) for c, picture in pictures.items()}
+    images = {0: fish + water / 2, 1: bird + sky / 2, 2: water, 3: sky}
+    references = {c: unit(image[None]) for c, image in images.items()}
     matcher = RankingMatcher(References.of(bank(references)), 4, 0.3, standardise)
     region = unit((1.02 * fish + 0.8 * bird + 0.4 * sky)[None])
     matches = matcher.match(region)
