@@ -8,8 +8,7 @@ from pathlib import Path
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing, check_output, read_existing
 from bank_builder.plan import settle_plan
-from bank_builder.progress import Progress
-from bank_builder.report import BuildReport
+from bank_builder.report import BuildReport, Progress
 from bank_builder.sources.base import Source, SourceImages
 from bank_builder.sources.diffusion import GENERATED
 from bank_builder.task import Task, carry_out

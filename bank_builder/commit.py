@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bank_builder.derived import write_derived
 from bank_builder.output_folder import Existing
-from bank_builder.stage_clock import StageClock
+from bank_builder.report import StageClock
 from schemas.errors import ModelError
 from schemas.ids import unpack_image_id
 from schemas.records import FileRecord, ModelRecord, ShardRecord

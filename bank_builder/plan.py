@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from bank_builder.leftovers import Leftovers
-from bank_builder.output_folder import Existing
+from bank_builder.output_folder import Existing, Leftovers
 from bank_builder.sources.base import Source
 from schemas.errors import BankError, SettingsError, UsageError, VocabularyError
 from schemas.ids import DIFFUSION, FOLDER

@@ -7,14 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.centre_prior import centre_points
-from bank_builder.gates import BLACK_IMAGE, given_mask_reason, localisation_reason, mask_reason
 from bank_builder.localise import Localisation, localise, min_max_scaled
 from bank_builder.models import PromptableSegmenter
-from bank_builder.points import sample_points
-from bank_builder.reference_mask import ReferenceMask, segment_photo, segment_reference
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.stage_clock import StageClock
+from bank_builder.points import centre_points, sample_points
+from bank_builder.reference_mask import (
+    BLACK_IMAGE,
+    ReferenceMask,
+    given_mask_reason,
+    localisation_reason,
+    mask_reason,
+    segment_photo,
+    segment_reference,
+)
+from bank_builder.report import StageClock
+from bank_builder.sources.base import Origin, SourceImage
 from foundation.images.masks import encode_rle, mask_area_fraction
 from foundation.images.pooling import pool_regions
 from foundation.images.reading import encode_png

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bank_builder.commit import check_same_models, commit_version, person_verdicts
+from bank_builder.derived import rebuild_index, rebuild_prototypes
 from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing
 from bank_builder.plan import bank_settings, plan_of
-from bank_builder.rebuild import rebuild_index, rebuild_prototypes
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.diffusion import GENERATED
 from schemas.errors import BankDamaged, BankError, ModelError

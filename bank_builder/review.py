@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from bank_builder.change import open_latest, publish_change, some
+from bank_builder.removal import open_latest, publish_change, some
 from bank_builder.report import BuildReport, describe_bank
 from schemas.errors import UsageError
 from schemas.ids import FOREGROUND, ROLES

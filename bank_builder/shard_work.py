@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.ahead import ahead
-from bank_builder.isolation import BatchTooLarge, failure_reason, together_or_alone
+from bank_builder.batches import BatchTooLarge, ahead, failure_reason, together_or_alone
 from bank_builder.models import BuildModels, PatchExtractor
 from bank_builder.reference import (
     Examined,
@@ -24,9 +23,8 @@ from bank_builder.reference import (
     pool_reference,
     reference_row,
 )
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.sources.base import Made, SourceImages
-from bank_builder.stage_clock import StageClock
+from bank_builder.report import StageClock
+from bank_builder.sources.base import Made, Origin, SourceImage, SourceImages
 from schemas.settings import Settings
 from schemas.store.shards import ShardRecord, ShardSpec, ShardWriter
 from schemas.tables import ReferenceRow

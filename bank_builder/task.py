@@ -10,8 +10,7 @@ from bank_builder.commit import check_same_models, commit_version
 from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing, clear_bank
 from bank_builder.plan import new_records
-from bank_builder.progress import Progress, Tally
-from bank_builder.report import BuildReport, describe_bank
+from bank_builder.report import BuildReport, Progress, Tally, describe_bank
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.base import SourceImages
 from bank_builder.work_list import WorkList, list_work, shard_statuses

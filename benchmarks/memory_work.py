@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
 from bank_builder.models import BuildModels
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.sources.base import Made
+from bank_builder.sources.base import Made, Origin, SourceImage
 from bank_builder.sources.diffusion import DiffusionSource, GeneratedImages
 from benchmarks.memory import memory_of
 from foundation.images.reading import encode_png

@@ -16,8 +16,7 @@ from schemas.settings import Settings, load_settings
 from schemas.vocabulary import Vocabulary, load_vocabulary, name_key, vocabulary_from_names
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
-    from bank_builder.report import BuildReport
+    from bank_builder.report import BuildProgress, BuildReport
     from bank_builder.sources.base import Source
     from query.segmentation import Segmentation
 

@@ -10,8 +10,7 @@ from rim.api import choose_source
 from rim.bank import Bank
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
-    from bank_builder.report import BuildReport
+    from bank_builder.report import BuildProgress, BuildReport
     from bank_builder.sources.base import Source
 
 
@@ -70,7 +69,7 @@ def remove(bank: Bank | str | Path, names: Iterable[str]) -> Bank:
     Raises UsageError for a name that the bank does not have, a synonym, and all the bank has;
     BankError, BankDamaged, OutputError or WriteFailed.
     """
-    from bank_builder.change import remove_categories
+    from bank_builder.removal import remove_categories
 
     opened = _latest(bank)
     remove_categories(opened.path, names)

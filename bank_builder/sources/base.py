@@ -7,14 +7,50 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
-from bank_builder.source_image import Origin, SourceImage
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
 from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
 from schemas.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which reference image, and what it is made from.
+
+    prompt, seed: None if it is not generated. file: the photo, relative to the folder of photos;
+    None if it is no photo.
+    """
+
+    category_id: int
+    category: str
+    number: int
+    source: str
+    prompt: str | None = None
+    seed: int | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """A picture, and what its source knows about where the category is.
+
+    image: uint8 (H, W, 3) RGB. mask: bool (H, W), True = the category, drawn by a person; None if
+    there is none. attention: float32 (h, w), the category's cross-attention, not scaled; its grid
+    covers the image; None if the picture was not generated. flagged: the safety checker blacked
+    the image out.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_] | None = None
+    attention: NDArray[np.float32] | None = None
+    flagged: bool = False
+
 
 Made = tuple[Origin, SourceImage | Exception]
 """One picture, or why it could not be made."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bank_builder.isolation import together_or_alone
+from bank_builder.batches import together_or_alone
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
-from bank_builder.seeds import image_seed
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.sources.base import Made, Trial
+from bank_builder.sources.base import Made, Origin, SourceImage, Trial
 from foundation.prompts import category_prompt, spoken_name
 from foundation.text_to_image import GeneratedImage, TextToImage
 from foundation.weights.roles import BUILD_ROLES
@@ -28,6 +27,18 @@ from schemas.vocabulary import Vocabulary, name_key
 
 _SHOWN = 8
 _TRIAL_STEPS = 2  # beyond the fewest
+
+
+def image_seed(seed: int, category_name: str, number: int) -> int:
+    """The seed of image `number` of a category, in [0, 2**63).
+
+    The first 63 bits of the SHA-256 of "seed, newline, name, newline, number" in UTF-8. A
+    category's name has no control characters, so different triples give different texts. The
+    place of the image in a batch, a shard or a vocabulary plays no part [ours].
+    """
+    text = f"{seed}\n{category_name}\n{number}"
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def check_known(

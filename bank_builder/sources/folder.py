@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bank_builder.isolation import together_or_alone
-from bank_builder.leftovers import Leftovers
+from bank_builder.batches import together_or_alone
 from bank_builder.models import BuildModels
-from bank_builder.output_folder import Existing
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.sources.base import Made, Trial
-from bank_builder.sources.listing import FoundPhoto, list_photos
-from bank_builder.sources.photo import LONG_SIDE, read_photo
+from bank_builder.output_folder import Existing, Leftovers
+from bank_builder.sources.base import Made, Origin, SourceImage, Trial
+from bank_builder.sources.photos import LONG_SIDE, FoundPhoto, list_photos, read_photo
 from bank_builder.work_list import shard_statuses
 from foundation.weights.roles import PHOTO_ROLES
 from schemas.digests import canonical_json, sha256_bytes

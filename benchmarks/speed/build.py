@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bank_builder.models import load_models
-from bank_builder.seeds import image_seed
 from bank_builder.shard_work import work_shards
-from bank_builder.sources.diffusion import GeneratedImages
+from bank_builder.sources.diffusion import GeneratedImages, image_seed
 from benchmarks.gates.table import Gate
 from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
 from benchmarks.speed.command import (

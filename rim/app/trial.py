@@ -18,7 +18,7 @@ from schemas.store.manifest import CategoryRecord
 from schemas.vocabulary import name_key
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
+    from bank_builder.report import BuildProgress
     from schemas.store.prototypes import Prototypes
 
 _APART = 1000

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bank_builder.ahead import ahead
+from bank_builder.batches import ahead
 
 
 def counting(stop: int, made: list[int], error: BaseException | None = None) -> Iterator[int]:

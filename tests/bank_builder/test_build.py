@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from bank_builder.build import build_bank, preview_build
-from bank_builder.progress import BuildProgress
-from bank_builder.seeds import image_seed
+from bank_builder.report import BuildProgress
+from bank_builder.sources.diffusion import image_seed
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
 from schemas.errors import BuildFailed, OutputError, UsageError

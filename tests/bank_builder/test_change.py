@@ -10,9 +10,9 @@ import pytest
 
 from bank_builder.addition import add_categories, check_addition
 from bank_builder.build import build_bank
-from bank_builder.change import remove_categories
+from bank_builder.removal import remove_categories
 from bank_builder.review import give_verdicts
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from bank_builder.sources.folder import FolderSource
 from foundation.text_to_image import GeneratedImage, Prompt
 from schemas.errors import (

@@ -10,7 +10,7 @@ import pytest
 
 from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
-from bank_builder.change import remove_categories
+from bank_builder.removal import remove_categories
 from bank_builder.review import give_verdicts, take_back_verdicts
 from schemas.ids import DIFFUSION, pack_image_id
 from schemas.store.bank import StoredBank

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bank_builder.confusions import Confusion, find_confusions
-from bank_builder.outliers import MIN_IMAGES, similarity_to_others
+from bank_builder.rejection import MIN_IMAGES, Confusion, find_confusions, similarity_to_others
 from foundation.category_similarity import nearness
 
 MARGIN = 0.15

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from bank_builder.build import build_bank
-from bank_builder.derived import write_derived
-from bank_builder.feature_spool import kept_blocks, spooled
+from bank_builder.derived import kept_blocks, spooled, write_derived
 from schemas.errors import BankDamaged
 from schemas.sections import Reference
 from schemas.store.bank import StoredBank, index_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bank_builder.build import build_bank
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from schemas.ids import pack_image_id
 from schemas.store.bank import StoredBank
 from schemas.store.verify import inspect_bank

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bank_builder.build import build_bank, preview_build
-from bank_builder.centre_prior import centre_ellipse
+from bank_builder.points import centre_ellipse
 from bank_builder.sources.folder import FolderSource
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bank_builder.centre_prior import centre_ellipse, centre_points
-from bank_builder.sources.listing import FoundPhoto
-from bank_builder.sources.photo import LONG_SIDE, read_mask, read_photo
+from bank_builder.points import centre_ellipse, centre_points
+from bank_builder.sources.photos import LONG_SIDE, FoundPhoto, read_mask, read_photo
 from schemas.digests import sha256_file
 from schemas.errors import ImageError
 from schemas.records import PhotoRecord

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bank_builder.gates import localisation_reason, mask_reason
 from bank_builder.localise import Localisation
-from bank_builder.reference_mask import ReferenceMask
+from bank_builder.reference_mask import ReferenceMask, localisation_reason, mask_reason
 from schemas.sections import Reference as ReferenceSettings
 
 SETTINGS = ReferenceSettings(min_quality=0.5, min_agreement=0.2, min_area=0.01, max_area=0.9)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from bank_builder.isolation import BatchTooLarge, failure_reason, together_or_alone
+from bank_builder.batches import BatchTooLarge, failure_reason, together_or_alone
 
 
 class Inverter:

@@ -9,10 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
-from bank_builder.judgement import find_wrong, judge
-from bank_builder.large_masks import Masks
-from bank_builder.mask_facts import read_masks
-from bank_builder.seeds import image_seed
+from bank_builder.derived import read_masks
+from bank_builder.rejection import Masks, find_wrong, judge
+from bank_builder.sources.diffusion import image_seed
 from schemas.ids import pack_image_id
 from schemas.sections import Reference
 from schemas.store.bank import StoredBank

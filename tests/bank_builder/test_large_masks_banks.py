@@ -10,12 +10,11 @@ import pytest
 
 from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
-from bank_builder.change import remove_categories
-from bank_builder.mask_facts import read_masks
-from bank_builder.rebuild import rebuild_index
+from bank_builder.derived import read_masks, rebuild_index
+from bank_builder.removal import remove_categories
 from bank_builder.repair import repair_bank
 from bank_builder.review import give_verdicts, take_back_verdicts
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from bank_builder.sources.folder import FolderSource
 from schemas.errors import BankDamaged, BankError
 from schemas.ids import pack_image_id

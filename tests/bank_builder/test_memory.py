@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
-from bank_builder.progress import BuildProgress
+from bank_builder.report import BuildProgress
 from foundation.text_to_image import GeneratedImage, Prompt
 from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
@@ -114,7 +114,7 @@ def test_working_ahead_makes_the_same_bank(tmp_path: Path) -> None:
 
 
 def test_working_ahead_a_bad_image_costs_only_itself(tmp_path: Path) -> None:
-    from bank_builder.seeds import image_seed
+    from bank_builder.sources.diffusion import image_seed
 
     bad = image_seed(0, "fish", 1)
     stack = StandInStack(StandInPainter(before=on_seeds(bad)), works_ahead=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bank_builder.build import build_bank
-from bank_builder.rebuild import rebuild_index, rebuild_prototypes
+from bank_builder.derived import rebuild_index, rebuild_prototypes
 from schemas.errors import BankDamaged
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.manifest import commit_manifest

@@ -11,9 +11,9 @@ import pytest
 
 from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
-from bank_builder.change import remove_categories
+from bank_builder.removal import remove_categories
 from bank_builder.review import give_verdicts, take_back_verdicts
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from schemas.errors import BankError, OutputError, UsageError
 from schemas.ids import pack_image_id
 from schemas.store.bank import StoredBank

@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 
 
 def test_a_seed_is_the_first_63_bits_of_the_sha_256_of_its_three_parts() -> None:
