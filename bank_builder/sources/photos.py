@@ -16,8 +16,8 @@ from foundation.images.image_file import open_image
 from foundation.images.reading import IMAGE_SUFFIXES, read_image
 from schemas.digests import sha256_file
 from schemas.errors import ImageError, UsageError
-from schemas.printable import hidden_character, printable
 from schemas.records import CategoryRecord, PhotoRecord
+from schemas.text import hidden_character, printable
 from schemas.vocabulary import name_key
 
 MASK_ENDING = ".mask.png"

@@ -12,7 +12,7 @@ import click
 from rim.cli.options import Choice, examples, say
 from rim.inspection.sql_limits import TIMEOUT
 from schemas.errors import OutputError, RimError
-from schemas.printable import printable_lines
+from schemas.text import printable_lines
 
 if TYPE_CHECKING:
     from rim.inspection.sql import BankConnection
