@@ -26,7 +26,7 @@ def together_or_alone(
     *,
     divisible: bool = False,
 ) -> list[Result | Exception]:
-    """The results of `work` on all items together or, if it raises, on each item alone.
+    """Runs `work` on all items together or, if it raises, on each item alone.
 
     Args:
         work: gives one result an item.
@@ -75,7 +75,7 @@ class _End:
 
 @contextmanager
 def ahead(items: Iterator[Item], depth: int = 1) -> Iterator[Iterator[Item]]:
-    """The same items in the same order, made in a thread of their own, at most `depth` ahead.
+    """Yields the same items in the same order, made in another thread at most `depth` ahead.
 
     What the maker raises is raised where its next item would have been. Leaving the block stops
     the maker after the item that it is at.

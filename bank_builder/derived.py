@@ -1,4 +1,4 @@
-"""What follows from all shards of a version: verdicts, index and prototypes."""
+"""Derives from all shards of a version its verdicts, index and prototypes, and rebuilds them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write_derived(
     reference: Reference,
     dimension: int,
 ) -> Derived:
-    """Judges all images and writes index and prototypes of version `number`.
+    """Compares all images, and writes index and prototypes of version `number`.
 
     Memory does not grow with the number of categories but by what `judge` says: embeddings stay on
     the disk, in the index and, meanwhile, a second time in a temporary file beside it.
@@ -73,8 +73,8 @@ def write_derived(
         judgement = judge(embeddings, rows.feature_id, masks, names, person, reference)
         index = stream_index(
             folder / f"{number:06d}.faiss",
-            kept_blocks(embeddings, judgement.kept),
-            rows.feature_id[judgement.kept],
+            accepted_blocks(embeddings, judgement.accepted),
+            rows.feature_id[judgement.accepted],
             rows.dimension,
         )
     stored = FeatureIndex.load(folder / index.name, index)
@@ -86,7 +86,7 @@ def write_derived(
 
 
 def rebuild_index(bank: StoredBank) -> None:
-    """Writes the index anew.
+    """Writes a version's index again.
 
     Raises BankDamaged if shards are damaged, or if they give another index than the one in the
     manifest (FAISS may have changed its format): then nothing is replaced.
@@ -102,7 +102,7 @@ def rebuild_index(bank: StoredBank) -> None:
 
 
 def rebuild_prototypes(bank: StoredBank) -> None:
-    """Writes the prototypes anew.
+    """Writes a version's prototypes again.
 
     Raises BankDamaged if shards are damaged, or if they give other bytes than those in the manifest
     (Parquet names its writer): then nothing is replaced.
@@ -162,7 +162,7 @@ _COLUMNS = ("image_id", "mask_area", "sam_score")
 
 
 def read_masks(bank: Path, shards: Iterable[ShardRecord], image_id: NDArray[np.int64]) -> Masks:
-    """The masks of images that have one, in the order of `image_id`; reads no pixels.
+    """Reads the areas of images' masks, in the order of `image_id`; reads no pixels.
 
     Memory is that of one shard's facts, and some numbers an image.
 
@@ -196,7 +196,7 @@ def read_masks(bank: Path, shards: Iterable[ShardRecord], image_id: NDArray[np.i
 
 @contextlib.contextmanager
 def spooled(rows: FeatureRows, folder: Path) -> Iterator[NDArray[np.float32]]:
-    """The embeddings of those rows, (n, d) float32, read-only, mapped from a file in the folder.
+    """The embeddings of those rows, (n, d) float32, read-only, mapped from a temporary file.
 
     So they take disk, 4 n d bytes, and no memory that the system could not take back. The file is
     deleted afterwards, where the system lets it (not Windows) as soon as it is mapped: then not
@@ -220,10 +220,10 @@ def spooled(rows: FeatureRows, folder: Path) -> Iterator[NDArray[np.float32]]:
         path.unlink(missing_ok=True)
 
 
-def kept_blocks(
-    embeddings: NDArray[np.float32], kept: NDArray[np.bool_], at_once: int = 1024
+def accepted_blocks(
+    embeddings: NDArray[np.float32], accepted: NDArray[np.bool_], at_once: int = 1024
 ) -> Iterator[NDArray[np.float32]]:
-    """Those of the embeddings (n, d) that are kept (n,), at most `at_once` rows at a time."""
+    """The embeddings (n, d) that are accepted (n,), of at most `at_once` rows at a time."""
     for start in range(0, len(embeddings), at_once):
         block = slice(start, start + at_once)
-        yield embeddings[block][kept[block]]
+        yield embeddings[block][accepted[block]]

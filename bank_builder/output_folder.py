@@ -1,11 +1,11 @@
-"""The folder that a build writes into: a bank, an unfinished one, or nothing yet."""
+"""The folder that a build writes into: the bank, unfinished build and finished shards in it."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.errors import BankDamaged, OutputError
@@ -14,17 +14,101 @@ from schemas.records import ShardRecord
 from schemas.store.lock import LOCK_NAME
 from schemas.store.manifest import Manifest, list_versions, manifests_folder, read_manifest
 from schemas.store.progress_file import FILE_NAME, BuildPlan, read_plan, remove_plan
-from schemas.store.shards import SHARD_NAME, finished_folders, read_sidecar, shards_folder
+from schemas.store.shards import SHARD_NAME, finished_folders, read_sidecar
 
 _OWN_FOLDERS = ("manifests", "shards", "index", "verdicts")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """What the name of a finished shard's folder says. hash_start: of its build hash."""
+
+    path: Path
+    category_id: int
+    source: str
+    start: int
+    stop: int
+    hash_start: str
+
+
+@dataclass(frozen=True)
+class FinishedShards:
+    """All finished shards in a folder by category_id, whether in a version of the bank or not.
+
+    An interrupted build leaves such shards. Its plan, `build.json`, knows their categories and
+    photos too, but another build of another vocabulary writes its own plan there.
+    """
+
+    by_category: Mapping[int, Sequence[_Shard]] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, out: Path) -> FinishedShards:
+        """Lists the folders of shards; reads none of them."""
+        shards: dict[int, list[_Shard]] = {}
+        for path in finished_folders(out):
+            match = SHARD_NAME.fullmatch(path.name)
+            if match is not None and int(match[1]) <= MAX_CATEGORY_ID:
+                category_id, start, stop = int(match[1]), int(match[3]), int(match[4])
+                shard = _Shard(path, category_id, match[2], start, stop, match[5])
+                shards.setdefault(category_id, []).append(shard)
+        return cls(shards)
+
+    def categories(self, in_bank: Collection[int]) -> dict[int, str | None]:
+        """The categories that the bank does not have, but of which shards are on the disk.
+
+        in_bank: the category_ids in the bank's manifest, those of removed categories included.
+
+        Returns names by ascending category_id; None if no shard says one that can be read, which is
+        logged. Such an id is taken all the same.
+        """
+        names: dict[int, str | None] = {}
+        for category_id in sorted(self.by_category.keys() - set(in_bank)):
+            records = (_record(shard) for shard in self.by_category[category_id])
+            names[category_id] = next((one.category for one in records if one is not None), None)
+        return names
+
+    def photos(self, category_id: int, source: str, position: int) -> list[str]:
+        """The files of the photos that shards have behind the bank's own, in their order.
+
+        position: number of photos of the category that the bank has.
+        """
+        # Where several begin alike, the one that a build would take comes first: see `beginning`.
+        own = [one for one in self.by_category.get(category_id, ()) if one.source == source]
+        own.sort(key=lambda shard: (shard.start, -shard.stop))
+        files: list[str] = []
+        for shard in own:
+            if shard.start == position < shard.stop:
+                record = _record(shard)
+                if record is not None:
+                    files += [photo.file for photo in record.photos]
+                    position = shard.stop
+        return files
+
+    def beginning(self, category_id: int, source: str, start: int) -> list[tuple[int, str]]:
+        """The ends of the shards that begin with image `start`, each with the first digits of its
+        build hash; the longest shard first.
+        """
+        own = self.by_category.get(category_id, ())
+        found = {
+            (one.stop, one.hash_start) for one in own if (one.source, one.start) == (source, start)
+        }
+        return sorted(found, reverse=True)
 
 
 @dataclass(frozen=True)
 class Existing:
-    """What is in the folder: the latest version of a bank, and the plan of an unfinished build."""
+    """What is in the folder `out`; without the other values, nothing.
 
+    manifest: of the bank's latest version. unfinished: the plan of a build that was interrupted.
+    finished: the shards on the disk. Two are equal if a build has the same to do for both.
+    """
+
+    out: Path
     manifest: Manifest | None = None
     unfinished: BuildPlan | None = None
+    finished: FinishedShards = field(default_factory=FinishedShards)
 
 
 def read_existing(out: Path) -> Existing:
@@ -37,10 +121,10 @@ def read_existing(out: Path) -> Existing:
         BankDamaged: a manifest or plan that is not what was written.
         BankError: a bank of a newer format.
     """
+    finished = FinishedShards.find(out)
     if list_versions(out):
-        return Existing(read_manifest(out, to_write=True), read_plan(out))
-    finished = shards_folder(out).glob("[!.]*")
-    return Existing(None, read_plan(out) if any(finished) else None)
+        return Existing(out, read_manifest(out, to_write=True), read_plan(out), finished)
+    return Existing(out, None, read_plan(out) if finished.by_category else None, finished)
 
 
 def check_output(out: Path) -> None:
@@ -64,7 +148,7 @@ def check_output(out: Path) -> None:
 def clear_bank(out: Path) -> None:
     """Deletes the bank in `out`, the manifests first; files that are not the bank's stay.
 
-    Only for who holds the bank's build lock. Raises OutputError if something cannot be deleted.
+    To be called with the bank's build lock. Raises OutputError if something cannot be deleted.
     """
     try:
         for version in reversed(list_versions(out)):
@@ -77,76 +161,14 @@ def clear_bank(out: Path) -> None:
         raise OutputError(f"cannot delete the old bank in {out}: {error.strerror}") from error
 
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """What the name of a finished shard's folder says."""
-
-    path: Path
-    source: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Leftovers:
-    """The finished shards of a folder by category_id, those of the bank's versions among them."""
-
-    folders: Mapping[int, Sequence[_Folder]]
-
-    @classmethod
-    def find(cls, out: Path) -> Leftovers:
-        """Looks at the names of the folders; nothing is read yet."""
-        folders: dict[int, list[_Folder]] = {}
-        for path in finished_folders(out):
-            match = SHARD_NAME.fullmatch(path.name)
-            if match is not None and int(match[1]) <= MAX_CATEGORY_ID:
-                folder = _Folder(path, match[2], int(match[3]), int(match[4]))
-                folders.setdefault(int(match[1]), []).append(folder)
-        return cls(folders)
-
-    def categories(self, in_bank: Collection[int]) -> dict[int, str | None]:
-        """The categories that the bank does not have, but of which shards are on the disk.
-
-        in_bank: the category_ids in the bank's manifest, those of removed categories included.
-
-        Returns names by ascending category_id; None if no shard says one that can be read, which is
-        logged. Such an id is taken all the same.
-        """
-        names: dict[int, str | None] = {}
-        for category_id in sorted(self.folders.keys() - set(in_bank)):
-            records = (_record(folder, category_id) for folder in self.folders[category_id])
-            names[category_id] = next((one.category for one in records if one is not None), None)
-        return names
-
-    def photos(self, category_id: int, source: str, position: int) -> list[str]:
-        """The files of the photos that shards have behind the bank's own, in their order.
-
-        position: number of photos of the category that the bank has.
-        """
-        # Where several begin alike, the one that a build would take comes first: see `work_list`.
-        own = [one for one in self.folders.get(category_id, ()) if one.source == source]
-        own.sort(key=lambda folder: (folder.start, -folder.stop))
-        files: list[str] = []
-        for folder in own:
-            if folder.start == position < folder.stop:
-                record = _record(folder, category_id)
-                if record is not None:
-                    files += [photo.file for photo in record.photos]
-                    position = folder.stop
-        return files
-
-
-def _record(folder: _Folder, category_id: int) -> ShardRecord | None:
+def _record(shard: _Shard) -> ShardRecord | None:
     """The shard's own record; None, and a warning, if it cannot be read or is of another shard."""
     try:
-        record = read_sidecar(folder.path)
+        record = read_sidecar(shard.path)
     except BankDamaged as error:
         logger.warning("a finished shard cannot be used: %s", error)
         return None
-    if (record.name, record.category_id) != (folder.path.name, category_id):
-        logger.warning("a finished shard cannot be used: %s is of %s", folder.path, record.name)
+    if (record.name, record.category_id) != (shard.path.name, shard.category_id):
+        logger.warning("a finished shard cannot be used: %s is of %s", shard.path, record.name)
         return None
     return record

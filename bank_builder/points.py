@@ -15,18 +15,18 @@ object that a photo was taken of."""
 def sample_points(
     binary: NDArray[np.bool_], n: int, scores: NDArray[np.floating] | None = None
 ) -> NDArray[np.int32]:
-    """Up to `n` foreground pixels, each as far as possible from the background and from the others.
+    """Chooses up to `n` foreground pixels, far from the background and from each other.
 
     Algorithm 1 [paper]: n times, take the foreground pixel whose Euclidean distance to the nearest
     background pixel or earlier point is largest. One exact distance transform and a running
     minimum with the distance to each new point give the points of the algorithm's text, which
-    computes the whole transform anew for every point. Squared distances are integers, so
+    computes the whole transform again for every point. Squared distances are integers, so
     equal distances are exactly equal and the first pixel in row-major order is taken.
 
     What the text leaves open [ours]:
 
     - The map is surrounded by one background pixel on every side. Without it a foreground that
-      touches the border gets its first point in the corner of the picture.
+      touches the border gets its first point in the corner of the image.
     - It ends early when the largest distance is 0: every foreground pixel is then a point.
     - A map without any background pixel has its first point where `scores` is largest (among equal
       maxima the one farthest from the frame, then row-major); the others follow as above.
@@ -81,7 +81,10 @@ def centre_ellipse(size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def centre_points(size: tuple[int, int], n: int) -> NDArray[np.int32]:
-    """Up to `n` points (m, 2) int32, (x, y), by Algorithm 1 [paper] on the centred ellipse [ours].
+    """Chooses up to `n` points for a photo of which nothing is known: its object is expected in the
+    middle.
+
+    (m, 2) int32, (x, y), by Algorithm 1 [paper] on the centred ellipse [ours].
 
     This finds an object in the middle of its photo. One at the edge, or a thin one, needs a mask;
     so does stuff, which has no middle.

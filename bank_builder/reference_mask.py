@@ -42,11 +42,11 @@ def segment_reference(
     points: NDArray[np.int32],
     settings: ReferenceSettings,
 ) -> ReferenceMask:
-    """Segment the category in its reference image with SAM [paper]; choose among the masks [ours].
+    """Segments the category in its reference image with SAM [paper]; chooses a mask [ours].
 
     All points are one positive prompt. Of the masks that SAM answers with, the one that agrees best
     with the binarised attention map is taken, among those whose predicted quality reaches
-    `settings.min_quality` or, where none does, among all (the gates reject it then).
+    `settings.min_quality` or, where none does, among all (`mask_reason` rejects it then).
 
     Where the attention is everywhere, the image is all foreground unless SAM says otherwise: its
     best mask is taken if the quality reaches `min_quality` and the mask covers at least
@@ -73,14 +73,14 @@ def segment_photo(
     points: NDArray[np.int32],
     settings: ReferenceSettings,
 ) -> ReferenceMask:
-    """Segment what a photo shows where its points are; there is no attention to agree with [ours].
+    """Segments what a photo shows where its points are; there is no attention to agree with [ours].
 
     All points are one positive prompt. Of the masks that SAM answers with, the one of the best
     predicted quality is taken, among those whose quality reaches `settings.min_quality` and whose
     area lies within `min_area` and `max_area`. Masks that fill the photo come after the others:
     a mask of the whole photo is a good one of whatever is in it. Where they are all there is, as
     of a photo of grass, the best of them is taken. Where no mask is within the bounds, the best of
-    those with enough quality, or else of all: the gates reject it and say why.
+    those with enough quality, or else of all: `mask_reason` rejects it.
 
     Args:
         image: (H, W, 3) uint8.
@@ -138,11 +138,11 @@ def mask_reason(
     by default, and stuff where the map has no contrast), then SAM's predicted quality (not asked
     where the mask is not SAM's), then the IoU of mask and binarised attention (not asked where
     there is no attention: a photo, whose localisation is None). The idea of rejecting references,
-    and of keeping the rejected ones to look at, is ReME's.
+    and of storing the rejected ones to look at, is ReME's.
 
     Of a large mask `_OF_LARGE` of the agreement is enough. Its IoU is the share of the image that
     Otsu marks, which of stuff, whose map has no structure, is a half or a fifth. Whether a mask is
-    larger than it should be, `bank_builder.rejection` finds by comparison.
+    larger than it should be, `bank_builder.rejection.find_too_large` finds by comparison.
     """
     everywhere = localisation is not None and localisation.everywhere
     area = float(reference.mask.mean())

@@ -16,14 +16,14 @@ from schemas.store.verdicts import Verdict
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a version of a bank says about its images.
+    """The verdicts of a version of a bank.
 
-    verdicts: the person's and the automatic ones. kept: bool (n,), which of the features that were
-    judged are those of accepted images, of both roles.
+    verdicts: the person's and the automatic ones. accepted: bool (n,), which of the features that
+    were judged are those of accepted images, of both roles.
     """
 
     verdicts: tuple[Verdict, ...]
-    kept: NDArray[np.bool_]
+    accepted: NDArray[np.bool_]
 
 
 def judge(
@@ -34,7 +34,7 @@ def judge(
     person: Sequence[Verdict],
     settings: Reference,
 ) -> Judgement:
-    """Find the references that are wrong; see `find_wrong`.
+    """Finds the references that are wrong, see `find_wrong`, and the features that are left.
 
     Memory beyond the embeddings, which may be mapped from a file, is some numbers an image, a
     vector a category, the references of one category, and a block of cosines.
@@ -56,8 +56,8 @@ def judge(
         *(Verdict(one, "rejected", reason, "automatic") for one, reason in reasons.items()),
     ]
     accepted_by_person = {one.image_id for one in person if one.status == "accepted"}
-    kept = ~np.isin(image_id, list(reasons.keys() - accepted_by_person))
-    return Judgement(tuple(verdicts), kept)
+    accepted = ~np.isin(image_id, list(reasons.keys() - accepted_by_person))
+    return Judgement(tuple(verdicts), accepted)
 
 
 def find_wrong(
@@ -67,7 +67,7 @@ def find_wrong(
     names: Mapping[int, str],
     settings: Reference,
 ) -> dict[int, str]:
-    """The references that are wrong by comparison with others, and why [ours; the idea: ReME].
+    """Finds the references that are wrong by comparison with others [ours; the idea: ReME].
 
     Across categories, those that are nearer to another category (`find_confusions`). Within every
     category and source, those whose mask is too large (`find_too_large`) and, among the rest, the
@@ -109,7 +109,7 @@ def _confused(
     names: Mapping[int, str],
     margin: float,
 ) -> dict[int, str]:
-    """Why, by image_id, for those that are nearer to another category."""
+    """The reason, by image_id, of those that are nearer to another category."""
     return {
         int(image_id[one.position]): (
             f"nearer to another category, {names[one.category_id]} (by more than {margin:g} in "
@@ -122,7 +122,7 @@ def _confused(
 def _too_large(
     image_id: NDArray[np.int64], masks: Masks, rows: NDArray[np.intp], max_excess: float
 ) -> dict[int, str]:
-    """Why, by image_id, for the too large masks among these rows of one category and source."""
+    """The reason, by image_id, of too large masks among these rows of one category and source."""
     own = Masks(masks.area[rows], masks.given[rows])
     reason = (
         f"mask too large for its category (above {LARGE:g} of the image and more than "
@@ -137,14 +137,14 @@ def _outlying(
     rows: NDArray[np.intp],
     mads: float,
 ) -> dict[int, str]:
-    """Why, by image_id, for the outliers among these rows of one category and source."""
+    """The reason, by image_id, of the outliers among these rows of one category and source."""
     return {
         int(image_id[rows[one.position]]): one.reason for one in find_outliers(features[rows], mads)
     }
 
 
 _ROUNDS = 5
-"""Most rounds of judging and averaging anew. With 45 % of the miniature bank's references swapped
+"""Most rounds of judging and averaging again. With 45 % of the miniature bank's references swapped
 between pairs of categories, two rounds find 92 % and five find all; with 30 %, one finds 99 %."""
 
 
@@ -159,12 +159,12 @@ class Confusion:
 def find_confusions(
     features: NDArray[np.float32], category_id: NDArray[np.integer], margin: float
 ) -> list[Confusion]:
-    """The foreground features that are nearer to another category [ours; the idea: ReME].
+    """Finds the foreground features that are nearer to another category [ours; the idea: ReME].
 
     Leave-one-out: a reference's cosine with the mean of all other references of its category is
     compared with its cosine with every other category's mean. If another category's is larger by
     more than `margin`, the reference is confused with it. Wrong references bend the means that they
-    are compared with, so the means are taken anew without those found, and all references, those
+    are compared with, so the means are taken again without those found, and all references, those
     found included, are judged again, until nothing changes or for _ROUNDS rounds.
 
     Categories that mean nearly the same (house, building) lie closer together than the margin, and
@@ -188,16 +188,16 @@ def find_confusions(
     if len(ids) < 2:
         return []
     rows = rows_of(code)
-    kept = np.ones(len(features), bool)
+    good = np.ones(len(features), bool)
     for _ in range(_ROUNDS):
-        near = nearness(features, code, kept)
+        near = nearness(features, code, good)
         confused = _worst_first(near.other - near.own, rows, margin)
-        if np.array_equal(kept, ~confused):
+        if np.array_equal(good, ~confused):
             break
-        kept = ~confused
+        good = ~confused
     return [
         Confusion(int(position), int(ids[near.other_code[position]]))
-        for position in np.flatnonzero(~kept)
+        for position in np.flatnonzero(~good)
     ]
 
 
@@ -219,7 +219,7 @@ MIN_IMAGES = 5
 
 MIN_SPREAD = 0.05
 """The least spread that counts, in cosine. Where references are much alike (the miniature's cars
-agree to 0.94, with a median deviation of 0.02) good pictures in rare colours would be outliers."""
+agree to 0.94, with a median deviation of 0.02) good images in rare colours would be outliers."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def similarity_to_others(features: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def find_outliers(features: NDArray[np.float32], mads: float) -> list[Outlier]:
-    """The foreground features of one category that lie far from the others [ours; the idea: ReME].
+    """Finds the foreground features of one category far from the others [ours; the idea: ReME].
 
     Each feature is compared with the mean of all the others. One whose cosine lies more than
     `mads` spreads below the category's median cosine is an outlier; the spread is the median
@@ -283,7 +283,7 @@ their images."""
 
 @dataclass(frozen=True)
 class Masks:
-    """What is known of some references' masks.
+    """Areas of some references' masks, and who made them.
 
     Attributes:
         area: (n,) float64, the share of the image that each covers.
@@ -295,7 +295,7 @@ class Masks:
 
 
 def find_too_large(masks: Masks, max_excess: float) -> NDArray[np.intp]:
-    """The masks of one category and source that are too large [ours; the idea: ReME].
+    """Finds the masks of one category and source that are too large [ours; the idea: ReME].
 
     One image does not say how large a mask may be: grass fills its image, a car does not, and a
     mask of the whole image fits the attention of both. The category's images together do. A large

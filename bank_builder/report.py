@@ -23,8 +23,8 @@ class BuildProgress:
     of this build are begun, "references" as images are made, "index" once they are all there.
     done, total: images of the whole bank, those of earlier builds included; the first event says
     how many these are. category: of the first or latest images, else None. accepted, rejected,
-    failed: how the done images fell out. seconds: since the build began. role: of the model that is
-    loaded, else None.
+    failed: number of done images by status. seconds: since the build began. role: of the model that
+    is loaded, else None.
     """
 
     stage: str
@@ -44,8 +44,8 @@ WAITING = frozenset(("weights", "loading", "trial", "first batch"))
 Progress = Callable[[BuildProgress], None]
 
 
-class Tally:
-    """Counts images by status and tells `progress`."""
+class ImageCounter:
+    """Counts images by status, and reports the counts as progress."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._total = 0
@@ -54,16 +54,16 @@ class Tally:
         self._start = time.monotonic()
 
     def begin(self, total: int, statuses: Iterable[str]) -> None:
-        """Counts from the beginning: of so many images those with the statuses are done."""
+        """Starts again: of `total` images, those with the statuses are done."""
         self._total = total
         self._counts = Counter(statuses)
 
     def add(self, statuses: Iterable[str]) -> None:
-        """Counts images."""
+        """Counts further images."""
         self._counts.update(statuses)
 
     def take_back(self, statuses: Iterable[str]) -> None:
-        """Forgets images that were counted and are made anew."""
+        """Subtracts images that were counted and are made again."""
         self._counts.subtract(statuses)
 
     @property
@@ -72,7 +72,7 @@ class Tally:
         return self._counts["failed"] == self._counts.total()
 
     def tell(self, stage: str, category: str | None = None, role: str | None = None) -> None:
-        """Sends the counts as they are."""
+        """Calls `progress` with the counts."""
         if self._progress is not None:
             event = BuildProgress(
                 stage=stage,
@@ -92,7 +92,7 @@ class Tally:
 class BuildReport:
     """What a bank holds after a build, with all verdicts.
 
-    images, accepted, rejected, failed: number of images, and how they fell out.
+    images, accepted, rejected, failed: number of images, in all and by status.
     features: number of features of accepted images, foreground and background. failed_images:
     image_ids, ascending. categories_without_feature: names of categories that no photo can be
     labelled with. version: of the manifest. changed: whether this build made that version.
@@ -136,7 +136,7 @@ def describe_bank(bank: StoredBank, *, changed: bool, reused_shards: int) -> Bui
 
 
 class StageClock:
-    """Adds up wall-clock seconds by stage."""
+    """Adds up wall-clock seconds by stage of the work."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}

@@ -186,8 +186,8 @@ class Models:
 
 
 @dataclass(frozen=True)
-class DrawnPictures(GeneratedImages):
-    """Noise with a mask in its middle; the first pixels say which picture of which category."""
+class DrawnImages(GeneratedImages):
+    """Noise with a mask in its middle; the first pixels say which image of which category."""
 
     def make(
         self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
@@ -205,11 +205,11 @@ class DrawnPictures(GeneratedImages):
 
 
 class DrawnSource(DiffusionSource):
-    """A source of such pictures."""
+    """A source of such images."""
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> DrawnPictures:
+    def images(self, plan: BuildPlan, settings: Settings) -> DrawnImages:
         """K of every category."""
-        return DrawnPictures(plan.images_per_category, settings)
+        return DrawnImages(plan.images_per_category, settings)
 
 
 def _drawn(spec: ShardSpec, number: int, side: int) -> Image:

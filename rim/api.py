@@ -197,10 +197,12 @@ def run_build(
 
     preset: as it was named, for the error if a model is missing.
     """
-    from bank_builder.build import build_bank, check_build
+    from bank_builder.build import prepare_build
 
     # Before the model libraries, which take seconds to import.
-    check_build(vocabulary, out, settings, source, overwrite=overwrite)
+    prepared = prepare_build(
+        vocabulary, out, settings, source=source, overwrite=overwrite, retry_failed=retry_failed
+    )
     from foundation.stack import ModelStack
     from foundation.weights.missing import Caller
 
@@ -208,16 +210,7 @@ def run_build(
     purposes = ("build",) if source.generates else ("query",)
     caller = Caller(preset, purposes=purposes)
     stack = ModelStack(settings, device, offline, caller=caller)
-    return build_bank(
-        vocabulary,
-        out,
-        settings,
-        stack,
-        source=source,
-        progress=progress,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-    )
+    return prepared.run(stack, progress)
 
 
 def query_overrides(

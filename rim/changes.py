@@ -145,17 +145,17 @@ def run_add(
 
     warn: called with what is dropped from the vocabulary, before any work.
     """
-    from bank_builder.addition import add_categories, check_addition
+    from bank_builder.build import prepare_addition
 
     # Before the model libraries, which take seconds to import.
-    vocabulary = check_addition(names, bank.path, source)
+    prepared = prepare_addition(names, bank.path, source=source)
     settings = bank.query_settings(preset, ())
     if warn is not None:
-        for warning in vocabulary.warnings:
+        for warning in prepared.plan.vocabulary.warnings:
             warn(warning)
     purposes = ("build",) if source.generates else ("query",)
     models = bank.model_stack(settings, device, offline, purposes, preset)
-    return add_categories(names, bank.path, models, source=source, progress=progress)
+    return prepared.run(models, progress)
 
 
 def _latest(bank: Bank | str | Path) -> Bank:

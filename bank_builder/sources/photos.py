@@ -17,11 +17,13 @@ from foundation.images.reading import IMAGE_SUFFIXES, read_image
 from schemas.digests import sha256_file
 from schemas.errors import ImageError, UsageError
 from schemas.records import CategoryRecord, PhotoRecord
-from schemas.text import hidden_character, printable
+from schemas.text import hidden_character, printable, shortened
 from schemas.vocabulary import name_key
 
 MASK_ENDING = ".mask.png"
-_SHOWN = 8
+LONG_SIDE = 1024
+"""A larger photo is stored with its long side at so many pixels [ours]: SAM sees no more than 1024,
+the patch features less."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +43,13 @@ def list_photos(
     may_lack: Collection[str],
     others: Collection[str] = (),
 ) -> dict[str, list[FoundPhoto]]:
-    """The photos of every category by its name, sorted by file; read once for their checksums.
+    """Lists the photos of every category by its name, sorted by file; reads them for checksums.
 
     A category's folder has its name, or one of its synonyms, in any spelling that the vocabulary
     takes for the same; several folders of one category are put together. A file is a photo by its
     ending (`foundation.images.reading.IMAGE_SUFFIXES`). Hidden files, other files and deeper
-    folders are
-    no photos. A link is followed where it stays within DIR; one that leads out of it is not used,
-    so that nobody's files get into a bank by a link in somebody's folder. Nor is a name with
+    folders are no photos. A link is followed where it stays within DIR; one that leads out of it is
+    not used, so that a link cannot bring other files of the machine into a bank. Nor is a name with
     control characters. What may be a mistake is logged: those two, folders that are no category's,
     masks without a photo, photos outside of any category's folder.
 
@@ -84,10 +85,10 @@ def list_photos(
             f"folders there: {there}. Add photos, or leave the category out of the vocabulary"
         )
     known = {name_key(name) for name in others}
-    nobodys = [
+    unknown = [
         name for name, record in folders.items() if record is None and name_key(name) not in known
     ]
-    _warn(f"{folder}: no category is called", nobodys)
+    _warn(f"{folder}: no category is called", unknown)
     outside = [path.name for path in entries if _is_photo(path)]
     _warn(f"{folder}: photos outside of a category's folder", outside)
     return {key: sorted(found, key=lambda one: one.record.file) for key, found in photos.items()}
@@ -186,20 +187,15 @@ def _warn(what: str, names: Sequence[str]) -> None:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(printable, names[:_SHOWN])) + more
-
-
-LONG_SIDE = 1024
-"""A larger photo is stored with its long side at so many pixels [ours]: SAM sees no more than 1024,
-the patch features less."""
+    """The first names, printable."""
+    return shortened([printable(name) for name in names])
 
 
 def read_photo(photo: FoundPhoto) -> SourceImage:
-    """A photo the way a viewer shows it, and its mask; both scaled down if they are large.
+    """Reads a photo the way a viewer shows it, and its mask; both scaled down if they are large.
 
-    The photo is scaled by averaging areas, the mask by nearest neighbours; the mask that SAM makes
-    of a photo without one is made of the scaled photo.
+    The photo is scaled by averaging areas, the mask by nearest neighbours; a photo
+    without a mask is segmented after scaling.
 
     Raises:
         ImageError: photo or mask cannot be read, the mask's size is not the (upright) photo's, or a
@@ -213,11 +209,11 @@ def read_photo(photo: FoundPhoto) -> SourceImage:
     if photo.mask is not None:
         _check_unchanged(photo.mask, photo.record.mask_sha256, f"the mask of {named}")
         mask = read_mask(photo.mask, (image.shape[0], image.shape[1]), f"the mask of {named}")
-    return _kept(image, mask)
+    return _scaled(image, mask)
 
 
 def read_mask(path: Path, size: tuple[int, int], named: str) -> NDArray[np.bool_]:
-    """A mask's pixels: True where the file's are not black, and not wholly transparent.
+    """Reads a mask: True where the file's pixels are not black, and not wholly transparent.
 
     Args:
         path: a PNG of any kind.
@@ -228,25 +224,26 @@ def read_mask(path: Path, size: tuple[int, int], named: str) -> NDArray[np.bool_
         ImageError: it is no PNG, damaged, or of another size.
     """
     height, width = size
-    with open_image(path, formats=("PNG",), what="mask", named=named) as picture:
-        if picture.size == (width, height):
-            return _not_black(picture)
-        found = f"{picture.size[0]} x {picture.size[1]}"
+    with open_image(path, formats=("PNG",), what="mask", named=named) as image:
+        if image.size == (width, height):
+            return _not_black(image)
+        found = f"{image.size[0]} x {image.size[1]}"
     raise ImageError(
         f"{named}: expected the photo's size, {width} x {height} pixels, found {found}"
     )
 
 
-def _not_black(picture: Image.Image) -> NDArray[np.bool_]:
-    if picture.mode == "P" or picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-    values: NDArray[np.bool_] = np.asarray(picture) != 0
-    if picture.mode == "RGBA":
+def _not_black(image: Image.Image) -> NDArray[np.bool_]:
+    if image.mode == "P" or image.has_transparency_data:
+        image = image.convert("RGBA")
+    values: NDArray[np.bool_] = np.asarray(image) != 0
+    if image.mode == "RGBA":
         values = values[..., :3] & values[..., 3:]
     return values if values.ndim == 2 else np.logical_or.reduce(values, axis=2)
 
 
-def _kept(image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> SourceImage:
+def _scaled(image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> SourceImage:
+    """The image with its long side at most LONG_SIDE, and its mask of the same size."""
     height, width = image.shape[:2]
     scale = LONG_SIDE / max(height, width)
     if scale >= 1:
@@ -260,6 +257,7 @@ def _kept(image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> SourceIma
 
 
 def _check_unchanged(path: Path, sha256: str | None, named: str) -> None:
+    """ImageError unless the file has the checksum that it was listed with."""
     found = checksum(path)
     if found is None:
         raise ImageError(f"{named}: cannot be read")

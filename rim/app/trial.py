@@ -141,11 +141,10 @@ def build_trial(
     UsageError for one that the bank's generator does not know, and BuildFailed if none of the
     images can serve as a reference.
     """
-    from bank_builder.addition import check_addition
-    from bank_builder.build import build_bank
+    from bank_builder.build import build_bank, prepare_addition
     from schemas.vocabulary import vocabulary_from_names
 
-    check_addition([name], bank.path)
+    prepare_addition([name], bank.path)
     vocabulary = vocabulary_from_names([name])
     title = vocabulary.names[0]
     if name_key(title) in {name_key(trial.name) for trial in trials}:

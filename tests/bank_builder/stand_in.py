@@ -16,6 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bank_builder.build import prepare_addition
+from bank_builder.report import BuildReport, Progress
+from bank_builder.sources.base import Source
+from bank_builder.sources.diffusion import GENERATED
 from foundation.segmenter import ImageEmbedding, MaskCandidates
 from foundation.text_to_image import GeneratedImage, Prompt
 from schemas.records import ModelRecord
@@ -195,6 +199,18 @@ class StandInStack:
         """One record for each role."""
         record = ModelRecord(name="stand-in", licence="none", fingerprint=self.weights)
         return dict.fromkeys(roles, record)
+
+
+def add_categories(
+    names: Sequence[str],
+    out: Path,
+    models: StandInStack,
+    *,
+    source: Source = GENERATED,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Adds categories to a finished bank."""
+    return prepare_addition(names, out, source=source).run(models, progress)
 
 
 def shard_bytes(out: Path) -> dict[str, bytes]:

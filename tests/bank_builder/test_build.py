@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bank_builder.build import build_bank, preview_build
+from bank_builder.build import build_bank, prepare_build
 from bank_builder.report import BuildProgress
 from bank_builder.sources.diffusion import image_seed
 from foundation.images.masks import decode_rle
@@ -293,7 +293,7 @@ def test_a_file_is_no_place_for_a_bank(tmp_path: Path) -> None:
         build_bank(VOCABULARY, tmp_path / "bank", settings(), StandInStack())
 
 
-def test_overwrite_starts_anew(bank: StoredBank) -> None:
+def test_overwrite_starts_again(bank: StoredBank) -> None:
     (bank.path / "notes.txt").write_text("mine")
     vocabulary = vocabulary_from_names(["chair"])
 
@@ -326,9 +326,9 @@ def test_a_build_of_which_every_image_failed_is_no_bank(tmp_path: Path) -> None:
 def test_a_preview_counts_and_changes_nothing(tmp_path: Path, bank: StoredBank) -> None:
     more = settings(images_per_category=6)
 
-    assert preview_build(VOCABULARY, bank.path, more).images_to_make == 4
-    assert preview_build(VOCABULARY, bank.path, more).images == 12
-    assert preview_build(VOCABULARY, bank.path, more, overwrite=True).images_to_make == 12
-    assert preview_build(VOCABULARY, tmp_path / "other", settings()).images_to_make == 8
+    assert prepare_build(VOCABULARY, bank.path, more).images_to_make == 4
+    assert prepare_build(VOCABULARY, bank.path, more).image_count == 12
+    assert prepare_build(VOCABULARY, bank.path, more, overwrite=True).images_to_make == 12
+    assert prepare_build(VOCABULARY, tmp_path / "other", settings()).images_to_make == 8
     assert not (tmp_path / "other").exists()
     assert list_versions(bank.path) == [1]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
 from bank_builder.removal import remove_categories
 from bank_builder.review import give_verdicts, take_back_verdicts
@@ -16,7 +15,13 @@ from schemas.ids import DIFFUSION, pack_image_id
 from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, shard_files
-from tests.bank_builder.stand_in import StandInPainter, StandInStack, on_call, settings
+from tests.bank_builder.stand_in import (
+    StandInPainter,
+    StandInStack,
+    add_categories,
+    on_call,
+    settings,
+)
 
 NAMES = ("ant", "bee", "carp", "dove", "eel", "fox", "gnu")
 IMAGES = 7

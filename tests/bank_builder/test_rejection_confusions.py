@@ -77,7 +77,7 @@ def test_a_bank_without_wrong_references_loses_none() -> None:
     assert find_confusions(features, category_id, MARGIN) == []
 
 
-def test_nearly_half_of_two_categories_swapped_needs_the_means_taken_anew() -> None:
+def test_nearly_half_of_two_categories_swapped_needs_the_means_taken_again() -> None:
     features, category_id = clusters(2, 50, noise=0.7)
     swapped = np.flatnonzero((np.arange(100) % 50) < 22)
     features[swapped] = features[np.roll(swapped, 22)]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bank_builder.addition import add_categories, check_addition
-from bank_builder.build import build_bank
+from bank_builder.build import build_bank, prepare_addition
 from bank_builder.removal import remove_categories
 from bank_builder.review import give_verdicts
 from bank_builder.sources.diffusion import image_seed
@@ -35,6 +34,7 @@ from tests.bank_builder.photos import fill, photo, save
 from tests.bank_builder.stand_in import (
     StandInPainter,
     StandInStack,
+    add_categories,
     on_call,
     on_seeds,
     settings,
@@ -103,7 +103,7 @@ class TestAdd:
     def test_a_synonym_that_becomes_a_category_is_dropped(self, out: Path, tmp_path: Path) -> None:
         asked = ["carp", "wasp, owl"]
 
-        vocabulary = check_addition(asked, out)
+        vocabulary = prepare_addition(asked, out).plan.vocabulary
         bank = add(out, *asked)
 
         assert_equal(bank, built(tmp_path / "at once", *NAMES, *asked))
@@ -316,7 +316,7 @@ class TestRemove:
         assert StoredBank(out, version=1).images_table().num_rows == 8
         assert len(StoredBank(out, version=1).features().feature_id) == 16
 
-    def test_the_rest_is_judged_anew(self, tmp_path: Path) -> None:
+    def test_the_rest_is_compared_again(self, tmp_path: Path) -> None:
         """Two owls that look like fish are wrong beside fish, and right without."""
         strays = {image_seed(0, "owl", number) for number in (1, 4)}
 

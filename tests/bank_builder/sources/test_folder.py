@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bank_builder.build import build_bank, preview_build
+from bank_builder.build import build_bank, prepare_build
 from bank_builder.points import centre_ellipse
 from bank_builder.sources.folder import FolderSource
 from foundation.images.masks import decode_rle
@@ -208,10 +208,10 @@ def test_all_photos_are_taken_whatever_k_is_and_counted_before(tmp_path: Path) -
     fill(folder, "owl", count=7)
     vocabulary = vocabulary_from_names(["owl", "fish"])
 
-    preview = preview_build(vocabulary, tmp_path / "bank", settings(), source=FolderSource(folder))
+    prepared = prepare_build(vocabulary, tmp_path / "bank", settings(), source=FolderSource(folder))
     bank = build(folder, tmp_path / "bank", "owl", "fish")
 
-    assert (preview.images, preview.images_to_make) == (13, 13)
+    assert (prepared.image_count, prepared.images_to_make) == (13, 13)
     assert bank.images_table().num_rows == 13
     assert [(one.start, one.stop) for one in bank.shards] == [
         (0, 3),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.bank_builder.test_confusions import clusters
 
 from bank_builder.build import build_bank
 from bank_builder.derived import read_masks
@@ -19,7 +20,6 @@ from schemas.store.feature_rows import FeatureRows
 from schemas.store.verdicts import Verdict, effective_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInPainter, StandInStack, colour_of, settings
-from tests.bank_builder.test_confusions import clusters
 
 NAMES = {3: "fish", 13: "owl", 23: "ant"}
 
@@ -157,8 +157,8 @@ def test_a_persons_verdict_stands_above(
     masks = read_masks(bank.path, bank.shards, rows.foreground_images)
     judged = judge(embeddings, rows.feature_id, masks, names, person, bank.settings.reference)
 
-    assert len(judged.kept) == (36 if word == "accepted" else 34)
-    assert int(judged.kept.sum()) == features
+    assert len(judged.accepted) == (36 if word == "accepted" else 34)
+    assert int(judged.accepted.sum()) == features
     assert person[0] in judged.verdicts
     # What a person rejected is not looked at any more.
     assert len(judged.verdicts) == (2 if word == "accepted" else 1)

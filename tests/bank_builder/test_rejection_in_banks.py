@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
 from bank_builder.derived import read_masks, rebuild_index
 from bank_builder.removal import remove_categories
@@ -24,7 +23,14 @@ from schemas.store.manifest import commit_manifest
 from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import photo, save
-from tests.bank_builder.stand_in import SIZE, StandInPainter, StandInStack, colour_of, settings
+from tests.bank_builder.stand_in import (
+    SIZE,
+    StandInPainter,
+    StandInStack,
+    add_categories,
+    colour_of,
+    settings,
+)
 
 REASON = (
     "mask too large for its category (above 0.75 of the image and more than 0.25 above its upper "
