@@ -29,7 +29,7 @@ from schemas.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class PreparedBuild:
-    """A build that is planned and was not refused; until it runs, nothing is changed.
+    """A build that was planned and not refused; until it runs, nothing is changed.
 
     Planning needs no model library, so that a wrong call is refused at once:
 
@@ -182,7 +182,7 @@ def build_bank(
     overwrite: bool = False,
     retry_failed: bool = False,
 ) -> BuildReport:
-    """Plans a build and carries it out with models that are at hand.
+    """Plans a build and carries it out with the given models.
 
     Arguments and errors are those of `prepare_build` and `PreparedBuild.run`.
     """
@@ -208,7 +208,7 @@ def _load(plan: Plan, models: BuildModels, counter: ImageCounter) -> int:
 def _make(
     plan: Plan, models: BuildModels, batch_size: int, counter: ImageCounter
 ) -> list[ShardRecord]:
-    """All shards of the plan, the missing ones made; BuildFailed if not one image is there."""
+    """Makes the missing shards; returns all of the plan. BuildFailed if all images failed."""
     manifest = plan.existing.manifest
 
     def on_batch(rows: Sequence[ReferenceRow]) -> None:
@@ -242,7 +242,7 @@ def _make(
 
 
 def _count_finished(counter: ImageCounter, plan: Plan) -> None:
-    """Has the counter begin with the images of finished shards."""
+    """Starts the counter with the images of finished shards."""
     finished = plan.work.finished
     statuses = (status for record in finished for status in shard_statuses(plan.out, record))
     counter.begin(plan.work.images, statuses)
@@ -261,7 +261,7 @@ def _as_committed(
 
 def _remove_stored(plan: Plan) -> None:
     """Deletes the plan that was carried out, or puts back an interrupted one of other categories:
-    what that has finished is still wanted.
+    its finished shards are still wanted.
     """
     earlier = plan.existing.unfinished
     names = {record.name for record in plan.stored.vocabulary if not record.removed}
@@ -272,7 +272,7 @@ def _remove_stored(plan: Plan) -> None:
 
 
 def _unchanged(plan: Plan) -> BuildReport:
-    """The report on a bank that is as it should be."""
+    """Reports on a bank that has all that is planned."""
     unfinished = plan.existing.unfinished
     if unfinished is not None and unfinished.vocabulary == plan.stored.vocabulary:
         remove_plan(plan.out)  # the build was stopped between its last two steps

@@ -39,7 +39,7 @@ _DERIVING = ("numpy", "pyarrow", "faiss-cpu")
 
 
 def check_same_models(existing: Existing, models: Mapping[str, ModelRecord]) -> None:
-    """ModelError if the loaded weights are not those that made the bank, or began it.
+    """Raises ModelError if the weights are not those that made the bank, or began it.
 
     Only models that both the bank and the build have use of: photos need no text-to-image model.
     """
@@ -149,7 +149,7 @@ def publish_change(
 
 
 def open_latest(out: Path) -> StoredBank:
-    """The bank's latest version, which a new one can follow."""
+    """Opens the bank's latest version, which a new one can follow."""
     manifest = read_manifest(out, to_write=True)
     return StoredBank(out, manifest.version)
 
@@ -167,7 +167,7 @@ def _carried(
 
 
 def person_verdicts(out: Path, previous: Manifest | None) -> list[Verdict]:
-    """A person's verdicts in a version; BankDamaged if they cannot be read."""
+    """Reads a person's verdicts in a version; BankDamaged if they cannot be read."""
     if previous is None or previous.verdicts is None:
         return []
     path = verdicts_folder(out) / previous.verdicts.name

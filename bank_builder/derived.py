@@ -28,6 +28,8 @@ from schemas.store.shard_reader import shard_folder
 from schemas.store.verdicts import Verdict, effective_verdicts
 from schemas.tables import IMAGES
 
+_COLUMNS = ("image_id", "mask_area", "sam_score")
+
 
 @dataclass(frozen=True)
 class Derived:
@@ -156,9 +158,6 @@ def _replace(
     finally:
         shutil.rmtree(trial, ignore_errors=True)
     fsync_folder(folder)
-
-
-_COLUMNS = ("image_id", "mask_area", "sam_score")
 
 
 def read_masks(bank: Path, shards: Iterable[ShardRecord], image_id: NDArray[np.int64]) -> Masks:

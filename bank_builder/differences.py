@@ -1,4 +1,4 @@
-"""Refuses a build that differs from the bank in its folder in more than may be added to it."""
+"""Refuses a build that differs from its bank in more than categories and images to be added."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_differences(
     *,
     generates: bool,
 ) -> None:
-    """BankError if a build asks for other things than more categories or more images.
+    """Raises BankError if a build asks for more than further categories and images.
 
     Settings that say how images are generated, and K, are compared only if the bank has generated
     images and more are to be generated.
@@ -58,7 +58,7 @@ def check_differences(
 
 
 def _has_generated(base: Manifest | BuildPlan) -> bool:
-    """Whether it has generated images, or set out to make some."""
+    """Whether a bank has generated images, or an unfinished build was to make some."""
     if isinstance(base, BuildPlan):
         return base.source == DIFFUSION
     return any(shard.source == DIFFUSION for shard in base.shards)

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Shard:
-    """What the name of a finished shard's folder says. hash_start: of its build hash."""
+    """A finished shard, by the name of its folder. hash_start: first digits of its build hash."""
 
     path: Path
     category_id: int
@@ -99,7 +99,7 @@ class FinishedShards:
 
 @dataclass(frozen=True)
 class Existing:
-    """What is in the folder `out`; without the other values, nothing.
+    """The contents of the folder `out`; without the other values, an empty folder.
 
     manifest: of the bank's latest version. unfinished: the plan of a build that was interrupted.
     finished: the shards on the disk. Two are equal if a build has the same to do for both.
@@ -112,7 +112,7 @@ class Existing:
 
 
 def read_existing(out: Path) -> Existing:
-    """What an earlier build left in `out`; the folder need not exist.
+    """Reads what an earlier build left in `out`; the folder need not exist.
 
     A first build that was interrupted before any shard was finished left nothing to go on with:
     its plan does not count.
@@ -128,7 +128,7 @@ def read_existing(out: Path) -> Existing:
 
 
 def check_output(out: Path) -> None:
-    """OutputError unless `out` is missing, an empty folder, or one that a build wrote into."""
+    """Raises OutputError unless `out` is missing, an empty folder, or a build's own."""
     if not out.exists():
         return
     if not out.is_dir():

@@ -22,7 +22,7 @@ from schemas.vocabulary import BACKGROUND_NAME, Vocabulary, name_key, vocabulary
 
 @dataclass(frozen=True)
 class Plan:
-    """A build that is settled and was not refused; nothing of it is written yet.
+    """A build that was settled and not refused; nothing of it is written yet.
 
     Attributes:
         vocabulary: all categories of the bank, and what was dropped from it (`warnings`).
@@ -49,7 +49,7 @@ class Plan:
 
     @property
     def is_done(self) -> bool:
-        """Whether the bank's latest version is what the plan wants."""
+        """Whether the bank's latest version has all that is planned."""
         return not self.work.to_do and self.is_committed(self.work.finished)
 
     def is_committed(self, shards: Iterable[ShardRecord]) -> bool:
@@ -73,7 +73,7 @@ def plan_build(
     retry_failed: bool = False,
     only_new: bool = False,
 ) -> Plan:
-    """The plan for a vocabulary in a folder where a bank or an unfinished build may be.
+    """Plans a build for a vocabulary, in a folder where a bank or an unfinished build may be.
 
     Categories keep the ids they have, also those of which an interrupted build left a finished
     shard and nothing else; new ones get the next free ids in the vocabulary's order. An id that was
@@ -128,7 +128,7 @@ def plan_build(
 
 
 def plan_addition(names: Sequence[str], source: Source, existing: Existing) -> Plan:
-    """The plan for categories that are added to a finished bank, by its own settings.
+    """Plans to add categories to a finished bank, by its own settings.
 
     Finished shards of an addition that was interrupted are taken; those in which an image failed
     are made again.
@@ -158,7 +158,7 @@ def plan_addition(names: Sequence[str], source: Source, existing: Existing) -> P
 
 
 def plan_of(manifest: Manifest) -> BuildPlan:
-    """The plan that gives just what a version has."""
+    """The plan of a build that would give a version as it is."""
     return BuildPlan(
         settings=manifest.settings,
         build_hash=manifest.build_hash,
@@ -170,7 +170,7 @@ def plan_of(manifest: Manifest) -> BuildPlan:
 
 
 def bank_settings(base: Manifest | BuildPlan) -> Settings:
-    """The settings of a bank, or of a build; BankError if they cannot be read."""
+    """Reads the settings of a bank, or of a build; BankError if they cannot be read."""
     try:
         return validate(Settings, base.settings, "the bank's settings")
     except SettingsError as error:
@@ -178,7 +178,9 @@ def bank_settings(base: Manifest | BuildPlan) -> Settings:
 
 
 def _assigned(vocabulary: Vocabulary, existing: Existing) -> tuple[tuple[CategoryRecord, ...], int]:
-    """Every category's record by ascending id, removed ones included, and the next free id."""
+    """Assigns ids: every category's record by ascending id, removed ones included, and the next
+    free id.
+    """
     manifest, unfinished = existing.manifest, existing.unfinished
     own = manifest.vocabulary if manifest else ()
     known = {record.category_id for record in own}

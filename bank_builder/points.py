@@ -81,8 +81,7 @@ def centre_ellipse(size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def centre_points(size: tuple[int, int], n: int) -> NDArray[np.int32]:
-    """Chooses up to `n` points for a photo of which nothing is known: its object is expected in the
-    middle.
+    """Chooses up to `n` points in the middle of a photo, where its object is expected.
 
     (m, 2) int32, (x, y), by Algorithm 1 [paper] on the centred ellipse [ours].
 

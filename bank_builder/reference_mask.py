@@ -17,6 +17,16 @@ FILLED = 0.9
 """A mask above this share of a photo fills it. SAM often leaves out some pixels along the frame, so
 its masks of a whole photo do not reach 1."""
 
+# Reasons as they are stored in a bank.
+BLACK_IMAGE = "black image (safety checker)"
+NO_FOREGROUND = "no foreground in the attention map"
+EMPTY_MASK = "empty mask"
+
+_OF_LARGE = 0.5
+"""The share of `min_agreement` that is asked of a large mask. The lowest agreement of 144 images of
+the drawn stuff was 0.19; a spot of attention beside the thing, with a mask of what lies around it,
+has some hundredths."""
+
 
 @dataclass(frozen=True)
 class ReferenceMask:
@@ -107,29 +117,20 @@ def _candidates(
     return masks, quality
 
 
-BLACK_IMAGE = "black image (safety checker)"
-NO_FOREGROUND = "no foreground in the attention map"
-EMPTY_MASK = "empty mask"
-
-_OF_LARGE = 0.5
-"""Of `min_agreement`. The lowest agreement of 144 images of the drawn stuff was 0.19; a spot of
-attention beside the thing, with a mask of what lies around it, has some hundredths."""
-
-
 def localisation_reason(localisation: Localisation) -> str | None:
-    """Why an image is rejected before any mask is sought, or None."""
+    """The reason to reject an image before it is segmented, or None."""
     return None if localisation.binary.any() else NO_FOREGROUND
 
 
 def given_mask_reason(reference: ReferenceMask) -> str | None:
-    """Why an image is rejected whose mask a person drew: only for an empty one [ours]."""
+    """The reason to reject an image whose mask a person drew: only an empty mask [ours]."""
     return None if reference.mask.any() else EMPTY_MASK
 
 
 def mask_reason(
     reference: ReferenceMask, localisation: Localisation | None, settings: ReferenceSettings
 ) -> str | None:
-    """Why an image is rejected because of its mask, or None if it is a good reference [ours].
+    """The reason to reject an image because of its mask, None if it is a good reference [ours].
 
     A reason names the bound alone, so that images can be counted by it; the image's own numbers
     stand in the columns mask_area, sam_score and attention_agreement.

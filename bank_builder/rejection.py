@@ -13,6 +13,26 @@ from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
 from schemas.sections import Reference
 from schemas.store.verdicts import Verdict
 
+_ROUNDS = 5
+"""Most rounds of judging and averaging again. With 45 % of the miniature bank's references swapped
+between pairs of categories, two rounds find 92 % and five find all; with 30 %, one finds 99 %."""
+
+MIN_IMAGES = 5
+"""With fewer references a median says too little to reject one of them."""
+
+MIN_SPREAD = 0.05
+"""The least spread that counts, in cosine. Where references are much alike (the miniature's cars
+agree to 0.94, with a median deviation of 0.02) good images in rare colours would be outliers."""
+
+LARGE = 0.75
+"""A mask below this share of its image is never too large: without such a floor, close-ups of
+things that are mostly photographed from afar would go."""
+
+QUANTILE = 0.75
+"""Of the areas of a category: as much of it may be wrong or a close-up, the rest, before the others
+count as large too. With the median, right close-ups went in categories that have them in half of
+their images."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -143,11 +163,6 @@ def _outlying(
     }
 
 
-_ROUNDS = 5
-"""Most rounds of judging and averaging again. With 45 % of the miniature bank's references swapped
-between pairs of categories, two rounds find 92 % and five find all; with 30 %, one finds 99 %."""
-
-
 @dataclass(frozen=True)
 class Confusion:
     """An image nearer to another category: its row in the features given, and which category."""
@@ -214,14 +229,6 @@ def _worst_first(
     return confused
 
 
-MIN_IMAGES = 5
-"""With fewer references a median says too little to reject one of them."""
-
-MIN_SPREAD = 0.05
-"""The least spread that counts, in cosine. Where references are much alike (the miniature's cars
-agree to 0.94, with a median deviation of 0.02) good images in rare colours would be outliers."""
-
-
 @dataclass(frozen=True)
 class Outlier:
     """An image far from its category: its row in the features given, and why."""
@@ -269,16 +276,6 @@ def find_outliers(features: NDArray[np.float32], mads: float) -> list[Outlier]:
         )
         for position in np.flatnonzero(similarity < median - mads * spread)
     ]
-
-
-LARGE = 0.75
-"""A mask below this share of its image is never too large: without such a floor, close-ups of
-things that are mostly photographed from afar would go."""
-
-QUANTILE = 0.75
-"""Of the areas of a category: as much of it may be wrong or a close-up, the rest, before the others
-count as large too. With the median, right close-ups went in categories that have them in half of
-their images."""
 
 
 @dataclass(frozen=True)

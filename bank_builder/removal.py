@@ -62,7 +62,7 @@ def remove_categories(out: Path, names: Iterable[str]) -> Removal:
 
 
 def _named(bank: StoredBank, names: Iterable[str]) -> tuple[CategoryRecord, ...]:
-    """The categories of those names, each once; UsageError as of `remove_categories`."""
+    """Finds the categories of those names, each once; UsageError as of `remove_categories`."""
     if isinstance(names, str):
         raise UsageError(f"expected a list of category names, found the single text {names!r}")
     own = {name_key(record.name): record for record in bank.categories}

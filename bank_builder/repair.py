@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Repaired:
-    """One thing that was done. how: what, in the past tense; path: to what."""
+    """One repair. how: what was done, in the past tense; path: what it was done to."""
 
     how: str
     path: Path
@@ -145,10 +145,10 @@ def _repair_shards(
     replaced: dict[str, ShardRecord] = {}
     for shard in broken:
         if models is not None and shard.source == DIFFUSION:
-            new = _made_again(bank.path, shard, manifest, settings, models)
+            new = _make_again(bank.path, shard, manifest, settings, models)
             yield Repaired("made again", shard_folder(bank.path, shard))
         else:
-            new = _given_up(bank.path, shard)
+            new = _give_up(bank.path, shard)
             yield Repaired("given up", shard_folder(bank.path, shard))
         if new != shard:
             replaced[shard.name] = new
@@ -177,9 +177,7 @@ def _models(
     load: Callable[[Settings], BuildModels],
     broken: Sequence[ShardRecord],
 ) -> BuildModels | None:
-    """The bank's models if a shard can be made with them; None, which is logged, if they are not
-    here.
-    """
+    """Loads the bank's models if they are needed; None, which is logged, if they are not here."""
     if all(shard.source != DIFFUSION for shard in broken):
         return None
     roles = GENERATED.images(plan_of(manifest), settings).roles
@@ -193,7 +191,7 @@ def _models(
     return models
 
 
-def _made_again(
+def _make_again(
     out: Path, shard: ShardRecord, manifest: Manifest, settings: Settings, models: BuildModels
 ) -> ShardRecord:
     """Makes a shard beside the damaged one, and puts it in its place if it has the same bytes."""
@@ -201,7 +199,7 @@ def _made_again(
     spec = _beside(out, shard)
     # In the batches that it was made in: the same bytes again, if the device allows them.
     size = min(shard.batch_size, images.batch_size(models))
-    (made,) = make_shards(out, [spec], images, models, settings, size, _nothing, _nothing)
+    (made,) = make_shards(out, [spec], images, models, settings, size, _ignore, _ignore)
     if made.files != shard.files:
         return made
     place, new = shard_folder(out, shard), shard_folder(out, made)
@@ -215,8 +213,8 @@ def _made_again(
     return shard
 
 
-def _given_up(out: Path, shard: ShardRecord) -> ShardRecord:
-    """A shard of the same images, all failed."""
+def _give_up(out: Path, shard: ShardRecord) -> ShardRecord:
+    """Writes a shard of the same images, all failed."""
     with ShardWriter(out, _beside(out, shard), dimension=shard.dimension) as writer:
         for position, number in enumerate(range(shard.start, shard.stop)):
             row = ReferenceRow(
@@ -271,5 +269,5 @@ def _repair_derived(
                 yield Repaired("made again", path)
 
 
-def _nothing(_: object) -> None:
+def _ignore(_: object) -> None:
     """Ignores what is reported meanwhile."""

@@ -16,7 +16,7 @@ from schemas.store.bank import StoredBank
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """How far a build is.
+    """The progress of a build.
 
     stage: in this order, "weights" while the models' files are found and checked, "loading" as each
     model is loaded, "trial" where the device's memory is tried, "first batch" when the first images
@@ -112,7 +112,7 @@ class BuildReport:
 
 
 def describe_bank(bank: StoredBank, *, changed: bool, reused_shards: int) -> BuildReport:
-    """The report on a committed version; reads facts and ids, no pixels and no embeddings."""
+    """Reports on a committed version; reads facts and ids, no pixels and no embeddings."""
     facts = bank.images_table(["image_id", "status"])
     counts = {row["values"]: row["counts"] for row in pc.value_counts(facts["status"]).to_pylist()}
     failed = facts.filter(pc.field("status") == "failed")["image_id"].to_pylist()

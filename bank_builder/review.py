@@ -174,7 +174,7 @@ def _statuses(bank: StoredBank, ids: Sequence[int]) -> dict[int, tuple[str, str 
 
 
 def _check_usable(bank: StoredBank, ids: Sequence[int], status: Status) -> None:
-    """UsageError for images that nothing can be decided about."""
+    """Raises UsageError for images that cannot be accepted or rejected."""
     found = _statuses(bank, ids)
     failed = [image_id for image_id in ids if found[image_id][0] == "failed"]
     if failed:

@@ -1,4 +1,4 @@
-"""Which shards a plan consists of, which of them are finished, and which are still to be made."""
+"""Lists the shards of a plan: which are finished, and which are still to be made."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def list_work(
 
 
 def shard_statuses(out: Path, record: ShardRecord) -> list[str]:
-    """The status of every image of a shard, as the shard itself has it."""
+    """Reads the status of every image of a shard, without later verdicts."""
     table = read_table(shard_folder(out, record) / record.images.name, ["status"])
     statuses: list[str] = table["status"].to_pylist()
     return statuses

@@ -103,7 +103,7 @@ class PlannedImages(Protocol):
         ...
 
     def gone(self, spec: ShardSpec) -> list[str]:
-        """The photos of a shard that are no longer there."""
+        """The files of a shard's photos that are no longer there."""
         ...
 
     def batch_size(self, models: BuildModels) -> int:

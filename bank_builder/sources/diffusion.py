@@ -43,7 +43,7 @@ def image_seed(seed: int, category_name: str, number: int) -> int:
 def check_known(
     vocabulary: Vocabulary, settings: Settings, illustrated: frozenset[str] = frozenset()
 ) -> None:
-    """UsageError for categories that the preset's generator was never taught.
+    """Raises UsageError for categories that the preset's generator was never taught.
 
     illustrated: the keys of names whose references are photos in the bank; these may be unknown.
     """

@@ -135,7 +135,7 @@ def _photos_in(folder: Path, category: Path) -> list[FoundPhoto]:
 
 
 def _entries(folder: Path, within: Path) -> list[Path]:
-    """What lies in DIR or a folder of it and may be used, sorted by name; the rest is logged."""
+    """Lists the entries of DIR or a folder of it that may be used, by name; the rest is logged."""
     entries = sorted(path for path in within.iterdir() if not path.name.startswith("."))
     relevant = [path for path in entries if path.is_dir() or _is_photo(path) or _is_mask(path)]
     odd = {path for path in relevant if hidden_character(path.name) is not None}

@@ -197,7 +197,7 @@ class TestAdd:
 
         bank = add(out, "ant", stack=stack)
 
-        assert stack.text_to_image.pictures == 1
+        assert stack.text_to_image.image_count == 1
         assert_equal(bank, built(tmp_path / "at once", *NAMES, "ant"))
 
     def test_tries_again_what_failed_where_nothing_could_be_made(self, out: Path) -> None:
@@ -420,7 +420,7 @@ class TestRemove:
 
 
 def interrupted(out: Path, *names: str, number: int, **generation: object) -> None:
-    """A build of those names that was stopped before its picture of that number."""
+    """A build of those names that was stopped before its image of that number."""
     stack = StandInStack(StandInPainter(before=on_call(number, KeyboardInterrupt())))
     with pytest.raises(KeyboardInterrupt):
         built(out, *names, stack=stack, **generation)
@@ -440,7 +440,7 @@ class TestUnfinishedBuilds:
         assert shard_files(out) == before
         stack = StandInStack()
         bank = built(out, "fish, carp", "background", "bee", "ant", stack=stack)
-        assert stack.text_to_image.pictures == 1
+        assert stack.text_to_image.image_count == 1
         assert names_of(bank)[1:] == [(2, "bee", ()), (3, "ant", ())]
         assert [verdict.by for verdict in bank.verdicts] == ["person"]
 
@@ -449,7 +449,7 @@ class TestUnfinishedBuilds:
         remove(out, "owl")
         stack = StandInStack()
         built(out, "fish, carp", "background", stack=stack, images_per_category=6)
-        assert stack.text_to_image.pictures == 0
+        assert stack.text_to_image.image_count == 0
 
     def test_another_vocabulary_does_not_take_its_ids(self, out: Path) -> None:
         interrupted(out, *NAMES, "bee", "ant", number=7)
@@ -458,7 +458,7 @@ class TestUnfinishedBuilds:
 
         stack = StandInStack()
         bank = built(out, *NAMES, "wasp", "ant", "bee", "yak", stack=stack)
-        assert stack.text_to_image.pictures == 1 + 4
+        assert stack.text_to_image.image_count == 1 + 4
         assert names_of(bank)[2:] == [
             (2, "bee", ()),
             (3, "ant", ()),
@@ -475,7 +475,7 @@ class TestUnfinishedBuilds:
 
         # Another spelling is another prompt, and no shard of it is there.
         assert names_of(bank)[2:] == [(3, "ant", ()), (4, "Bee", ()), (5, "bee-eater", ())]
-        assert stack.text_to_image.pictures == 1 + 4 + 4
+        assert stack.text_to_image.image_count == 1 + 4 + 4
 
     def test_a_first_build_too(self, tmp_path: Path) -> None:
         interrupted(tmp_path, "bee", "ant", number=7)
@@ -483,7 +483,7 @@ class TestUnfinishedBuilds:
         stack = StandInStack()
         bank = built(tmp_path, "wasp", "ant", "bee", stack=stack)
         assert names_of(bank) == [(0, "bee", ()), (1, "ant", ()), (2, "wasp", ())]
-        assert stack.text_to_image.pictures == 1 + 4
+        assert stack.text_to_image.image_count == 1 + 4
 
     def test_the_id_of_a_shard_that_cannot_be_read_stays_taken(
         self, out: Path, caplog: pytest.LogCaptureFixture

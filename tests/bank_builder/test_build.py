@@ -61,12 +61,12 @@ def test_every_image_has_a_row_that_says_how_it_was_made(bank: StoredBank) -> No
     assert all(row["contrast"] == pytest.approx(0.8) for row in rows)
 
 
-def test_the_mask_is_the_object_in_the_picture(bank: StoredBank) -> None:
+def test_the_mask_is_the_object_in_the_image(bank: StoredBank) -> None:
     for row in bank.images_table().to_pylist():
-        picture = decode_png(bank.png([row["image_id"]])[row["image_id"]])
+        image = decode_png(bank.png([row["image_id"]])[row["image_id"]])
         mask = decode_rle(Rle(tuple(row["mask"]["size"]), row["mask"]["counts"]))
 
-        np.testing.assert_array_equal(mask, (picture != 90).any(axis=2))
+        np.testing.assert_array_equal(mask, (image != 90).any(axis=2))
         assert row["mask_area"] == pytest.approx(mask.mean())
         assert row["sam_score"] == pytest.approx(0.8)
         assert row["attention_agreement"] > 0.7
@@ -94,7 +94,7 @@ def test_the_index_holds_the_features_of_the_bank(bank: StoredBank) -> None:
     assert set(nearest[:, 0]) <= set(features.feature_id)
 
 
-def test_the_attention_is_kept_as_a_picture_from_black_to_white(bank: StoredBank) -> None:
+def test_the_attention_is_kept_as_a_image_from_black_to_white(bank: StoredBank) -> None:
     image_id = pack_image_id(0, "diffusion", 0)
 
     attention = decode_png(bank.attention_png([image_id])[image_id])
@@ -224,7 +224,7 @@ def test_a_category_without_any_accepted_image_is_named(tmp_path: Path) -> None:
     assert bank.features().category_id.max() == 0
 
 
-def test_a_rejected_image_keeps_its_picture_and_its_features(tmp_path: Path) -> None:
+def test_a_rejected_image_keeps_its_image_and_its_features(tmp_path: Path) -> None:
     stack = StandInStack(StandInPainter(astray=frozenset({"owl"})))
     build_bank(VOCABULARY, tmp_path / "bank", settings(), stack)
     bank = StoredBank(tmp_path / "bank")

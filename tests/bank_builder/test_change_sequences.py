@@ -29,9 +29,9 @@ SETTINGS = settings(images_per_category=IMAGES)
 
 
 def stack(interrupt_at: int | None = None) -> StandInStack:
-    """Models that paint some pictures in an odd colour, which are then outliers.
+    """Models that paint some images in an odd colour, which are then outliers.
 
-    interrupt_at: number of the picture before which the work is interrupted.
+    interrupt_at: number of the image before which the work is interrupted.
     """
     painter = StandInPainter(odd=lambda seed: seed % 8 == 0)
     if interrupt_at is not None:
@@ -55,7 +55,7 @@ class Model:
                 add_categories(new, self.out, stack(rng.randrange(IMAGES)))
             except KeyboardInterrupt:
                 pass
-            else:  # no picture of that number was left to be made
+            else:  # no image of that number was left to be made
                 return
         add_categories(new, self.out, stack())
 

@@ -29,7 +29,7 @@ VOCABULARY = vocabulary_from_names(["fish, carp", "owl"])
 
 @dataclasses.dataclass
 class SmallPainter(StandInPainter):
-    """Has no memory for more than `most` pictures at a time, after the first `good` batches."""
+    """Has no memory for more than `most` images at a time, after the first `good` batches."""
 
     most: int = 1
     good: int = 0

@@ -62,7 +62,7 @@ def test_what_is_like_no_category_is_an_outlier_of_its_own() -> None:
     ]
 
 
-def test_a_few_photos_are_no_outliers_of_many_generated_pictures() -> None:
+def test_a_few_photos_are_no_outliers_of_many_generated_images() -> None:
     features, category_id = clusters(3, 40, noise=0.3)
     photos = slice(0, 4)
     features[photos, :32] *= -0.5  # photos of the category look different, all in the same way
@@ -106,7 +106,7 @@ def confused(tmp_path: Path) -> tuple[StoredBank, int]:
     astray = image_seed(0, "ant", 5)
     painter = StandInPainter(odd=lambda seed: seed == astray)
     names = ["ant", "owl"]
-    # The odd picture has the inverse of its category's colour.
+    # The odd image has the inverse of its category's colour.
     inverse = {tuple(255 - colour_of("ant")): colour_of("owl")}
     stack = StandInStack(painter)
     extract = stack.features.extract
@@ -130,7 +130,7 @@ def _repainted(
     return image
 
 
-def test_a_build_rejects_the_picture_of_another_category(confused: tuple[StoredBank, int]) -> None:
+def test_a_build_rejects_the_image_of_another_category(confused: tuple[StoredBank, int]) -> None:
     bank, image_id = confused
 
     rows = {row["image_id"]: row for row in bank.images_table().to_pylist()}

@@ -54,7 +54,7 @@ def test_planted_references_are_found_and_few_good_ones_lost(
     features, category_id = clusters(20, 50)
     planted = (np.arange(len(features)) % 50) < fraction * 50
     rows = np.flatnonzero(planted)
-    # A roll by one category's share gives each the next one's pictures, all of one kind.
+    # A roll by one category's share gives each the next one's images, all of one kind.
     moved = np.roll(rows, round(50 * fraction) + (0 if concentrated else 1))
     features[rows] = features[moved]
     wrong = planted.copy()

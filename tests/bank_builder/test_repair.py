@@ -98,7 +98,7 @@ def test_what_can_be_made_again_has_its_old_bytes(
     assert [one.path for one in result.repaired] in ([path], [path.parent])
     assert content(bank) == content(original)
     made = "shards" in pattern and not pattern.endswith("json")
-    assert stack.text_to_image.pictures == (3 if made else 0)
+    assert stack.text_to_image.image_count == (3 if made else 0)
 
 
 def test_everything_damaged_at_once(bank: Path, original: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_damaged_manifest_is_set_aside(bank: Path) -> None:
     # The shards of the lost version are still there: the next build makes nothing.
     stack = StandInStack()
     build_bank(VOCABULARY, bank, settings(), stack)
-    assert (StoredBank(bank).version, stack.text_to_image.pictures) == (2, 0)
+    assert (StoredBank(bank).version, stack.text_to_image.image_count) == (2, 0)
 
 
 def test_the_only_manifest_is_lost_but_no_shard_is(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_the_only_manifest_is_lost_but_no_shard_is(tmp_path: Path) -> None:
     assert [one.how for one in result.repaired] == ["set aside"]
     stack = StandInStack()
     build_bank(VOCABULARY, tmp_path, settings(), stack)
-    assert stack.text_to_image.pictures == 0
+    assert stack.text_to_image.image_count == 0
     assert shard_bytes(tmp_path) == wanted
     assert StoredBank(tmp_path).images_table().equals(table)
 

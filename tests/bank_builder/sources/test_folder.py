@@ -127,7 +127,7 @@ def test_an_empty_mask_is_rejected_and_one_of_everything_is_not(tmp_path: Path) 
 
 def test_a_photo_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
     folder = fill(tmp_path / "photos", "owl", count=2)
-    (folder / "owl" / "aa.jpg").write_bytes(b"no picture")
+    (folder / "owl" / "aa.jpg").write_bytes(b"no image")
     save(folder, "owl/c.png", photo("owl"), np.ones((SIZE, SIZE + 1), np.uint8))
 
     bank = build(folder, tmp_path / "bank")
