@@ -96,7 +96,7 @@ def command(
     """
     from rim.api import choose_settings, choose_source, choose_vocabulary, run_build
 
-    images = choose_source(source)
+    image_source = choose_source(source)
     chosen = choose_settings(preset, images_per_category, steps, seed, settings)
     words = choose_vocabulary(vocabulary, limit)
     for warning in words.warnings:
@@ -107,7 +107,7 @@ def command(
         from rim.cli.progress import stages
 
         prepared = prepare_build(
-            words, out, chosen, source=images, overwrite=overwrite, retry_failed=retry_failed
+            words, out, chosen, source=image_source, overwrite=overwrite, retry_failed=retry_failed
         )
         with stages("estimate") as on_stage:
             result = estimate(
@@ -126,7 +126,7 @@ def command(
             words,
             out,
             chosen,
-            images,
+            image_source,
             device=device,
             offline=offline,
             retry_failed=retry_failed,
