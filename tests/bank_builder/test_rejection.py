@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.bank_builder.test_confusions import clusters
+from tests.bank_builder.test_rejection_confusions import clusters
 
 from bank_builder.build import build_bank
 from bank_builder.derived import read_masks
