@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import OutputError
-from schemas.store.lock import LOCK_NAME
+from schemas.store.lock import LOCK_NAME, MARKER_NAME
 from schemas.store.manifest import Manifest, list_versions, manifests_folder, read_manifest
 from schemas.store.progress_file import FILE_NAME, BuildPlan, read_plan, remove_plan
 from schemas.store.shards import shards_folder
@@ -48,7 +48,7 @@ def check_output(out: Path) -> None:
     foreign = sorted(
         path.name
         for path in out.iterdir()
-        if path.name not in (*_OWN_FOLDERS, FILE_NAME, LOCK_NAME)
+        if path.name not in (*_OWN_FOLDERS, FILE_NAME, LOCK_NAME, MARKER_NAME)
     )
     if foreign and not list_versions(out) and not (out / FILE_NAME).exists():
         raise OutputError(

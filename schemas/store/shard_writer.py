@@ -140,8 +140,8 @@ class ShardWriter:
         except OSError as error:
             raise WriteFailed(
                 f"cannot {doing} the shard {self._spec.name} in {self._bank}: "
-                f"{error.strerror or error}; what was finished is kept: mend it and run the same "
-                "command again"
+                f"{error.strerror or error}; what was finished is kept: put that right and run "
+                "the same command again"
             ) from error
 
     def _flush(self) -> None:
