@@ -15,7 +15,7 @@ from bank_builder.sources.diffusion import GENERATED
 from bank_builder.task import Task, carry_out
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
-from schemas.store.manifest import read_manifest
+from schemas.store.manifests import read_manifest
 from schemas.vocabulary import Vocabulary
 
 

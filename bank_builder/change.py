@@ -10,12 +10,12 @@ from bank_builder.commit import commit_version
 from bank_builder.plan import plan_of
 from bank_builder.report import BuildReport, describe_bank
 from schemas.errors import UsageError
-from schemas.overrides import did_you_mean
 from schemas.records import CategoryRecord
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
-from schemas.store.manifest import read_manifest
+from schemas.store.manifests import read_manifest
 from schemas.store.verdicts import Verdict
+from schemas.text import did_you_mean
 from schemas.vocabulary import name_key
 
 _SHOWN = 8

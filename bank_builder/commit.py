@@ -12,10 +12,10 @@ from bank_builder.output_folder import Existing
 from bank_builder.stage_clock import StageClock
 from schemas.errors import ModelError
 from schemas.ids import unpack_image_id
+from schemas.manifest import BuildPlan, Manifest
 from schemas.records import FileRecord, ModelRecord, ShardRecord
 from schemas.sections import Reference
-from schemas.store.manifest import Manifest, commit_manifest, next_version
-from schemas.store.progress_file import BuildPlan
+from schemas.store.manifests import commit_manifest, next_version
 from schemas.store.verdicts import Verdict, read_verdicts, verdicts_folder, write_verdicts
 
 _LIBRARIES = (

@@ -14,7 +14,7 @@ from schemas.errors import BankDamaged
 from schemas.ids import FOLDER, SOURCES, unpack_image_ids
 from schemas.records import ShardRecord
 from schemas.store.parquet import read_table
-from schemas.store.shard_reader import shard_folder
+from schemas.store.shards import shard_folder
 from schemas.tables import IMAGES
 
 _COLUMNS = ("image_id", "mask_area", "sam_score")

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import OutputError
+from schemas.manifest import BuildPlan, Manifest
 from schemas.store.lock import LOCK_NAME, MARKER_NAME
-from schemas.store.manifest import Manifest, list_versions, manifests_folder, read_manifest
-from schemas.store.progress_file import FILE_NAME, BuildPlan, read_plan, remove_plan
+from schemas.store.manifests import (
+    PLAN_NAME,
+    list_versions,
+    manifests_folder,
+    read_manifest,
+    read_plan,
+    remove_plan,
+)
 from schemas.store.shards import shards_folder
 
 _OWN_FOLDERS = ("manifests", "shards", "index", "verdicts")
@@ -48,9 +55,9 @@ def check_output(out: Path) -> None:
     foreign = sorted(
         path.name
         for path in out.iterdir()
-        if path.name not in (*_OWN_FOLDERS, FILE_NAME, LOCK_NAME, MARKER_NAME)
+        if path.name not in (*_OWN_FOLDERS, PLAN_NAME, LOCK_NAME, MARKER_NAME)
     )
-    if foreign and not list_versions(out) and not (out / FILE_NAME).exists():
+    if foreign and not list_versions(out) and not (out / PLAN_NAME).exists():
         raise OutputError(
             f"expected an empty folder or a bank, found {foreign[0]!r} in {out}; "
             "name another folder"

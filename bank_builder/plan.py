@@ -10,11 +10,10 @@ from bank_builder.output_folder import Existing
 from bank_builder.sources.base import Source
 from schemas.errors import BankError, SettingsError, UsageError, VocabularyError
 from schemas.ids import DIFFUSION, FOLDER
-from schemas.overrides import validate
+from schemas.manifest import BuildPlan, Manifest
 from schemas.records import CategoryRecord
 from schemas.settings import COMPARING_IMAGES, Settings
-from schemas.store.manifest import Manifest
-from schemas.store.progress_file import BuildPlan
+from schemas.validation import validate
 from schemas.vocabulary import BACKGROUND_NAME, Vocabulary, name_key, vocabulary_from_names
 
 _SHOWN = 8

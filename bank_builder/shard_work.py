@@ -27,8 +27,10 @@ from bank_builder.reference import (
 from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made, SourceImages
 from bank_builder.stage_clock import StageClock
+from schemas.records import ShardRecord
 from schemas.settings import Settings
-from schemas.store.shards import ShardRecord, ShardSpec, ShardWriter
+from schemas.store.shard_writer import ShardWriter
+from schemas.store.shards import ShardSpec
 from schemas.tables import ReferenceRow
 
 logger = logging.getLogger(__name__)

@@ -16,12 +16,13 @@ from bank_builder.shard_work import work_shards
 from bank_builder.sources.base import SourceImages
 from bank_builder.work_list import WorkList, list_work, shard_statuses
 from schemas.errors import BuildFailed
+from schemas.manifest import BuildPlan
 from schemas.records import ShardRecord
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
+from schemas.store.manifests import remove_plan, write_plan
 from schemas.store.parquet import read_table
-from schemas.store.progress_file import BuildPlan, remove_plan, write_plan
 from schemas.store.shards import remove_unfinished, shard_folder, write_sidecar
 from schemas.tables import ReferenceRow
 

@@ -8,18 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bank_builder.sources.base import SourceImages
-from schemas.records import CategoryRecord
-from schemas.store.manifest import Manifest
+from schemas.manifest import BuildPlan, Manifest
+from schemas.records import CategoryRecord, ShardRecord
 from schemas.store.parquet import read_table
-from schemas.store.progress_file import BuildPlan
-from schemas.store.shards import (
-    SHARD_NAME,
-    ShardRecord,
-    ShardSpec,
-    find_shard,
-    finished_folders,
-    shard_folder,
-)
+from schemas.store.shards import SHARD_NAME, ShardSpec, find_shard, finished_folders, shard_folder
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
 from bank_builder.source_image import Origin, SourceImage
+from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
 from schemas.vocabulary import Vocabulary
 

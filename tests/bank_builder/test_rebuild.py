@@ -11,7 +11,7 @@ from bank_builder.build import build_bank
 from bank_builder.rebuild import rebuild_index, rebuild_prototypes
 from schemas.errors import BankDamaged
 from schemas.store.bank import StoredBank, index_folder
-from schemas.store.manifest import commit_manifest
+from schemas.store.manifests import commit_manifest
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInStack, settings
 

@@ -9,7 +9,7 @@ import pytest
 from schemas.settings import Settings, load_settings
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.index import build_index, feature_rows_digest
-from schemas.store.manifest import commit_manifest
+from schemas.store.manifests import commit_manifest
 from schemas.store.prototypes import derive_prototypes, write_prototypes
 from tests.schemas.examples import (
     accepted_row,
