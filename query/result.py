@@ -14,7 +14,7 @@ from PIL import Image
 from foundation.images.reading import encode_png
 from query.overlay import draw_overlay
 from schemas.ids import UNLABELLED
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 if TYPE_CHECKING:
     import supervision

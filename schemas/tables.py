@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.ids import ROLES, pack_feature_id, pack_image_id
+from schemas.rle import Rle
 
 STATUSES: tuple[str, ...] = ("accepted", "rejected", "failed")
 
@@ -65,18 +66,6 @@ def features_schema(dimension: int) -> pa.Schema:
             pa.field("embedding", pa.list_(pa.float32(), dimension), nullable=False),
         ]
     )
-
-
-@dataclass(frozen=True)
-class Rle:
-    """A mask as COCO compressed run lengths.
-
-    size: (height, width). counts: run lengths of pixels in column-major order, starting with a
-    run of background, in COCO's printable base-32 code.
-    """
-
-    size: tuple[int, int]
-    counts: str
 
 
 @dataclass(frozen=True)

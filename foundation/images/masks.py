@@ -8,7 +8,7 @@ from pycocotools import mask as coco
 
 from foundation.images.reading import MAX_PIXELS
 from schemas.errors import ImageError
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 __all__ = [
     "Rle",

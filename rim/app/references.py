@@ -16,7 +16,7 @@ from rim.app.trial import Trial, own_place
 from rim.bank import Bank
 from schemas.errors import ImageError
 from schemas.ids import unpack_image_id
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 if TYPE_CHECKING:
     from query.result import NearReference

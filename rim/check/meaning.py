@@ -19,7 +19,7 @@ from foundation.images.reading import decode_png
 from rim.check.findings import Finding, NotApplicable, ReportImage
 from rim.check.photo_scores import LabelsPhotos, draw_truth, score_photo
 from rim.check.workbench import Workbench
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 MIN_ACCEPTED: Final = 0.5
 """Of all images; of each category at least one."""

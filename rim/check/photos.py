@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from foundation.images.masks import decode_rle
 from schemas.errors import RimError
 from schemas.resources import check_photos_path
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
 from schemas.errors import BuildFailed, OutputError, UsageError
 from schemas.ids import pack_image_id
+from schemas.rle import Rle
 from schemas.store.bank import StoredBank
 from schemas.store.manifests import list_versions
-from schemas.tables import Rle
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     DIMENSION,

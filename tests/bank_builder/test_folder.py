@@ -15,8 +15,8 @@ from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
 from schemas.errors import BuildFailed, UsageError
 from schemas.ids import pack_image_id
+from schemas.rle import Rle
 from schemas.store.bank import StoredBank
-from schemas.tables import Rle
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import SQUARE, fill, photo, save
 from tests.bank_builder.stand_in import (

@@ -19,7 +19,7 @@ from query.fuse import fuse_masks
 from query.partition import find_partition
 from query.region_mask import RegionMask
 from schemas.errors import ImageError
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 # pycocotools 2.0.11 under numpy 2.4, from its decoder; rim does not call that.
 COCO_WARNING = "ignore:__array__ implementation doesn't accept:DeprecationWarning"

@@ -10,10 +10,11 @@ import numpy as np
 
 from schemas.manifest import BuildPlan, Manifest
 from schemas.records import CategoryRecord, ModelRecord, ShardRecord
+from schemas.rle import Rle
 from schemas.settings import Settings, load_settings
 from schemas.store.shard_writer import ShardWriter
 from schemas.store.shards import ShardSpec
-from schemas.tables import ReferenceRow, Rle
+from schemas.tables import ReferenceRow
 
 DIMENSION = 4
 

@@ -12,9 +12,9 @@ from rim.inspection.report.overview import CategorySummary
 from rim.inspection.report.sheets import HEAT, THUMBNAIL, Cell, Layout, SheetWriter
 from rim.inspection.report.similarity import CategorySimilarity, Standing
 from schemas.errors import ImageError
+from schemas.rle import Rle
 from schemas.store.bank import StoredBank
 from schemas.store.verdicts import Verdict
-from schemas.tables import Rle
 
 _AT_ONCE: Final = 25
 """Pictures that are read together: at full size some 10 MB as PNG."""

@@ -14,7 +14,7 @@ from skimage.measure import find_contours
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
 from schemas.errors import ImageError
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 Rgba = NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ from rim.app.payload import viewer_payload, why_payload
 from rim.app.references import card_image
 from rim.app.session import AppSession
 from rim.app.view import view_photo
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 
 def test_a_pixel_belongs_to_the_region_that_weighs_most_for_its_label(

@@ -16,7 +16,7 @@ from bank_builder.reference_mask import segment_photo
 from foundation.images.masks import decode_rle, mask_iou
 from foundation.stack import ModelStack
 from miniature.world import CATEGORIES, draw_scene, draw_single
-from schemas.tables import Rle
+from schemas.rle import Rle
 from tests.rim.conftest import NAMES, Run, files_of
 
 SIZE = (72, 96)

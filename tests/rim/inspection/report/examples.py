@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from foundation.images.masks import encode_rle
 from foundation.images.reading import encode_png
 from schemas.records import ModelRecord
+from schemas.rle import Rle
 from schemas.store.bank import StoredBank
 from schemas.store.verdicts import Verdict
-from schemas.tables import ReferenceRow, Rle
+from schemas.tables import ReferenceRow
 from tests.query.examples import failed, reference_row, write_bank
 
 TAG = '"><img src=x onerror=alert(1)>'

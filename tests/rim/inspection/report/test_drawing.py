@@ -12,7 +12,7 @@ from foundation.images.masks import encode_rle
 from foundation.images.reading import encode_png
 from rim.inspection.report.drawing import Fit, heat, marks, outline, simplified, thumbnail
 from schemas.errors import ImageError
-from schemas.tables import Rle
+from schemas.rle import Rle
 
 
 def polygons(path: str) -> list[NDArray[np.float64]]:
