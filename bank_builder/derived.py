@@ -13,7 +13,7 @@ from schemas.records import FileRecord, ShardRecord
 from schemas.sections import Reference
 from schemas.store.bank import index_folder
 from schemas.store.feature_rows import FeatureRows
-from schemas.store.index import FeatureIndex, feature_rows_digest, stream_index
+from schemas.store.index import FeatureIndex, feature_rows_digest, write_index
 from schemas.store.prototypes import derive_prototypes, write_prototypes
 from schemas.store.verdicts import Verdict, effective_verdicts
 
@@ -60,7 +60,7 @@ def write_derived(
     masks = read_masks(out, rows.shards, rows.foreground_images)
     with spooled(rows, folder) as embeddings:
         judgement = judge(embeddings, rows.feature_id, masks, names, person, reference)
-        index = stream_index(
+        index = write_index(
             folder / f"{number:06d}.faiss",
             kept_blocks(embeddings, judgement.kept),
             rows.feature_id[judgement.kept],

@@ -13,7 +13,7 @@ from schemas.records import FileRecord
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.feature_rows import FeatureRows
 from schemas.store.files import fsync_folder, temporary_path
-from schemas.store.index import feature_rows_digest, stream_index
+from schemas.store.index import feature_rows_digest, write_index
 from schemas.store.prototypes import derive_prototypes, write_prototypes
 from schemas.store.verdicts import effective_verdicts
 
@@ -29,7 +29,7 @@ def rebuild_index(bank: StoredBank) -> None:
     _replace(
         index_folder(bank.path),
         expected,
-        lambda trial: stream_index(trial, rows.blocks(), rows.feature_id, rows.dimension),
+        lambda trial: write_index(trial, rows.blocks(), rows.feature_id, rows.dimension),
         "the features give another index than the manifest has; was it written by another FAISS?",
     )
 

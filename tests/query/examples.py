@@ -15,13 +15,13 @@ from schemas.records import CategoryRecord, ModelRecord
 from schemas.rle import Rle
 from schemas.settings import Settings, load_settings
 from schemas.store.bank import StoredBank, index_folder
-from schemas.store.index import build_index, feature_rows_digest
+from schemas.store.index import feature_rows_digest
 from schemas.store.manifests import commit_manifest
 from schemas.store.prototypes import derive_prototypes, write_prototypes
 from schemas.store.shards import ShardSpec
 from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.tables import ReferenceRow
-from tests.schemas.examples import write_shard
+from tests.schemas.examples import build_index, write_shard
 
 Floats = NDArray[np.float32]
 

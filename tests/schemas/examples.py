@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from schemas.manifest import BuildPlan, Manifest
-from schemas.records import CategoryRecord, ModelRecord, ShardRecord
+from schemas.records import CategoryRecord, FileRecord, ModelRecord, ShardRecord
 from schemas.rle import Rle
 from schemas.settings import Settings, load_settings
+from schemas.store.index import write_index
 from schemas.store.shard_writer import ShardWriter
 from schemas.store.shards import ShardSpec
 from schemas.tables import ReferenceRow
@@ -105,6 +106,11 @@ def write_shard(
 def write_rows(bank: Path, spec: ShardSpec, rows: list[ReferenceRow]) -> ShardRecord:
     """Writes a shard with the things that these tests do not look at filled in."""
     return write_shard(bank, spec, rows, dimension=DIMENSION, batch_size=2, device="cpu")
+
+
+def build_index(path: Path, embeddings: np.ndarray, feature_ids: np.ndarray) -> FileRecord:
+    """Writes the index of embeddings (n, d) in one block."""
+    return write_index(path, [embeddings], feature_ids, embeddings.shape[1])
 
 
 def make_manifest(settings: Settings, **changes: Any) -> Manifest:
