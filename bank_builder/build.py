@@ -20,8 +20,8 @@ from schemas.records import ShardRecord
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
+from schemas.store.manifests import remove_plan, write_plan
 from schemas.store.parquet import read_table
-from schemas.store.progress_file import remove_plan, write_plan
 from schemas.store.shards import remove_unfinished, shard_folder, write_sidecar
 from schemas.tables import ReferenceRow
 from schemas.vocabulary import Vocabulary

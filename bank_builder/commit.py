@@ -13,11 +13,11 @@ from bank_builder.plan import plan_of
 from bank_builder.report import BuildReport, StageClock, describe_bank
 from schemas.errors import ModelError
 from schemas.ids import unpack_image_id
+from schemas.manifest import BuildPlan, Manifest
 from schemas.records import CategoryRecord, FileRecord, ModelRecord, ShardRecord
 from schemas.sections import Reference
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import Manifest, commit_manifest, next_version, read_manifest
-from schemas.store.progress_file import BuildPlan
+from schemas.store.manifests import commit_manifest, next_version, read_manifest
 from schemas.store.verdicts import Verdict, read_verdicts, verdicts_folder, write_verdicts
 
 _LIBRARIES = (

@@ -21,10 +21,10 @@ from schemas.sections import Reference
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.feature_rows import FeatureRows
 from schemas.store.files import create_file, fsync_folder, make_folder, temporary_path
-from schemas.store.index import FeatureIndex, feature_rows_digest, stream_index
+from schemas.store.index import FeatureIndex, feature_rows_digest, write_index
 from schemas.store.parquet import read_table
 from schemas.store.prototypes import derive_prototypes, write_prototypes
-from schemas.store.shard_reader import shard_folder
+from schemas.store.shards import shard_folder
 from schemas.store.verdicts import Verdict, effective_verdicts
 from schemas.tables import IMAGES
 
@@ -73,7 +73,7 @@ def write_derived(
     masks = read_masks(out, rows.shards, rows.foreground_images)
     with spooled(rows, folder) as embeddings:
         judgement = judge(embeddings, rows.feature_id, masks, names, person, reference)
-        index = stream_index(
+        index = write_index(
             folder / f"{number:06d}.faiss",
             accepted_blocks(embeddings, judgement.accepted),
             rows.feature_id[judgement.accepted],
@@ -98,7 +98,7 @@ def rebuild_index(bank: StoredBank) -> None:
     _replace(
         index_folder(bank.path),
         expected,
-        lambda trial: stream_index(trial, rows.blocks(), rows.feature_id, rows.dimension),
+        lambda trial: write_index(trial, rows.blocks(), rows.feature_id, rows.dimension),
         "the features give another index than the manifest has; was it written by another FAISS?",
     )
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from schemas.errors import BankError
 from schemas.ids import DIFFUSION, FOLDER
+from schemas.manifest import BuildPlan, Manifest
 from schemas.settings import COMPARING_IMAGES, Settings
-from schemas.store.manifest import Manifest
-from schemas.store.progress_file import BuildPlan
 from schemas.text import shortened
 from schemas.vocabulary import Vocabulary, name_key
 

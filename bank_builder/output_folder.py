@@ -10,10 +10,17 @@ from pathlib import Path
 
 from schemas.errors import BankDamaged, OutputError
 from schemas.ids import MAX_CATEGORY_ID
+from schemas.manifest import BuildPlan, Manifest
 from schemas.records import ShardRecord
-from schemas.store.lock import LOCK_NAME
-from schemas.store.manifest import Manifest, list_versions, manifests_folder, read_manifest
-from schemas.store.progress_file import FILE_NAME, BuildPlan, read_plan, remove_plan
+from schemas.store.lock import LOCK_NAME, MARKER_NAME
+from schemas.store.manifests import (
+    PLAN_NAME,
+    list_versions,
+    manifests_folder,
+    read_manifest,
+    read_plan,
+    remove_plan,
+)
 from schemas.store.shards import SHARD_NAME, finished_folders, read_sidecar
 
 _OWN_FOLDERS = ("manifests", "shards", "index", "verdicts")
@@ -136,9 +143,9 @@ def check_output(out: Path) -> None:
     foreign = sorted(
         path.name
         for path in out.iterdir()
-        if path.name not in (*_OWN_FOLDERS, FILE_NAME, LOCK_NAME)
+        if path.name not in (*_OWN_FOLDERS, PLAN_NAME, LOCK_NAME, MARKER_NAME)
     )
-    if foreign and not list_versions(out) and not (out / FILE_NAME).exists():
+    if foreign and not list_versions(out) and not (out / PLAN_NAME).exists():
         raise OutputError(
             f"expected an empty folder or a bank, found {foreign[0]!r} in {out}; "
             "name another folder"

@@ -12,11 +12,11 @@ from bank_builder.sources.base import PlannedImages, Source
 from bank_builder.work_list import WorkList, list_work
 from schemas.errors import BankError, SettingsError, UsageError, VocabularyError
 from schemas.ids import DIFFUSION
-from schemas.overrides import validate
+from schemas.manifest import BuildPlan, Manifest
 from schemas.records import CategoryRecord, ShardRecord
 from schemas.settings import Settings
-from schemas.store.manifest import Manifest, read_manifest
-from schemas.store.progress_file import BuildPlan
+from schemas.store.manifests import read_manifest
+from schemas.validation import validate
 from schemas.vocabulary import BACKGROUND_NAME, Vocabulary, name_key, vocabulary_from_names
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from bank_builder.commit import open_latest, publish_change
 from bank_builder.report import BuildReport
 from schemas.errors import UsageError
-from schemas.overrides import did_you_mean
 from schemas.records import CategoryRecord
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
-from schemas.text import shortened
+from schemas.text import did_you_mean, shortened
 from schemas.vocabulary import name_key
 
 

@@ -18,17 +18,17 @@ from bank_builder.shard_work import make_shards
 from bank_builder.sources.diffusion import GENERATED
 from schemas.errors import BankDamaged, BankError, ModelError
 from schemas.ids import DIFFUSION
+from schemas.manifest import Manifest
 from schemas.records import ShardRecord
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.files import fsync_folder, temporary_path
 from schemas.store.lock import build_lock
-from schemas.store.manifest import Manifest, list_versions, manifests_folder, no_bank
-from schemas.store.progress_file import FILE_NAME
+from schemas.store.manifests import PLAN_NAME, list_versions, manifests_folder, no_bank
 from schemas.store.prune import SET_ASIDE
+from schemas.store.shard_writer import ShardWriter
 from schemas.store.shards import (
     ShardSpec,
-    ShardWriter,
     finished_folders,
     shard_folder,
     shards_folder,
@@ -95,7 +95,7 @@ def repair_bank(out: Path, load: Callable[[Settings], BuildModels]) -> Repair:
 
 def _is_left(out: Path) -> bool:
     """Whether there is anything to inspect: a first version that was set aside leaves shards."""
-    return bool(list_versions(out)) or (out / FILE_NAME).exists()
+    return bool(list_versions(out)) or (out / PLAN_NAME).exists()
 
 
 def _repair(
@@ -104,7 +104,7 @@ def _repair(
     """Repairs what was found, a part at a time."""
     damaged = {damage.path for damage in found.damages}
     for path in sorted(damaged):
-        if path.parent == manifests_folder(out) or path == out / FILE_NAME:
+        if path.parent == manifests_folder(out) or path == out / PLAN_NAME:
             os.replace(path, path.with_name(path.name + SET_ASIDE))
             fsync_folder(path.parent)
             yield Repaired("set aside", path)

@@ -25,8 +25,10 @@ from bank_builder.reference import (
 )
 from bank_builder.report import StageClock
 from bank_builder.sources.base import Made, Origin, PlannedImages, SourceImage
+from schemas.records import ShardRecord
 from schemas.settings import Settings
-from schemas.store.shards import ShardRecord, ShardSpec, ShardWriter
+from schemas.store.shard_writer import ShardWriter
+from schemas.store.shards import ShardSpec
 from schemas.tables import ReferenceRow
 
 logger = logging.getLogger(__name__)

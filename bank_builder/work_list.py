@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bank_builder.output_folder import Existing
 from bank_builder.sources.base import PlannedImages
-from schemas.records import CategoryRecord
+from schemas.records import CategoryRecord, ShardRecord
 from schemas.store.parquet import read_table
-from schemas.store.shards import ShardRecord, ShardSpec, find_shard, shard_folder
+from schemas.store.shards import ShardSpec, find_shard, shard_folder
 
 logger = logging.getLogger(__name__)
 

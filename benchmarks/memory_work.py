@@ -32,9 +32,9 @@ from foundation.segmenter import ImageEmbedding, MaskCandidates
 from foundation.weights.model_files import fingerprint
 from query.models import Result
 from rim.cli.main import main as rim_main
+from schemas.manifest import BuildPlan
 from schemas.records import ModelRecord
 from schemas.settings import Settings, load_settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
 from schemas.vocabulary import vocabulary_from_names
 

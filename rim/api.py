@@ -256,7 +256,7 @@ def category_ids(bank: Bank, names: Iterable[str] | None) -> Collection[int] | N
         raise UsageError("expected at least one category name, found none")
     unknown = [name for name in wanted if name_key(name) not in known]
     if unknown:
-        from schemas.overrides import did_you_mean
+        from schemas.text import did_you_mean
 
         names_here = [record.name for record in bank.categories]
         raise UsageError(

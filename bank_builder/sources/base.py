@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
+from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
 from schemas.vocabulary import Vocabulary
 

@@ -17,12 +17,11 @@ from foundation.text_to_image import GeneratedImage, TextToImage
 from foundation.weights.roles import BUILD_ROLES
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
-from schemas.overrides import did_you_mean
+from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
-from schemas.text import shortened
+from schemas.text import did_you_mean, shortened
 from schemas.vocabulary import Vocabulary, name_key
 
 _TIMED_STEPS = 2  # beyond the fewest

@@ -19,9 +19,9 @@ from foundation.weights.roles import PHOTO_ROLES
 from schemas.digests import canonical_json, sha256_bytes
 from schemas.errors import BankError, ImageError, UsageError
 from schemas.ids import FOLDER, MAX_NUMBER
+from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord, ShardRecord
 from schemas.settings import Settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
 from schemas.text import shortened
 from schemas.vocabulary import Vocabulary

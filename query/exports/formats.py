@@ -18,8 +18,8 @@ from query.exports.label_maps import (
 from query.exports.labelme import encode_labelme, labelme_path
 from query.exports.regions_json import encode_json, json_path
 from schemas.errors import UsageError
-from schemas.overrides import did_you_mean
 from schemas.store.files import write_atomic
+from schemas.text import did_you_mean
 
 if TYPE_CHECKING:
     from query.result import Segmentation

@@ -13,8 +13,8 @@ import numpy as np
 from rim.bank import Bank
 from schemas.errors import BuildFailed, VocabularyError
 from schemas.ids import DIFFUSION, FOREGROUND, pack_image_id, unpack_image_id
+from schemas.records import CategoryRecord
 from schemas.store.bank import BankFeatures
-from schemas.store.manifest import CategoryRecord
 from schemas.vocabulary import name_key
 
 if TYPE_CHECKING:

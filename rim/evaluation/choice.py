@@ -42,7 +42,7 @@ class DatasetChoice:
     def check(self) -> None:
         """UsageError for an unknown name, an option that is missing, or one of another data set."""
         if self.name not in DATASET_NAMES:
-            from schemas.overrides import did_you_mean
+            from schemas.text import did_you_mean
 
             raise UsageError(
                 f"no data set {self.name!r}{did_you_mean(self.name, DATASET_NAMES)}; data sets: "

@@ -22,7 +22,7 @@ from schemas.digests import canonical_json
 from schemas.errors import OutputError
 from schemas.store.files import write_atomic
 from schemas.store.lock import build_lock
-from schemas.store.manifest import manifests_folder
+from schemas.store.manifests import manifests_folder
 from schemas.store.parquet import parquet_bytes
 from schemas.text import printable
 

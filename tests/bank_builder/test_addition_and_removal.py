@@ -26,7 +26,7 @@ from schemas.ids import pack_image_id
 from schemas.records import ModelRecord
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
-from schemas.store.manifest import commit_manifest, list_versions
+from schemas.store.manifests import commit_manifest, list_versions
 from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, facts, shard_files

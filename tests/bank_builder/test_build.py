@@ -17,7 +17,7 @@ from schemas.errors import BuildFailed, OutputError, UsageError
 from schemas.ids import pack_image_id
 from schemas.rle import Rle
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import list_versions
+from schemas.store.manifests import list_versions
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     DIMENSION,

@@ -20,12 +20,13 @@ from schemas.errors import BankDamaged
 from schemas.sections import Reference
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.feature_rows import FeatureRows
-from schemas.store.index import build_index, feature_rows_digest
-from schemas.store.manifest import commit_manifest
+from schemas.store.index import feature_rows_digest
+from schemas.store.manifests import commit_manifest
 from schemas.store.prototypes import derive_prototypes, write_prototypes
 from schemas.store.verdicts import Verdict
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInStack, settings
+from tests.schemas.examples import build_index
 
 
 @pytest.fixture

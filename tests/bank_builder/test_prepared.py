@@ -14,7 +14,7 @@ from bank_builder.report import BuildProgress
 from schemas.errors import BankError
 from schemas.records import ModelRecord
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import list_versions
+from schemas.store.manifests import list_versions
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     StandInPainter,

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.bank_builder.test_rejection_confusions import clusters
 
 from bank_builder.build import build_bank
 from bank_builder.derived import read_masks
@@ -20,6 +19,7 @@ from schemas.store.feature_rows import FeatureRows
 from schemas.store.verdicts import Verdict, effective_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInPainter, StandInStack, colour_of, settings
+from tests.bank_builder.test_rejection_confusions import clusters
 
 NAMES = {3: "fish", 13: "owl", 23: "ant"}
 

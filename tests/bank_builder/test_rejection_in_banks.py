@@ -19,7 +19,7 @@ from schemas.errors import BankDamaged, BankError
 from schemas.ids import pack_image_id
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import commit_manifest
+from schemas.store.manifests import commit_manifest
 from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import photo, save

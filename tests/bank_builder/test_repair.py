@@ -13,7 +13,7 @@ from bank_builder.repair import LOST, Repair, repair_bank
 from schemas.errors import BankDamaged, BankError, ModelError
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import list_versions, manifest_path
+from schemas.store.manifests import list_versions, manifest_path
 from schemas.store.verdicts import Verdict
 from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names

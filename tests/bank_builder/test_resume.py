@@ -9,7 +9,7 @@ import pytest
 from bank_builder.build import build_bank
 from schemas.ids import pack_image_id
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import commit_manifest, list_versions
+from schemas.store.manifests import commit_manifest, list_versions
 from schemas.store.prune import prune
 from schemas.store.shards import shards_folder
 from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts

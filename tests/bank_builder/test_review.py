@@ -17,7 +17,7 @@ from schemas.errors import BankError, OutputError, UsageError
 from schemas.ids import pack_image_id
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
-from schemas.store.manifest import list_versions
+from schemas.store.manifests import list_versions
 from schemas.store.verdicts import Verdict
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, facts, shard_files

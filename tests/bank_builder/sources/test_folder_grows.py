@@ -18,7 +18,7 @@ from schemas.errors import BankError, ModelError, UsageError
 from schemas.records import FileRecord
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import commit_manifest
+from schemas.store.manifests import commit_manifest
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import fill, photo, save
 from tests.bank_builder.stand_in import SIZE, StandInStack, settings, shard_bytes
