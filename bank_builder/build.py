@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bank_builder.commit import check_same_models, commit_version
-from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing, check_output, clear_bank, read_existing
 from bank_builder.plan import Plan, plan_addition, plan_build
 from bank_builder.report import BuildReport, ImageCounter, Progress, describe_bank
@@ -15,6 +14,7 @@ from bank_builder.shard_work import make_shards
 from bank_builder.sources.base import Source
 from bank_builder.sources.diffusion import GENERATED
 from bank_builder.work_list import shard_statuses
+from foundation.interfaces import BuildStack
 from schemas.errors import BuildFailed
 from schemas.records import ShardRecord
 from schemas.settings import Settings
@@ -59,7 +59,7 @@ class PreparedBuild:
         """Number of images that are not there yet."""
         return self.plan.work.images_to_do
 
-    def run(self, models: BuildModels, progress: Progress | None = None) -> BuildReport:
+    def run(self, models: BuildStack, progress: Progress | None = None) -> BuildReport:
         """Makes what is missing and publishes the new version.
 
         Finished shards are never made again, so an interrupt loses one shard at most. Nothing is
@@ -175,7 +175,7 @@ def build_bank(
     vocabulary: Vocabulary,
     out: Path,
     settings: Settings,
-    models: BuildModels,
+    models: BuildStack,
     *,
     source: Source = GENERATED,
     progress: Progress | None = None,
@@ -192,21 +192,21 @@ def build_bank(
     return prepared.run(models, progress)
 
 
-def _load(plan: Plan, models: BuildModels, counter: ImageCounter) -> int:
+def _load(plan: Plan, models: BuildStack, counter: ImageCounter) -> int:
     """Loads the models that the plan's images need; returns the batch size, 0 if none is to make.
 
     What does not fit into the device's memory is refused here, before anything changes.
     """
     if not plan.work.to_do:
         return 0
-    load_models(models, plan.images.roles, lambda role: counter.tell("loading", role=role))
+    models.load(plan.images.roles, lambda role: counter.tell("loading", role=role))
     if models.device.type != "cpu":  # on a CPU nothing is tried
         counter.tell("trial")
     return plan.images.batch_size(models)
 
 
 def _make(
-    plan: Plan, models: BuildModels, batch_size: int, counter: ImageCounter
+    plan: Plan, models: BuildStack, batch_size: int, counter: ImageCounter
 ) -> list[ShardRecord]:
     """Makes the missing shards; returns all of the plan. BuildFailed if all images failed."""
     manifest = plan.existing.manifest

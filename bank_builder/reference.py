@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.localise import Localisation, localise, min_max_scaled
-from bank_builder.models import PromptableSegmenter
 from bank_builder.points import centre_points, sample_points
 from bank_builder.reference_mask import (
     BLACK_IMAGE,
@@ -24,6 +23,7 @@ from bank_builder.sources.base import Origin, SourceImage
 from foundation.images.masks import encode_rle, mask_area_fraction
 from foundation.images.pooling import pool_regions
 from foundation.images.reading import encode_png
+from foundation.interfaces import Segmenter
 from schemas.settings import Settings
 from schemas.tables import ReferenceRow
 
@@ -52,7 +52,7 @@ class RegionFeatures:
 
 def examine(
     image: SourceImage,
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     settings: Settings,
     clock: StageClock,
 ) -> Examined:
@@ -75,7 +75,7 @@ def examine(
 def _examine_attention(
     image: SourceImage,
     attention: NDArray[np.float32],
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     settings: Settings,
     clock: StageClock,
 ) -> Examined:
@@ -93,7 +93,7 @@ def _examine_attention(
 
 
 def _examine_middle(
-    image: SourceImage, segmenter: PromptableSegmenter, settings: Settings, clock: StageClock
+    image: SourceImage, segmenter: Segmenter, settings: Settings, clock: StageClock
 ) -> Examined:
     height, width = image.pixels.shape[:2]
     with clock.stage("localise"):

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.localise import Localisation
-from bank_builder.models import PromptableSegmenter
 from bank_builder.rejection import LARGE
 from foundation.images.masks import mask_iou
+from foundation.interfaces import Segmenter
 from schemas.sections import Reference as ReferenceSettings
 
 FILLED = 0.9
@@ -46,7 +46,7 @@ class ReferenceMask:
 
 
 def segment_reference(
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     image: NDArray[np.uint8],
     localisation: Localisation,
     points: NDArray[np.int32],
@@ -78,7 +78,7 @@ def segment_reference(
 
 
 def segment_photo(
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     image: NDArray[np.uint8],
     points: NDArray[np.int32],
     settings: ReferenceSettings,
@@ -107,7 +107,7 @@ def segment_photo(
 
 
 def _candidates(
-    segmenter: PromptableSegmenter, image: NDArray[np.uint8], points: NDArray[np.int32]
+    segmenter: Segmenter, image: NDArray[np.uint8], points: NDArray[np.int32]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """SAM's masks (c, H, W) for all points as one prompt, and their predicted qualities (c,)."""
     embedding = segmenter.embed(image)

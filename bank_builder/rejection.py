@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from foundation.category_similarity import nearness, rows_of
+from foundation.category_similarity import rows_of, similarity_to_means
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
 from schemas.sections import Reference
 from schemas.store.verdicts import Verdict
@@ -205,7 +205,7 @@ def find_confusions(
     rows = rows_of(code)
     good = np.ones(len(features), bool)
     for _ in range(_ROUNDS):
-        near = nearness(features, code, good)
+        near = similarity_to_means(features, code, good)
         confused = _worst_first(near.other - near.own, rows, margin)
         if np.array_equal(good, ~confused):
             break

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from bank_builder.commit import check_same_models, commit_version, person_verdicts
 from bank_builder.derived import rebuild_index, rebuild_prototypes
-from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing
 from bank_builder.plan import bank_settings, plan_of
 from bank_builder.shard_work import make_shards
 from bank_builder.sources.diffusion import GENERATED
+from foundation.interfaces import BuildStack
 from schemas.errors import BankDamaged, BankError, ModelError
 from schemas.ids import DIFFUSION
 from schemas.manifest import Manifest
@@ -61,7 +61,7 @@ class Repair:
     after: Inspection
 
 
-def repair_bank(out: Path, load: Callable[[Settings], BuildModels]) -> Repair:
+def repair_bank(out: Path, load: Callable[[Settings], BuildStack]) -> Repair:
     """Repairs what can be repaired, and reports what is still damaged.
 
     - A manifest, or the plan of an unfinished build, is set aside: the version before it is the
@@ -99,7 +99,7 @@ def _is_left(out: Path) -> bool:
 
 
 def _repair(
-    out: Path, found: Inspection, load: Callable[[Settings], BuildModels]
+    out: Path, found: Inspection, load: Callable[[Settings], BuildStack]
 ) -> Iterator[Repaired]:
     """Repairs what was found, a part at a time."""
     damaged = {damage.path for damage in found.damages}
@@ -130,7 +130,7 @@ def _is_of_shard(out: Path, path: Path) -> bool:
 def _repair_shards(
     bank: StoredBank,
     damaged: set[Path],
-    load: Callable[[Settings], BuildModels],
+    load: Callable[[Settings], BuildStack],
     earlier: Sequence[StoredBank],
 ) -> Iterator[Repaired]:
     """Makes the latest version's damaged shards again; commits another one if bytes changed."""
@@ -174,9 +174,9 @@ def _models(
     out: Path,
     manifest: Manifest,
     settings: Settings,
-    load: Callable[[Settings], BuildModels],
+    load: Callable[[Settings], BuildStack],
     broken: Sequence[ShardRecord],
-) -> BuildModels | None:
+) -> BuildStack | None:
     """Loads the bank's models if they are needed; None, which is logged, if they are not here."""
     if all(shard.source != DIFFUSION for shard in broken):
         return None
@@ -184,7 +184,7 @@ def _models(
     try:
         models = load(settings)
         check_same_models(Existing(out, manifest), models.fingerprints(roles))
-        load_models(models, roles)
+        models.load(roles)
     except ModelError as error:
         logger.warning("damaged shards cannot be made again: %s", error)
         return None
@@ -192,7 +192,7 @@ def _models(
 
 
 def _make_again(
-    out: Path, shard: ShardRecord, manifest: Manifest, settings: Settings, models: BuildModels
+    out: Path, shard: ShardRecord, manifest: Manifest, settings: Settings, models: BuildStack
 ) -> ShardRecord:
     """Makes a shard beside the damaged one, and puts it in its place if it has the same bytes."""
     images = GENERATED.images(plan_of(manifest), settings)

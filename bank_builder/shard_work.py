@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.batches import BatchTooLarge, ahead, failure_reason, together_or_alone
-from bank_builder.models import BuildModels, PatchExtractor
 from bank_builder.reference import (
     Examined,
     RegionFeatures,
@@ -25,6 +24,7 @@ from bank_builder.reference import (
 )
 from bank_builder.report import StageClock
 from bank_builder.sources.base import Made, Origin, PlannedImages, SourceImage
+from foundation.interfaces import BuildStack, PatchExtractor
 from schemas.records import ShardRecord
 from schemas.settings import Settings
 from schemas.store.shard_writer import ShardWriter
@@ -49,7 +49,7 @@ def make_shards(
     bank: Path,
     specs: Sequence[ShardSpec],
     images: PlannedImages,
-    models: BuildModels,
+    models: BuildStack,
     settings: Settings,
     size: int,
     on_batch: Callable[[Sequence[ReferenceRow]], None],
@@ -95,7 +95,7 @@ class _Work:
 
     bank: Path
     images: PlannedImages
-    models: BuildModels
+    models: BuildStack
     settings: Settings
     size: int
     on_batch: Callable[[Sequence[ReferenceRow]], None]

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -41,9 +41,10 @@ from transformers import Dinov2Config, Dinov2Model
 
 from benchmarks.matchers import synthetic_bank
 from benchmarks.photo_size import label_at_photo_size
+from foundation.interfaces import ImageEmbedding, MaskCandidates, Stack
 from foundation.patch_features import PatchFeatures
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
-from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
 from query.classification import Namer
 from query.cutting import cut_by_logits, cut_photo
 from query.labelling import PhotoLabeller
@@ -255,7 +256,7 @@ def label_file(models: Models, file: Path) -> float:
     features.extract([warm]), segmenter.embed(warm), labeller.namer.threshold
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts from here
     before = _resident("VmRSS")
-    segmented = cut_photo(file, models, models.proposals)
+    segmented = cut_photo(file, cast(Stack, models), models.proposals)
     _, labels = labeller.label(segmented)
     assert labels.shape == segmented.pixels.shape[:2]
     return (_resident("VmHWM") - before) / _MIB

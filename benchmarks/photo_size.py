@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foundation.images.masks import Rle, encode_rle, mask_box, rle_edges
+from foundation.images.masks import Rle, encode_rle, mask_box
 from foundation.images.pooling import pool_regions
-from foundation.segmenter import ImageEmbedding, SamSegmenter
+from foundation.interfaces import ImageEmbedding
+from foundation.sam import SamSegmenter
 from query.classification import Namer
 from query.label_map import patch_positions, smoothed_tokens, winners
 from query.overlap import combine
@@ -51,18 +52,19 @@ def label_at_photo_size(
     """
     height, width = embedding.original_size
     at_once = max(1, _PIXELS_AT_ONCE // (height * width))
-    rles, boxes, areas, features = [], [], [], []
+    rles, edges, boxes, areas, features = [], [], [], [], []
     for start in range(0, len(logits), at_once):
         masks = segmenter.upsample(embedding, logits[start : start + at_once])
         pooled, valid = pool_regions(tokens, masks)
         for mask in masks[valid]:
             rles.append(encode_rle(mask))
+            edges.append(_edges(mask))
             boxes.append(mask_box(mask))
             areas.append(np.count_nonzero(mask))
         features.append(pooled[valid])
     of_regions = np.concatenate([np.zeros((0, tokens.shape[2]), np.float32), *features])
     naming = namer.name(of_regions)
-    part_of, members = parts_by_run_lengths((height, width), rles)
+    part_of, members = _parts((height, width), edges)
     votes = combine(members, naming.votes(), np.array(areas, np.int64), settings.overlap)
     labels = winners(votes, naming.category_ids)[part_of]
     if settings.patch_fallback:
@@ -75,19 +77,27 @@ def label_at_photo_size(
     return LabelledAtPhotoSize(labels, tuple(rles), tuple(boxes), of_regions)
 
 
-def parts_by_run_lengths(
-    size: tuple[int, int], masks: Sequence[Rle]
+def _edges(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Where a mask begins and ends along its pixels, column after column, ascending."""
+    columns = mask.ravel(order="F")
+    return np.flatnonzero(np.diff(columns, prepend=False))
+
+
+def _parts(
+    size: tuple[int, int], edges: Sequence[NDArray[np.intp]]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """(H, W) the part of each pixel, and (n, r) which masks lie over each part."""
+    """(H, W) the part of each pixel, and (n, r) which masks lie over each part.
+
+    Pixel number p (= x * height + y) is in a mask if an odd number of its edges is at most p.
+    """
     height, width = size
-    words = np.random.default_rng(0).integers(1, 2**64, size=len(masks), dtype=np.uint64)
-    edges = [rle_edges(mask) for mask in masks]
+    words = np.random.default_rng(0).integers(1, 2**64, size=len(edges), dtype=np.uint64)
     changes = np.zeros(height * width + 1, np.uint64)
     for word, own in zip(words, edges, strict=True):
         np.bitwise_xor.at(changes, own, word)
     signature = np.bitwise_xor.accumulate(changes[:-1])
     _, first, part = np.unique(signature, return_index=True, return_inverse=True)
-    members = np.zeros((len(first), len(masks)), np.bool_)
+    members = np.zeros((len(first), len(edges)), np.bool_)
     for column, own in enumerate(edges):
         members[:, column] = np.searchsorted(own, first, side="right") % 2 == 1
     return part.reshape(width, height).T, members

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.images.reading import read_image
+from foundation.interfaces import Segmenter, Stack
 from query.enlargement import Enlargement
 from query.fuse import fuse_masks
-from query.models import CuttingModels, Segmenter
 from query.partition import find_partition
 from query.photo import PhotoRegion, SegmentedPhoto
 from query.proposals import propose
@@ -22,14 +22,14 @@ from schemas.errors import ImageError
 if TYPE_CHECKING:
     import torch
 
-    from foundation.segmenter import ImageEmbedding
+    from foundation.interfaces import ImageEmbedding
     from schemas.settings import Proposals
 
 _PIXELS_AT_ONCE = 1 << 24  # of logits at the working size: 64 MB
 
 
 def cut_photo(
-    image: str | Path | NDArray[np.uint8], models: CuttingModels, settings: Proposals
+    image: str | Path | NDArray[np.uint8], models: Stack, settings: Proposals
 ) -> SegmentedPhoto:
     """Cut a photo into regions, those without a feature left out.
 
@@ -45,7 +45,7 @@ def cut_photo(
     return models.within_memory(lambda: _cut(pixels, models, settings))
 
 
-def _cut(pixels: NDArray[np.uint8], models: CuttingModels, settings: Proposals) -> SegmentedPhoto:
+def _cut(pixels: NDArray[np.uint8], models: Stack, settings: Proposals) -> SegmentedPhoto:
     models.activate("features")
     tokens = models.features.extract([pixels])[0]
     models.activate("segmenter")

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from foundation.segmenter import ImageEmbedding, MaskCandidates
+    from foundation.interfaces import ImageEmbedding, MaskCandidates, Segmenter
     from schemas.settings import Proposals
 
 _NMS_BLOCK = 64
 _PIXELS_AT_ONCE = 1 << 25  # 128 MB of float32 masks in one matrix product
 _LARGEST_HALF = 60000.0
-
-
-class PromptedSegmenter(Protocol):
-    """The part of `foundation.segmenter.SamSegmenter` that is used here."""
-
-    def predict(self, embedding: ImageEmbedding, points: NDArray[np.number]) -> MaskCandidates:
-        """Three masks for each of P prompts (P, N, 2)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -51,9 +43,7 @@ class MaskProposals:
 
 
 @torch.no_grad()
-def propose(
-    segmenter: PromptedSegmenter, embedding: ImageEmbedding, settings: Proposals
-) -> MaskProposals:
+def propose(segmenter: Segmenter, embedding: ImageEmbedding, settings: Proposals) -> MaskProposals:
     """Prompt with a grid of points, keep good masks, drop near-duplicates.
 
     As segment-anything's automatic mask generator, with two differences [ours]: everything happens
@@ -66,7 +56,7 @@ def propose(
     256 x 256 logits, of which a photo usually keeps less than half.
 
     Args:
-        segmenter: `foundation.segmenter.SamSegmenter`.
+        segmenter: `foundation.sam.SamSegmenter`.
         embedding: of the photo.
         settings: the section `proposals`.
     """

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.interfaces import Stack
+from foundation.weights.roles import PHOTO_ROLES
 from query.classification import Classification, Namer
 from query.cutting import cut_photo
 from query.labelling import PhotoLabeller
 from query.matchers.base import NO_FEATURE
-from query.models import Stack, check_models
 from query.photo import PhotoRegion, SegmentedPhoto
 from query.result import NearReference, Region, Segmentation
 from query.text_evidence import TextEvidence
-from schemas.errors import ImageError, MemoryShort, UsageError
+from schemas.errors import BankError, ImageError, MemoryShort, ModelError, UsageError
 from schemas.ids import unpack_feature_ids, unpack_image_ids
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class QueryEngine:
             BankError: the bank has no reference, or its features were made at another size.
             BankDamaged: its files are not what was written.
         """
-        check_models(bank, stack)
+        _check_models(bank, stack)
         settings = bank.settings if settings is None else settings
         matching = settings.matching
         self.categories: tuple[CategoryRecord, ...] = bank.categories
@@ -188,3 +189,31 @@ class QueryEngine:
                 f"expected category ids of the bank, found {unknown or 'none'};"
                 f" it has {', '.join(f'{i} {name}' for i, name in self._names.items())}"
             )
+
+
+def _check_models(bank: StoredBank, stack: Stack) -> None:
+    """Checks that the models are the bank's own: features of different ones cannot be compared.
+
+    Nothing in a bank is made by the text-image model, so it may be any, whether or not the bank
+    has a record of one.
+
+    Raises ModelError if the content of the segmenter or the feature model is another than when
+    the bank was built, BankError if the stack makes features at another image size.
+    """
+    for role in PHOTO_ROLES:
+        expected = bank.manifest.models.get(role)
+        if expected is None:
+            raise BankError(f"{bank.path}: expected a record of the model {role}, found none")
+        found = stack.fingerprints((role,))[role].fingerprint
+        if found != expected.fingerprint:
+            raise ModelError(
+                f"models.{role}: expected {expected.name} as the bank was built with"
+                f" (fingerprint {expected.fingerprint[:12]}), found another in {stack.path(role)}"
+                f" ({found[:12]}); choose the bank's preset, or build a bank with this one"
+            )
+    own, others = bank.settings.features.size, stack.settings.features.size
+    if own != others:
+        raise BankError(
+            f"features.size: expected {own} as the bank was built with, found {others};"
+            f" choose the bank's preset, or --set features.size={own}"
+        )

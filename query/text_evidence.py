@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from foundation.interfaces import TextImageScorer
 from foundation.prompts import category_prompt
 from schemas.records import CategoryRecord
 from schemas.sections import Generation
@@ -18,18 +18,6 @@ Box = tuple[int, int, int, int]
 
 LOGIT_SCALE = 100.0
 """CLIP's own: the published models' learned temperature of 1 / 100."""
-
-
-class TextImageScorer(Protocol):
-    """The part of `foundation.text_image.ClipScorer` that is used here."""
-
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, d) L2-normalised."""
-        ...
-
-    def embed_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """(n, d) L2-normalised; of each image the square in the middle is seen."""
-        ...
 
 
 def cut_out(image: Image, box: Box, inside: NDArray[np.bool_]) -> Image:

@@ -94,7 +94,7 @@ def test_circles_finds_a_lazy_one_too() -> None:
         ("rim/a.py", "import benchmarks", 1),
         ("miniature/world.py", "from schemas import ids", 1),
         ("miniature/world.py", "from miniature.training import loop", 1),
-        ("miniature/training/train_sam.py", "from foundation import segmenter", 0),
+        ("miniature/training/train_sam.py", "from foundation import sam", 0),
         ("miniature/training/train_sam.py", "from query import fuse", 1),
         ("benchmarks/speed.py", "import miniature.world, rim, query", 0),
     ],

@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
+from foundation.interfaces import BuildStack
 from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
@@ -106,7 +106,7 @@ class PlannedImages(Protocol):
         """The files of a shard's photos that are no longer there."""
         ...
 
-    def batch_size(self, models: BuildModels) -> int:
+    def batch_size(self, models: BuildStack) -> int:
         """Number of images to make and segment together; may try what the memory suffices for.
 
         Raises ModelError if it does not suffice for one.
@@ -114,7 +114,7 @@ class PlannedImages(Protocol):
         ...
 
     def make(
-        self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
+        self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
     ) -> list[Made]:
         """Some of a shard's images, in the order of their numbers.
 
@@ -122,7 +122,7 @@ class PlannedImages(Protocol):
         """
         ...
 
-    def time_one(self, category: str, models: BuildModels) -> TimedImage | None:
+    def time_one(self, category: str, models: BuildStack) -> TimedImage | None:
         """Makes an image and takes the time, with fewer steps if they are all alike; None if none
         can be made.
         """

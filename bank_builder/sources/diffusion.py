@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bank_builder.batches import together_or_alone
-from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
 from bank_builder.sources.base import Made, Origin, SourceImage, TimedImage
+from foundation.interfaces import BuildStack, GeneratedImage, TextToImage
 from foundation.prompts import category_prompt, spoken_name
-from foundation.text_to_image import GeneratedImage, TextToImage
 from foundation.weights.roles import BUILD_ROLES
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
@@ -132,12 +131,12 @@ class GeneratedImages:
         """No photos."""
         return []
 
-    def batch_size(self, models: BuildModels) -> int:
+    def batch_size(self, models: BuildStack) -> int:
         """The batch size of the settings, or less if the memory does not suffice."""
         return models.batch_that_fits(self.settings.generation.batch_size, self.roles)
 
     def make(
-        self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
+        self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
     ) -> list[Made]:
         """Generates images as one batch, or one by one if that fails."""
         generation = self.settings.generation
@@ -167,7 +166,7 @@ class GeneratedImages:
         images = together_or_alone(generate, seeds, divisible=divisible)
         return list(zip(origins, images, strict=True))
 
-    def time_one(self, category: str, models: BuildModels) -> TimedImage:
+    def time_one(self, category: str, models: BuildStack) -> TimedImage:
         """Makes one batch of a category in a few steps; the time is that of all the steps."""
         generation = self.settings.generation
         count = models.batch_that_fits(min(generation.batch_size, self.images_per_category))

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from foundation.pipelines import load_pipeline
 from foundation.sam_checkpoint import load_sam
 from foundation.stack import ModelStack
+from foundation.text_to_image_loading import load_pipeline
 from rim.evaluation.scoring import Tally
 from rim.evaluation.state import STATE, evaluation_folder
 from schemas.errors import ModelError, OutputError

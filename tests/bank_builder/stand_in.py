@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from foundation.segmenter import ImageEmbedding, MaskCandidates
 from numpy.typing import NDArray
 
 from bank_builder.build import prepare_addition
 from bank_builder.report import BuildReport, Progress
 from bank_builder.sources.base import Source
 from bank_builder.sources.diffusion import GENERATED
-from foundation.segmenter import ImageEmbedding, MaskCandidates
 from foundation.text_to_image import GeneratedImage, Prompt
 from schemas.records import ModelRecord
 from schemas.settings import Settings
@@ -176,6 +176,14 @@ class StandInStack:
     works_ahead: bool = False
     fits: int = 1000
     activated: list[str] = field(default_factory=list)
+
+    def load(
+        self, roles: Sequence[str] = ROLES, on_role: Callable[[str], None] = lambda role: None
+    ) -> None:
+        """Tells the roles, and asks for each model: one that is broken raises its error."""
+        for role in roles:
+            on_role(role)
+            getattr(self, role, None)
 
     def batch_that_fits(
         self, most: int, roles: Sequence[str] = ROLES, image_size: tuple[int, int] | None = None

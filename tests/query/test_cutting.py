@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.matchers import synthetic_bank
 from benchmarks.photo_size import label_at_photo_size
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
-from foundation.segmenter import SamSegmenter
 from query.classification import Namer
 from query.cutting import cut_by_logits
 from query.labelling import PhotoLabeller

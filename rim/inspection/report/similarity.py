@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
-from foundation.category_similarity import nearness, rows_of
+from foundation.category_similarity import rows_of, similarity_to_means
 from schemas.errors import BankDamaged
 from schemas.ids import FOREGROUND
 from schemas.store.bank import StoredBank
@@ -130,7 +130,7 @@ def measure_similarity(bank: StoredBank) -> CategorySimilarity:
         )
     standings: dict[int, Standing] = {}
     if count:
-        near = nearness(embeddings, code, np.ones(count, bool))
+        near = similarity_to_means(embeddings, code, np.ones(count, bool))
         sizes = np.array([len(own) for own in rows])
         for row, image_id in enumerate(features.image_id[:count].tolist()):
             several = sizes[code[row]] > 1

@@ -18,7 +18,8 @@ from pycocotools.coco import COCO
 import rim
 from foundation.images.masks import encode_rle, mask_box
 from foundation.images.reading import read_image
-from foundation.segmenter import ImageEmbedding, SamSegmenter
+from foundation.interfaces import ImageEmbedding
+from foundation.sam import SamSegmenter
 from miniature.world import draw_scene
 from query.exports.formats import FORMATS
 from query.result import NearReference, Region, Segmentation

@@ -8,8 +8,8 @@ import torch
 from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
-from foundation import segmenter as segmenter_module
-from foundation.segmenter import SamSegmenter
+from foundation import sam as sam_module
+from foundation.sam import SamSegmenter
 from schemas.errors import ImageError, UsageError
 
 RANDOM = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def test_upsampling_in_small_parts_changes_nothing(
     embedding = segmenter.embed(picture((150, 130)))
     logits = segmenter.predict(embedding, random_points((150, 130), 3, 1)).logits.flatten(0, 1)
     at_once = segmenter.upsample(embedding, logits)
-    monkeypatch.setattr(segmenter_module, "_PIXELS_AT_ONCE", 2 * 150 * 130)
+    monkeypatch.setattr(sam_module, "_PIXELS_AT_ONCE", 2 * 150 * 130)
     np.testing.assert_array_equal(segmenter.upsample(embedding, logits), at_once)
     assert segmenter.upsample(embedding, logits[:0]).shape == (0, 150, 130)
 

@@ -18,7 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.full_size.architectures import TOKENS, sd15, sdxl
-from foundation.text_to_image import DiffusersTextToImage, Prompt
+from foundation.interfaces import Prompt
+from foundation.text_to_image import DiffusersTextToImage
 from schemas.errors import UsageError
 from tests.foundation.test_cross_attention import positions, watched
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,60 +11,44 @@ from PIL import Image
 from segment_anything.modeling import Sam
 from torch.nn import functional as F
 
+from foundation.interfaces import ImageEmbedding, MaskCandidates
+from foundation.precision import encoder_type
+from foundation.sam_checkpoint import load_sam
 from foundation.sam_decoder import PointDecoder
+from foundation.sam_encoder import slim
 from schemas.errors import ImageError, UsageError
+from schemas.settings import Settings
 
 # Pixels of float32 logits that are resized at a time: 256 MB.
 _PIXELS_AT_ONCE = 1 << 26
 
 
-@dataclass(frozen=True)
-class ImageEmbedding:
-    """An image as SAM's encoder left it; the expensive part, reused for every prompt.
+def load(path: Path, settings: Settings, device: torch.device) -> SamSegmenter:
+    """Loads the segmenter of a stack.
 
-    features: (1, c, h, w) on SAM's device. original_size: (H, W) of the image. input_size:
-    (height, width) it was scaled to, before SAM's square padding at the right and the bottom.
-    logit_size: (height, width) of low-resolution logits that lie on the image, rounded up.
+    Args:
+        path: the checkpoint, or a folder with exactly one in it.
+        settings: of a preset or a bank: the sizes of the architecture, and how many prompts go
+            through the decoder at a time.
+        device: where it shall run; it says what the encoder computes in.
+
+    Raises:
+        ModelError: see `load_sam`.
     """
-
-    features: torch.Tensor
-    original_size: tuple[int, int]
-    input_size: tuple[int, int]
-    logit_size: tuple[int, int]
-
-    @property
-    def working_size(self) -> tuple[int, int]:
-        """(height, width) that holds all there is to know about masks at the image's size.
-
-        SAM resizes logits twice, to what its encoder saw and from there to the image: the smaller
-        of the two sizes. The aspect is kept, so that it is smaller on both sides.
-        """
-        height, width = self.original_size
-        return min(height, self.input_size[0]), min(width, self.input_size[1])
-
-
-@dataclass(frozen=True)
-class MaskCandidates:
-    """SAM's three masks (whole, part, subpart) for each of P prompts.
-
-    logits: float32 (P, 3, h, w) on SAM's device, above 0 = mask, at SAM's low resolution. (h, w)
-    is the embedding's `logit_size`, plus one row or column where SAM padded the image, which
-    `upsample` needs to interpolate up to the image's edge. predicted_iou: float32 (P, 3), SAM's
-    own estimate of each mask's IoU with the truth.
-    """
-
-    logits: torch.Tensor
-    predicted_iou: torch.Tensor
+    sam = load_sam(settings.models.segmenter, path)
+    dtype = encoder_type(device)
+    slim(sam.image_encoder, dtype)
+    return SamSegmenter(sam.to(device), settings.proposals.points_per_batch, dtype)
 
 
 class SamSegmenter:
-    """Masks for point prompts, equal to those of segment-anything's `SamPredictor`.
+    """Predicts masks for point prompts, equal to those of segment-anything's `SamPredictor`.
 
     Args:
         sam: a Sam in evaluation mode on its device.
         points_per_batch: prompts that go through the mask decoder at a time.
-        encoder_dtype: what the image encoder computes in where it may, see `sam_encoder.slim`; the
-            decoder and all results are float32.
+        encoder_dtype: what the image encoder computes in where it may, see
+            `foundation.sam_encoder.slim`; the decoder and all results are float32.
     """
 
     def __init__(
@@ -114,7 +98,7 @@ class SamSegmenter:
 
     @torch.no_grad()
     def predict(self, embedding: ImageEmbedding, points: npt.NDArray[np.number]) -> MaskCandidates:
-        """Three mask candidates for each prompt.
+        """Predicts three mask candidates for each prompt.
 
         Args:
             embedding: of the image that the points lie in.

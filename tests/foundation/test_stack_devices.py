@@ -17,9 +17,9 @@ from torch.utils._pytree import tree_leaves
 
 import foundation
 from foundation import stack as stack_module
+from foundation.interfaces import Prompt
 from foundation.precision import encoder_type, fast_type
 from foundation.stack import ModelStack, choose_device
-from foundation.text_to_image import Prompt
 from schemas.errors import UsageError
 from schemas.settings import load_settings
 
@@ -104,7 +104,7 @@ class _NoFloat64(TorchDispatchMode):
 @pytest.fixture(scope="module")
 def stack(stack_folder: Path) -> ModelStack:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stack_module, "fast_type", lambda device: torch.float32)
+        patch.setattr("foundation.text_to_image_loading.fast_type", lambda device: torch.float32)
         stack = ModelStack(load_settings(str(stack_folder / "tiny.toml")), device="cpu")
         for role in ("text_to_image", "segmenter", "features", "text_image"):
             getattr(stack, role)

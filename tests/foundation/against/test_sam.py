@@ -15,8 +15,8 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
 from benchmarks.full_size.architectures import seeded
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
-from foundation.segmenter import SamSegmenter
 from foundation.stack import ModelStack
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 from schemas.settings import SamArchitecture, load_settings

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from foundation.stack import ModelStack
-from foundation.weights import file_memory
-from foundation.weights.cache import cache_folder
-from foundation.weights.file_memory import (
+from foundation.weights import cache
+from foundation.weights.cache import (
     SETTLED_NS,
     SMALLEST,
+    cache_folder,
     is_own_download,
     known_sha256,
     note_download,
@@ -38,8 +38,8 @@ def reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         return sha256_file(path)
 
     monkeypatch.setenv("RIM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(file_memory, "SETTLED_NS", -(10**12))
-    monkeypatch.setattr(file_memory, "sha256_file", counted)
+    monkeypatch.setattr(cache, "SETTLED_NS", -(10**12))
+    monkeypatch.setattr(cache, "sha256_file", counted)
     return found
 
 
@@ -83,7 +83,7 @@ def test_a_changed_file_is_read(reads: list[Path], file: Path) -> None:
 def test_what_was_written_just_before_is_not_believed(
     reads: list[Path], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_memory, "SETTLED_NS", SETTLED_NS)
+    monkeypatch.setattr(cache, "SETTLED_NS", SETTLED_NS)
     for _ in range(2):
         assert known_sha256(file) == sha256(DATA)
     assert len(reads) == 2
@@ -97,7 +97,7 @@ def test_what_was_written_just_before_is_not_believed(
 def test_a_time_in_the_future_is_not_believed(
     reads: list[Path], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_memory, "SETTLED_NS", 0)
+    monkeypatch.setattr(cache, "SETTLED_NS", 0)
     ahead = time.time_ns() + 10**12
     os.utime(file, ns=(ahead, ahead))
     for _ in range(2):
@@ -113,9 +113,9 @@ def test_a_file_that_changes_while_it_is_read(
         path.write_bytes(b"?" * SMALLEST)
         return digest
 
-    monkeypatch.setattr(file_memory, "sha256_file", changing)
+    monkeypatch.setattr(cache, "sha256_file", changing)
     known_sha256(file)
-    monkeypatch.setattr(file_memory, "sha256_file", sha256_file)
+    monkeypatch.setattr(cache, "sha256_file", sha256_file)
     assert known_sha256(file) == sha256(b"?" * SMALLEST)
 
 
@@ -164,7 +164,7 @@ def test_a_user_without_a_home(
 def test_the_memory_is_bounded(
     reads: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_memory, "MOST_FILES", 3)
+    monkeypatch.setattr(cache, "MOST_FILES", 3)
     files = [tmp_path / f"{number}" for number in range(4)]
     for path in files:
         path.write_bytes(DATA)

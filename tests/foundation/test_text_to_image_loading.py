@@ -12,9 +12,10 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from transformers import CLIPTokenizer
 
-from foundation.pipelines import SUPPORTED, load_pipeline, pipeline_class
+from foundation.interfaces import Prompt
 from foundation.precision import compute_in
-from foundation.text_to_image import DiffusersTextToImage, Prompt
+from foundation.text_to_image import DiffusersTextToImage
+from foundation.text_to_image_loading import SUPPORTED, load_pipeline, pipeline_class
 from schemas.errors import ModelError
 from tests.foundation.conftest import (
     make_consistency_pipeline,

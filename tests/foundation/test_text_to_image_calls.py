@@ -8,7 +8,8 @@ import diffusers
 import pytest
 from diffusers import PNDMScheduler
 
-from foundation.text_to_image import DiffusersTextToImage, Prompt, unet_calls
+from foundation.interfaces import Prompt
+from foundation.text_to_image import DiffusersTextToImage, unet_calls
 from schemas.errors import SettingsError
 from tests.foundation.conftest import make_consistency_pipeline, make_pipeline, make_xl_pipeline
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from foundation.pipelines import load_pipeline
+from foundation.interfaces import GeneratedImage, Prompt
 from foundation.precision import asks_for_float32, compute_in, decode_in
 from foundation.stack import ModelStack
-from foundation.text_to_image import DiffusersTextToImage, GeneratedImage, Prompt
+from foundation.text_to_image import DiffusersTextToImage
+from foundation.text_to_image_loading import load_pipeline
 from schemas.errors import ModelError
 from schemas.settings import load_settings
 from tests.foundation.conftest import make_pipeline, make_xl_pipeline
@@ -141,6 +142,8 @@ def test_a_stack_in_float16_makes_the_images_of_one_in_float32(
     settings = settings.model_copy(update={"models": models})
     made = []
     for dtype in (torch.float32, torch.float16):
-        monkeypatch.setattr("foundation.stack.fast_type", lambda device, dtype=dtype: dtype)
+        monkeypatch.setattr(
+            "foundation.text_to_image_loading.fast_type", lambda device, dtype=dtype: dtype
+        )
         made += ModelStack(settings, device="cpu").text_to_image.generate([HOUSE], [1])
     assert np.abs(made[0].image.astype(int) - made[1].image).mean() < 2  # the UNet is in float16
