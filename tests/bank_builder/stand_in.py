@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from foundation.segmenter import ImageEmbedding, MaskCandidates
 from numpy.typing import NDArray
 
 from bank_builder.build import prepare_addition
 from bank_builder.report import BuildReport, Progress
 from bank_builder.sources.base import Source
 from bank_builder.sources.diffusion import GENERATED
-from foundation.text_to_image import GeneratedImage, Prompt
+from foundation.interfaces import GeneratedImage, ImageEmbedding, MaskCandidates, Prompt
 from schemas.records import ModelRecord
 from schemas.settings import Settings
 

@@ -15,7 +15,7 @@ from bank_builder.reference_mask import (
     segment_photo,
     segment_reference,
 )
-from foundation.segmenter import ImageEmbedding, MaskCandidates
+from foundation.interfaces import ImageEmbedding, MaskCandidates
 from schemas.sections import Reference
 from schemas.sections import Reference as ReferenceSettings
 
