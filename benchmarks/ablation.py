@@ -39,7 +39,7 @@ from schemas.digests import sha256_file
 from schemas.errors import BankError
 from schemas.settings import Settings, load_settings
 from schemas.store.files import write_atomic
-from schemas.store.manifest import list_versions
+from schemas.store.manifests import list_versions
 
 STATE = "ablation.jsonl"
 

@@ -23,17 +23,16 @@ import torch
 from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.sources.base import Made
+from bank_builder.sources.base import Made, Origin, SourceImage
 from bank_builder.sources.diffusion import DiffusionSource, GeneratedImages
 from benchmarks.memory import memory_of
 from foundation.images.reading import encode_png
 from foundation.interfaces import BuildStack, ImageEmbedding, MaskCandidates, Result
 from foundation.weights.model_files import fingerprint
 from rim.cli.main import main as rim_main
+from schemas.manifest import BuildPlan
 from schemas.records import ModelRecord
 from schemas.settings import Settings, load_settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
 from schemas.vocabulary import vocabulary_from_names
 
@@ -194,8 +193,8 @@ class Models:
 
 
 @dataclass(frozen=True)
-class DrawnPictures(GeneratedImages):
-    """Noise with a mask in its middle; the first pixels say which picture of which category."""
+class DrawnImages(GeneratedImages):
+    """Noise with a mask in its middle; the first pixels say which image of which category."""
 
     def make(
         self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
@@ -213,11 +212,11 @@ class DrawnPictures(GeneratedImages):
 
 
 class DrawnSource(DiffusionSource):
-    """A source of such pictures."""
+    """A source of such images."""
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> DrawnPictures:
+    def images(self, plan: BuildPlan, settings: Settings) -> DrawnImages:
         """K of every category."""
-        return DrawnPictures(plan.images_per_category, settings)
+        return DrawnImages(plan.images_per_category, settings)
 
 
 def _drawn(spec: ShardSpec, number: int, side: int) -> Image:

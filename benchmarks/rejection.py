@@ -26,8 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rim
-from bank_builder.judgement import find_wrong
-from bank_builder.large_masks import Masks
+from bank_builder.rejection import Masks, find_wrong
 from benchmarks.accuracy.classes import Classes
 from benchmarks.accuracy.scenes import cut_along, true_regions
 from benchmarks.gates.references import Features

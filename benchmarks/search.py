@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.store.index import FeatureIndex, build_index
+from schemas.store.index import FeatureIndex, write_index
 
 
 def _numpy_search(
@@ -45,7 +45,9 @@ def main() -> None:
     stock.add(embeddings)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.faiss"
-        record = build_index(path, embeddings, np.arange(arguments.references))
+        record = write_index(
+            path, [embeddings], np.arange(arguments.references), embeddings.shape[1]
+        )
         ours = FeatureIndex.load(path, record)
 
     k = arguments.neighbours

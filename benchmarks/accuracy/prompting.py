@@ -9,10 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.gates import localisation_reason, mask_reason
 from bank_builder.localise import Localisation
 from bank_builder.points import sample_points
-from bank_builder.reference_mask import segment_reference
+from bank_builder.reference_mask import localisation_reason, mask_reason, segment_reference
 from benchmarks.accuracy.stored import StoredPicture
 from benchmarks.gates.references import pooled
 from foundation.images.masks import mask_area_fraction
@@ -78,7 +77,8 @@ def segmented_again(
     """What the builder would accept of the pictures with each way of prompting.
 
     Everything else is as in a build: the mask is chosen among SAM's by the attention map, looked at
-    alone (`bank_builder.gates`), and pooled. Comparing images with each other comes afterwards.
+    alone (`bank_builder.reference_mask`), and pooled. Comparing images with each other comes
+    afterwards.
 
     Args:
         pictures: accepted or not.

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bank_builder.judgement import find_wrong
-from bank_builder.large_masks import Masks
 from bank_builder.localise import Localisation, localise
+from bank_builder.rejection import Masks, find_wrong
 from benchmarks.gates.references import chosen
 from foundation.images.reading import decode_png
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids

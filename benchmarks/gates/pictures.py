@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import rim
 from bank_builder.localise import localise
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from foundation.images.reading import decode_png
 from foundation.interfaces import TextToImage
 from foundation.prompts import category_prompt

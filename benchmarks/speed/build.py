@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bank_builder.seeds import image_seed
-from bank_builder.shard_work import work_shards
-from bank_builder.sources.diffusion import GeneratedImages
+from bank_builder.shard_work import make_shards
+from bank_builder.sources.diffusion import GeneratedImages, image_seed
 from benchmarks.gates.table import Gate
 from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
 from benchmarks.speed.command import (
@@ -67,15 +66,15 @@ class Work:
         """Shards of a bank, in a folder that is thrown away."""
         rows: list[ReferenceRow] = []
 
-        def on_restart(made_anew: Sequence[str]) -> None:
-            del rows[len(rows) - len(made_anew) :]
+        def on_restart(made_again: Sequence[str]) -> None:
+            del rows[len(rows) - len(made_again) :]
 
-        pictures = GeneratedImages(self.per_category, self.settings)
+        images = GeneratedImages(self.per_category, self.settings)
         specs = [
             ShardSpec(
                 category_id=category_id,
                 category=category,
-                source=pictures.source,
+                source=images.source,
                 start=0,
                 stop=self.per_category,
                 build_hash=self.settings.build_hash(),
@@ -83,11 +82,11 @@ class Work:
             for category_id, category in enumerate(self.categories)
         ]
         with tempfile.TemporaryDirectory() as folder:
-            size = pictures.batch_size(self.stack)
-            shards = work_shards(
+            size = images.batch_size(self.stack)
+            shards = make_shards(
                 Path(folder),
                 specs,
-                pictures,
+                images,
                 self.stack,
                 self.settings,
                 size,

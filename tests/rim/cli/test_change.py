@@ -17,7 +17,7 @@ from miniature.world import draw_single
 from schemas.ids import pack_image_id
 from schemas.resources import data_folder
 from schemas.store.bank import Bank
-from schemas.store.manifest import list_versions
+from schemas.store.manifests import list_versions
 from tests.bank_builder.equal import assert_equal, shard_files
 from tests.rim.conftest import NAMES, Run, files_of
 

@@ -14,7 +14,7 @@ import pytest
 
 import rim
 from bank_builder.build import build_bank
-from bank_builder.progress import BuildProgress
+from bank_builder.report import BuildProgress
 from rim.cli.logs import told_in_lines, warn
 from rim.cli.progress import (
     _PlainLines,
@@ -131,7 +131,7 @@ def test_a_counter_and_an_estimate_name_their_stages(
 
 WAITING = """
 import time
-from bank_builder.progress import BuildProgress
+from bank_builder.report import BuildProgress
 from rim.cli.progress import build_progress
 with build_progress() as show:
     show(BuildProgress("loading", 0, 10, None, 0, 0, 0, 0.0, "text_to_image"))
@@ -211,7 +211,7 @@ def test_numbers_are_for_people() -> None:
 
 BAR = """
 import logging, time, warnings
-from bank_builder.progress import BuildProgress
+from bank_builder.report import BuildProgress
 from rim.cli.logs import told_in_lines
 from rim.cli.progress import build_progress
 with told_in_lines(), build_progress() as show:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bank_builder.addition import add_categories, check_addition
-from bank_builder.build import build_bank
-from bank_builder.change import remove_categories
+from bank_builder.build import build_bank, prepare_addition
+from bank_builder.removal import remove_categories
 from bank_builder.review import give_verdicts
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from bank_builder.sources.folder import FolderSource
 from foundation.interfaces import GeneratedImage, Prompt
 from schemas.errors import (
@@ -27,7 +26,7 @@ from schemas.ids import pack_image_id
 from schemas.records import ModelRecord
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
-from schemas.store.manifest import commit_manifest, list_versions
+from schemas.store.manifests import commit_manifest, list_versions
 from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, facts, shard_files
@@ -35,6 +34,7 @@ from tests.bank_builder.photos import fill, photo, save
 from tests.bank_builder.stand_in import (
     StandInPainter,
     StandInStack,
+    add_categories,
     on_call,
     on_seeds,
     settings,
@@ -103,7 +103,7 @@ class TestAdd:
     def test_a_synonym_that_becomes_a_category_is_dropped(self, out: Path, tmp_path: Path) -> None:
         asked = ["carp", "wasp, owl"]
 
-        vocabulary = check_addition(asked, out)
+        vocabulary = prepare_addition(asked, out).plan.vocabulary
         bank = add(out, *asked)
 
         assert_equal(bank, built(tmp_path / "at once", *NAMES, *asked))
@@ -197,7 +197,7 @@ class TestAdd:
 
         bank = add(out, "ant", stack=stack)
 
-        assert stack.text_to_image.pictures == 1
+        assert stack.text_to_image.image_count == 1
         assert_equal(bank, built(tmp_path / "at once", *NAMES, "ant"))
 
     def test_tries_again_what_failed_where_nothing_could_be_made(self, out: Path) -> None:
@@ -316,7 +316,7 @@ class TestRemove:
         assert StoredBank(out, version=1).images_table().num_rows == 8
         assert len(StoredBank(out, version=1).features().feature_id) == 16
 
-    def test_the_rest_is_judged_anew(self, tmp_path: Path) -> None:
+    def test_the_rest_is_compared_again(self, tmp_path: Path) -> None:
         """Two owls that look like fish are wrong beside fish, and right without."""
         strays = {image_seed(0, "owl", number) for number in (1, 4)}
 
@@ -420,7 +420,7 @@ class TestRemove:
 
 
 def interrupted(out: Path, *names: str, number: int, **generation: object) -> None:
-    """A build of those names that was stopped before its picture of that number."""
+    """A build of those names that was stopped before its image of that number."""
     stack = StandInStack(StandInPainter(before=on_call(number, KeyboardInterrupt())))
     with pytest.raises(KeyboardInterrupt):
         built(out, *names, stack=stack, **generation)
@@ -440,7 +440,7 @@ class TestUnfinishedBuilds:
         assert shard_files(out) == before
         stack = StandInStack()
         bank = built(out, "fish, carp", "background", "bee", "ant", stack=stack)
-        assert stack.text_to_image.pictures == 1
+        assert stack.text_to_image.image_count == 1
         assert names_of(bank)[1:] == [(2, "bee", ()), (3, "ant", ())]
         assert [verdict.by for verdict in bank.verdicts] == ["person"]
 
@@ -449,7 +449,7 @@ class TestUnfinishedBuilds:
         remove(out, "owl")
         stack = StandInStack()
         built(out, "fish, carp", "background", stack=stack, images_per_category=6)
-        assert stack.text_to_image.pictures == 0
+        assert stack.text_to_image.image_count == 0
 
     def test_another_vocabulary_does_not_take_its_ids(self, out: Path) -> None:
         interrupted(out, *NAMES, "bee", "ant", number=7)
@@ -458,7 +458,7 @@ class TestUnfinishedBuilds:
 
         stack = StandInStack()
         bank = built(out, *NAMES, "wasp", "ant", "bee", "yak", stack=stack)
-        assert stack.text_to_image.pictures == 1 + 4
+        assert stack.text_to_image.image_count == 1 + 4
         assert names_of(bank)[2:] == [
             (2, "bee", ()),
             (3, "ant", ()),
@@ -475,7 +475,7 @@ class TestUnfinishedBuilds:
 
         # Another spelling is another prompt, and no shard of it is there.
         assert names_of(bank)[2:] == [(3, "ant", ()), (4, "Bee", ()), (5, "bee-eater", ())]
-        assert stack.text_to_image.pictures == 1 + 4 + 4
+        assert stack.text_to_image.image_count == 1 + 4 + 4
 
     def test_a_first_build_too(self, tmp_path: Path) -> None:
         interrupted(tmp_path, "bee", "ant", number=7)
@@ -483,7 +483,7 @@ class TestUnfinishedBuilds:
         stack = StandInStack()
         bank = built(tmp_path, "wasp", "ant", "bee", stack=stack)
         assert names_of(bank) == [(0, "bee", ()), (1, "ant", ()), (2, "wasp", ())]
-        assert stack.text_to_image.pictures == 1 + 4
+        assert stack.text_to_image.image_count == 1 + 4
 
     def test_the_id_of_a_shard_that_cannot_be_read_stays_taken(
         self, out: Path, caplog: pytest.LogCaptureFixture

@@ -1,4 +1,4 @@
-"""A folder of photos: `DIR/CATEGORY/NAME.jpg`, and beside a photo perhaps `NAME.mask.png`."""
+"""A folder of photos, `DIR/CATEGORY/NAME.jpg` and perhaps `NAME.mask.png`: listed and read."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.images.reading import IMAGE_SUFFIXES
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bank_builder.sources.base import SourceImage
+from foundation.images.image_file import open_image
+from foundation.images.reading import IMAGE_SUFFIXES, read_image
 from schemas.digests import sha256_file
-from schemas.errors import UsageError
+from schemas.errors import ImageError, UsageError
 from schemas.records import CategoryRecord, PhotoRecord
-from schemas.text import hidden_character, printable
+from schemas.text import hidden_character, printable, shortened
 from schemas.vocabulary import name_key
 
 MASK_ENDING = ".mask.png"
-_SHOWN = 8
+LONG_SIDE = 1024
+"""A larger photo is stored with its long side at so many pixels [ours]: SAM sees no more than 1024,
+the patch features less."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +43,13 @@ def list_photos(
     may_lack: Collection[str],
     others: Collection[str] = (),
 ) -> dict[str, list[FoundPhoto]]:
-    """The photos of every category by its name, sorted by file; read once for their checksums.
+    """Lists the photos of every category by its name, sorted by file; reads them for checksums.
 
     A category's folder has its name, or one of its synonyms, in any spelling that the vocabulary
     takes for the same; several folders of one category are put together. A file is a photo by its
     ending (`foundation.images.reading.IMAGE_SUFFIXES`). Hidden files, other files and deeper
-    folders are
-    no photos. A link is followed where it stays within DIR; one that leads out of it is not used,
-    so that nobody's files get into a bank by a link in somebody's folder. Nor is a name with
+    folders are no photos. A link is followed where it stays within DIR; one that leads out of it is
+    not used, so that a link cannot bring other files of the machine into a bank. Nor is a name with
     control characters. What may be a mistake is logged: those two, folders that are no category's,
     masks without a photo, photos outside of any category's folder.
 
@@ -78,10 +85,10 @@ def list_photos(
             f"folders there: {there}. Add photos, or leave the category out of the vocabulary"
         )
     known = {name_key(name) for name in others}
-    nobodys = [
+    unknown = [
         name for name, record in folders.items() if record is None and name_key(name) not in known
     ]
-    _warn(f"{folder}: no category is called", nobodys)
+    _warn(f"{folder}: no category is called", unknown)
     outside = [path.name for path in entries if _is_photo(path)]
     _warn(f"{folder}: photos outside of a category's folder", outside)
     return {key: sorted(found, key=lambda one: one.record.file) for key, found in photos.items()}
@@ -128,7 +135,7 @@ def _photos_in(folder: Path, category: Path) -> list[FoundPhoto]:
 
 
 def _entries(folder: Path, within: Path) -> list[Path]:
-    """What lies in DIR or a folder of it and may be used, sorted by name; the rest is logged."""
+    """Lists the entries of DIR or a folder of it that may be used, by name; the rest is logged."""
     entries = sorted(path for path in within.iterdir() if not path.name.startswith("."))
     relevant = [path for path in entries if path.is_dir() or _is_photo(path) or _is_mask(path)]
     odd = {path for path in relevant if hidden_character(path.name) is not None}
@@ -180,5 +187,79 @@ def _warn(what: str, names: Sequence[str]) -> None:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(printable, names[:_SHOWN])) + more
+    """The first names, printable."""
+    return shortened([printable(name) for name in names])
+
+
+def read_photo(photo: FoundPhoto) -> SourceImage:
+    """Reads a photo the way a viewer shows it, and its mask; both scaled down if they are large.
+
+    The photo is scaled by averaging areas, the mask by nearest neighbours; a photo
+    without a mask is segmented after scaling.
+
+    Raises:
+        ImageError: photo or mask cannot be read, the mask's size is not the (upright) photo's, or a
+            file is not the one that was listed. The message names the file relative to the folder
+            of photos, so that a bank says the same wherever the folder is.
+    """
+    named = photo.record.file
+    _check_unchanged(photo.path, photo.record.sha256, named)
+    image = read_image(photo.path, named)
+    mask = None
+    if photo.mask is not None:
+        _check_unchanged(photo.mask, photo.record.mask_sha256, f"the mask of {named}")
+        mask = read_mask(photo.mask, (image.shape[0], image.shape[1]), f"the mask of {named}")
+    return _scaled(image, mask)
+
+
+def read_mask(path: Path, size: tuple[int, int], named: str) -> NDArray[np.bool_]:
+    """Reads a mask: True where the file's pixels are not black, and not wholly transparent.
+
+    Args:
+        path: a PNG of any kind.
+        size: (height, width) that it must have.
+        named: the file in messages.
+
+    Raises:
+        ImageError: it is no PNG, damaged, or of another size.
+    """
+    height, width = size
+    with open_image(path, formats=("PNG",), what="mask", named=named) as image:
+        if image.size == (width, height):
+            return _not_black(image)
+        found = f"{image.size[0]} x {image.size[1]}"
+    raise ImageError(
+        f"{named}: expected the photo's size, {width} x {height} pixels, found {found}"
+    )
+
+
+def _not_black(image: Image.Image) -> NDArray[np.bool_]:
+    if image.mode == "P" or image.has_transparency_data:
+        image = image.convert("RGBA")
+    values: NDArray[np.bool_] = np.asarray(image) != 0
+    if image.mode == "RGBA":
+        values = values[..., :3] & values[..., 3:]
+    return values if values.ndim == 2 else np.logical_or.reduce(values, axis=2)
+
+
+def _scaled(image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> SourceImage:
+    """The image with its long side at most LONG_SIDE, and its mask of the same size."""
+    height, width = image.shape[:2]
+    scale = LONG_SIDE / max(height, width)
+    if scale >= 1:
+        return SourceImage(image, mask)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    smaller = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    if mask is None:
+        return SourceImage(smaller)
+    grey = Image.fromarray(mask.astype(np.uint8))
+    return SourceImage(smaller, np.asarray(grey.resize(size, Image.Resampling.NEAREST)) > 0)
+
+
+def _check_unchanged(path: Path, sha256: str | None, named: str) -> None:
+    """ImageError unless the file has the checksum that it was listed with."""
+    found = checksum(path)
+    if found is None:
+        raise ImageError(f"{named}: cannot be read")
+    if found != sha256:
+        raise ImageError(f"{named}: it has changed since the build began")

@@ -9,10 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
-from bank_builder.judgement import find_wrong, judge
-from bank_builder.large_masks import Masks
-from bank_builder.mask_facts import read_masks
-from bank_builder.seeds import image_seed
+from bank_builder.derived import read_masks
+from bank_builder.rejection import Masks, find_wrong, judge
+from bank_builder.sources.diffusion import image_seed
 from schemas.ids import pack_image_id
 from schemas.sections import Reference
 from schemas.store.bank import StoredBank
@@ -20,7 +19,7 @@ from schemas.store.feature_rows import FeatureRows
 from schemas.store.verdicts import Verdict, effective_verdicts
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInPainter, StandInStack, colour_of, settings
-from tests.bank_builder.test_confusions import clusters
+from tests.bank_builder.test_rejection_confusions import clusters
 
 NAMES = {3: "fish", 13: "owl", 23: "ant"}
 
@@ -63,7 +62,7 @@ def test_what_is_like_no_category_is_an_outlier_of_its_own() -> None:
     ]
 
 
-def test_a_few_photos_are_no_outliers_of_many_generated_pictures() -> None:
+def test_a_few_photos_are_no_outliers_of_many_generated_images() -> None:
     features, category_id = clusters(3, 40, noise=0.3)
     photos = slice(0, 4)
     features[photos, :32] *= -0.5  # photos of the category look different, all in the same way
@@ -107,7 +106,7 @@ def confused(tmp_path: Path) -> tuple[StoredBank, int]:
     astray = image_seed(0, "ant", 5)
     painter = StandInPainter(odd=lambda seed: seed == astray)
     names = ["ant", "owl"]
-    # The odd picture has the inverse of its category's colour.
+    # The odd image has the inverse of its category's colour.
     inverse = {tuple(255 - colour_of("ant")): colour_of("owl")}
     stack = StandInStack(painter)
     extract = stack.features.extract
@@ -131,7 +130,7 @@ def _repainted(
     return image
 
 
-def test_a_build_rejects_the_picture_of_another_category(confused: tuple[StoredBank, int]) -> None:
+def test_a_build_rejects_the_image_of_another_category(confused: tuple[StoredBank, int]) -> None:
     bank, image_id = confused
 
     rows = {row["image_id"]: row for row in bank.images_table().to_pylist()}
@@ -158,8 +157,8 @@ def test_a_persons_verdict_stands_above(
     masks = read_masks(bank.path, bank.shards, rows.foreground_images)
     judged = judge(embeddings, rows.feature_id, masks, names, person, bank.settings.reference)
 
-    assert len(judged.kept) == (36 if word == "accepted" else 34)
-    assert int(judged.kept.sum()) == features
+    assert len(judged.accepted) == (36 if word == "accepted" else 34)
+    assert int(judged.accepted.sum()) == features
     assert person[0] in judged.verdicts
     # What a person rejected is not looked at any more.
     assert len(judged.verdicts) == (2 if word == "accepted" else 1)

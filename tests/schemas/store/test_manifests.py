@@ -1,4 +1,7 @@
-"""Manifests: the highest is the bank, a damaged one is an error that names the last good one."""
+"""Manifests: the highest is the bank, a damaged one is an error that names the last good one.
+
+A build in progress remembers its category ids, and keeps others out.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,19 @@ import pytest
 
 from schemas.errors import BankDamaged, BankError, OutputError
 from schemas.settings import Settings
-from schemas.store.manifest import (
+from schemas.store.lock import build_lock
+from schemas.store.manifests import (
     commit_manifest,
     list_versions,
     manifest_path,
     next_version,
     read_manifest,
+    read_plan,
+    remove_plan,
+    write_plan,
 )
 from schemas.store.sealed import seal, unseal
-from tests.schemas.examples import make_manifest
+from tests.schemas.examples import make_manifest, make_plan
 
 
 def commit(bank: Path, settings: Settings, versions: int) -> None:
@@ -188,3 +195,34 @@ def test_folders_that_are_no_bank(tmp_path: Path) -> None:
     (tmp_path / "build.json").write_text("{}")
     with pytest.raises(BankError, match="unfinished build; run the same rim build again"):
         read_manifest(tmp_path)
+
+
+# --- build.json ---------------------------------------------------------------------------------
+
+
+def test_written_read_and_removed(tmp_path: Path, settings: Settings) -> None:
+    bank = tmp_path / "bank"
+    assert read_plan(bank) is None
+    write_plan(bank, make_plan(settings))
+    assert read_plan(bank) == make_plan(settings)
+    remove_plan(bank)
+    assert read_plan(bank) is None
+    remove_plan(bank)
+
+
+def test_a_plan_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "build.json").write_text('{"settings": 1}')
+    with pytest.raises(BankDamaged, match="not what was written"):
+        read_plan(tmp_path)
+    (tmp_path / "build.json").write_bytes(seal({"settings": 1}))
+    with pytest.raises(BankDamaged, match="expected a build's plan"):
+        read_plan(tmp_path)
+
+
+def test_a_place_that_takes_no_plan(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "file").write_text("x")
+    assert read_plan(tmp_path / "file") is None
+    with pytest.raises(OutputError, match="cannot write"):
+        write_plan(tmp_path / "file", make_plan(settings))
+    with pytest.raises(OutputError, match="cannot write into"), build_lock(tmp_path / "file"):
+        pass

@@ -1,14 +1,17 @@
-"""The time of one picture, from a few short runs, by a clock that only the models move."""
+"""Generated images: their seeds, and the time of one from a few short runs."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
 from diffusers import DDIMScheduler, HeunDiscreteScheduler, PNDMScheduler
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bank_builder.sources import diffusion
-from bank_builder.sources.diffusion import GeneratedImages
+from bank_builder.sources.diffusion import GeneratedImages, image_seed
 from foundation.text_to_image import DiffusersTextToImage
 from tests.bank_builder.stand_in import StandInStack, settings
 from tests.foundation.conftest import make_pipeline
@@ -35,7 +38,7 @@ OF_STABLE_DIFFUSION: dict[str, Any] = {
         (DDIMScheduler, {}, 1, 1),
     ],
 )
-def test_the_trial_tells_the_time_of_all_calls(
+def test_time_one_tells_the_time_of_all_calls(
     scheduler: Any,
     own: dict[str, bool],
     steps: int,
@@ -60,7 +63,24 @@ def test_the_trial_tells_the_time_of_all_calls(
     stack = StandInStack()
     painter: Any = DiffusersTextToImage(pipeline, steps, 7.5, 16, 16)
     stack.text_to_image = painter
-    trial = GeneratedImages(4, chosen).trial("house", stack)
+    timed = GeneratedImages(4, chosen).time_one("house", stack)
     batch = chosen.generation.batch_size
-    assert trial.seconds == pytest.approx((calls * A_CALL + DECODING) / batch)
-    assert trial.picture.image.shape == (16, 16, 3)
+    assert timed.seconds == pytest.approx((calls * A_CALL + DECODING) / batch)
+    assert timed.image.pixels.shape == (16, 16, 3)
+
+
+def test_a_seed_is_the_first_63_bits_of_the_sha_256_of_its_three_parts() -> None:
+    digest = hashlib.sha256(b"7\nfish\n3").hexdigest()
+
+    assert image_seed(7, "fish", 3) == int(digest[:16], 16) >> 1
+
+
+@given(st.integers(0, 2**63 - 1), st.text(min_size=1), st.integers(0, 2**24 - 1))
+def test_a_seed_fits_a_signed_64_bit_column(seed: int, name: str, number: int) -> None:
+    assert 0 <= image_seed(seed, name, number) < 2**63
+
+
+def test_every_part_changes_the_seed() -> None:
+    seeds = [image_seed(s, c, n) for s in (0, 1, 11) for c in ("fish", "car") for n in (0, 1, 11)]
+
+    assert len(set(seeds)) == len(seeds)

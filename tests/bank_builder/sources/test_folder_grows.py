@@ -18,7 +18,7 @@ from schemas.errors import BankError, ModelError, UsageError
 from schemas.records import FileRecord
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import commit_manifest
+from schemas.store.manifests import commit_manifest
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import fill, photo, save
 from tests.bank_builder.stand_in import SIZE, StandInStack, settings, shard_bytes
@@ -100,7 +100,7 @@ def test_a_photo_that_changed_is_refused_until_it_has_another_name(place: Place)
     assert place.build(overwrite=True).images == 4
 
 
-def test_a_photo_that_failed_may_be_mended(tmp_path: Path) -> None:
+def test_a_photo_that_failed_may_be_repaired(tmp_path: Path) -> None:
     place = Place(fill(tmp_path / "photos", "owl", count=3), tmp_path / "bank")
     (place.photos / "owl" / "b.png").write_bytes(b"broken")
     assert place.build().failed == 1
@@ -132,10 +132,10 @@ def test_a_failed_photo_is_left_where_trying_again_would_lose_another(
         report = place.build(retry_failed=True)
 
     assert (report.changed, report.accepted, report.failed) == (False, 2, 1)
-    assert "not made anew, owl/a.png is gone" in caplog.text
+    assert "not made again, owl/a.png is gone" in caplog.text
 
 
-def test_a_shard_that_is_gone_is_made_anew_from_its_photos(place: Place) -> None:
+def test_a_shard_that_is_gone_is_made_again_from_its_photos(place: Place) -> None:
     before = shard_bytes(place.bank)
     for path in (place.bank / "shards").glob("*-n00000-*/*"):
         path.unlink()

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bank_builder.build import build_bank, preview_build
-from bank_builder.centre_prior import centre_ellipse
+from bank_builder.build import build_bank, prepare_build
+from bank_builder.points import centre_ellipse
 from bank_builder.sources.folder import FolderSource
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
@@ -127,7 +127,7 @@ def test_an_empty_mask_is_rejected_and_one_of_everything_is_not(tmp_path: Path) 
 
 def test_a_photo_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
     folder = fill(tmp_path / "photos", "owl", count=2)
-    (folder / "owl" / "aa.jpg").write_bytes(b"no picture")
+    (folder / "owl" / "aa.jpg").write_bytes(b"no image")
     save(folder, "owl/c.png", photo("owl"), np.ones((SIZE, SIZE + 1), np.uint8))
 
     bank = build(folder, tmp_path / "bank")
@@ -208,10 +208,10 @@ def test_all_photos_are_taken_whatever_k_is_and_counted_before(tmp_path: Path) -
     fill(folder, "owl", count=7)
     vocabulary = vocabulary_from_names(["owl", "fish"])
 
-    preview = preview_build(vocabulary, tmp_path / "bank", settings(), source=FolderSource(folder))
+    prepared = prepare_build(vocabulary, tmp_path / "bank", settings(), source=FolderSource(folder))
     bank = build(folder, tmp_path / "bank", "owl", "fish")
 
-    assert (preview.images, preview.images_to_make) == (13, 13)
+    assert (prepared.image_count, prepared.images_to_make) == (13, 13)
     assert bank.images_table().num_rows == 13
     assert [(one.start, one.stop) for one in bank.shards] == [
         (0, 3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.outliers import find_outliers, similarity_to_others
+from bank_builder.rejection import find_outliers, similarity_to_others
 
 
 def cluster(n: int, noise: float = 0.3, seed: int = 0) -> NDArray[np.float32]:

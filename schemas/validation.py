@@ -1,11 +1,10 @@
-"""Checking settings against their models, and changing one value by "section.key=value"."""
+"""Validation of settings against their models, and changing a value by "section.key=value"."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -13,19 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.errors import SettingsError
-from schemas.text import is_unicode, printable
+from schemas.text import did_you_mean, is_unicode, printable
 
 _SHOWN = 100
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-def did_you_mean(found: str, known: Iterable[str]) -> str:
-    """The words " (did you mean ...?)" with the known name nearest to the one found, or nothing."""
-    names, found = list(known), found[:_SHOWN]
-    beginning = [name for name in names if found and name.startswith(found)]
-    close = beginning or difflib.get_close_matches(found, names, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bank_builder.confusions import Confusion, find_confusions
-from bank_builder.outliers import MIN_IMAGES, similarity_to_others
+from bank_builder.rejection import MIN_IMAGES, Confusion, find_confusions, similarity_to_others
 from foundation.category_similarity import similarity_to_means
 
 MARGIN = 0.15
@@ -55,7 +54,7 @@ def test_planted_references_are_found_and_few_good_ones_lost(
     features, category_id = clusters(20, 50)
     planted = (np.arange(len(features)) % 50) < fraction * 50
     rows = np.flatnonzero(planted)
-    # A roll by one category's share gives each the next one's pictures, all of one kind.
+    # A roll by one category's share gives each the next one's images, all of one kind.
     moved = np.roll(rows, round(50 * fraction) + (0 if concentrated else 1))
     features[rows] = features[moved]
     wrong = planted.copy()
@@ -78,7 +77,7 @@ def test_a_bank_without_wrong_references_loses_none() -> None:
     assert find_confusions(features, category_id, MARGIN) == []
 
 
-def test_nearly_half_of_two_categories_swapped_needs_the_means_taken_anew() -> None:
+def test_nearly_half_of_two_categories_swapped_needs_the_means_taken_again() -> None:
     features, category_id = clusters(2, 50, noise=0.7)
     swapped = np.flatnonzero((np.arange(100) % 50) < 22)
     features[swapped] = features[np.roll(swapped, 22)]

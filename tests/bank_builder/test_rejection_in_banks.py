@@ -8,24 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
-from bank_builder.change import remove_categories
-from bank_builder.mask_facts import read_masks
-from bank_builder.rebuild import rebuild_index
+from bank_builder.derived import read_masks, rebuild_index
+from bank_builder.removal import remove_categories
 from bank_builder.repair import repair_bank
 from bank_builder.review import give_verdicts, take_back_verdicts
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from bank_builder.sources.folder import FolderSource
 from schemas.errors import BankDamaged, BankError
 from schemas.ids import pack_image_id
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import commit_manifest
+from schemas.store.manifests import commit_manifest
 from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.photos import photo, save
-from tests.bank_builder.stand_in import SIZE, StandInPainter, StandInStack, colour_of, settings
+from tests.bank_builder.stand_in import (
+    SIZE,
+    StandInPainter,
+    StandInStack,
+    add_categories,
+    colour_of,
+    settings,
+)
 
 REASON = (
     "mask too large for its category (above 0.75 of the image and more than 0.25 above its upper "

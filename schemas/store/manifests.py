@@ -1,8 +1,9 @@
-"""Manifest: `BANK/manifests/000001.json` and on; the highest number *is* the bank.
+"""The files that say what a bank is: numbered manifests, and `build.json` of an unfinished build.
 
-A manifest names everything that belongs to its version, with checksums, and carries a digest of
-itself. It appears whole, under a number that only one writer can get, and is never changed.
-`FORMAT.md` beside this file specifies all of it.
+The highest manifest, `BANK/manifests/NNNNNN.json`, *is* the bank. A manifest appears whole, under a
+number that only one writer can get, and is never changed. `build.json` is written before the first
+shard: it settles which category has which id, so that an interrupted build goes on with the same
+ones. Both carry a digest of themselves (`schemas.store.sealed`).
 """
 
 from __future__ import annotations
@@ -10,81 +11,24 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from schemas.errors import BankDamaged, BankError, OutputError
-from schemas.ids import MAX_NUMBER
-from schemas.records import (
-    CategoryRecord,
-    Count,
-    Dimension,
-    FileRecord,
-    ModelRecord,
-    Record,
-    Sha256,
-    ShardRecord,
+from schemas.manifest import (
+    FORMAT,
+    FORMAT_VERSION,
+    READER_FLAGS,
+    WRITER_FLAGS,
+    BuildPlan,
+    Manifest,
 )
-from schemas.store.files import make_folder, publish_new
+from schemas.store.files import fsync_folder, make_folder, publish_new, write_atomic
 from schemas.store.sealed import digest_of, read_sealed, seal
 from schemas.text import printable
 
-__all__ = [
-    "CategoryRecord",
-    "FileRecord",
-    "Manifest",
-    "ModelRecord",
-    "ShardRecord",
-    "commit_manifest",
-    "list_versions",
-    "next_version",
-    "no_bank",
-    "read_manifest",
-]
-
-FORMAT: Final = "rim-bank"
-FORMAT_VERSION: Final = 1
-READER_FLAGS: Final[frozenset[str]] = frozenset()
-"""What a bank may ask of its reader that this rim can do; a bank that asks for more is refused."""
-WRITER_FLAGS: Final[frozenset[str]] = frozenset()
-"""The same of who adds a version to it."""
-_FILE_NAME = re.compile(r"(\d{6,})\.json")
-
-
-class Manifest(Record):
-    """One version of a bank.
-
-    reader_flags, writer_flags: features of the format that a reader, or who adds a version, must
-    know of. created: ISO 8601, UTC. settings: of `schemas.settings.Settings`, as JSON. dimension:
-    length of the embeddings. index, prototypes: derived from the shards, and can be made anew; None
-    if the version has none. feature_rows: SHA-256 over the feature_ids of all accepted features in
-    the order of the index's rows, which the index and the shards must agree on. seconds: by stage,
-    of the build that made this version.
-    """
-
-    format: Literal["rim-bank"] = FORMAT
-    format_version: Literal[1] = FORMAT_VERSION
-    reader_flags: tuple[str, ...] = ()
-    writer_flags: tuple[str, ...] = ()
-    version: Annotated[int, Field(ge=1)]
-    created: str
-    settings: dict[str, Any]
-    build_hash: Sha256
-    vocabulary: tuple[CategoryRecord, ...]
-    background: bool
-    next_category_id: Count
-    dimension: Dimension
-    images_per_category: Annotated[int, Field(ge=1, le=MAX_NUMBER + 1)]
-    shards: tuple[ShardRecord, ...]
-    index: FileRecord | None = None
-    prototypes: FileRecord | None = None
-    feature_rows: Sha256 | None = None
-    verdicts: FileRecord | None = None
-    models: dict[str, ModelRecord]
-    libraries: dict[str, str]
-    seconds: dict[str, float]
-    digest: str = ""
+PLAN_NAME = "build.json"
+_MANIFEST_NAME = re.compile(r"(\d{6,})\.json")
 
 
 def manifests_folder(bank: Path) -> Path:
@@ -103,10 +47,11 @@ def list_versions(bank: Path) -> list[int]:
     Raises BankError if the folder may not be read.
     """
     try:
-        names = [_FILE_NAME.fullmatch(one.name) for one in manifests_folder(bank).glob("*.json")]
+        names = [path.name for path in manifests_folder(bank).glob("*.json")]
     except PermissionError as error:
         raise BankError(f"{bank}: expected a bank that can be read ({error.strerror})") from error
-    return sorted(int(match[1]) for match in names if match)
+    matches = [_MANIFEST_NAME.fullmatch(name) for name in names]
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def next_version(bank: Path) -> int:
@@ -162,6 +107,58 @@ def read_manifest(bank: Path, version: int | None = None, *, to_write: bool = Fa
     return manifest
 
 
+def no_bank(bank: Path) -> str:
+    """Why a folder without a manifest cannot be opened, and what to do."""
+    if not bank.exists():
+        return f"expected a bank at {bank}, found nothing there; rim build makes one"
+    if not bank.is_dir():
+        return f"expected a bank, which is a folder, found no folder at {bank}"
+    if (bank / "build.json").exists():
+        return f"{bank} holds an unfinished build; run the same rim build again to finish it"
+    if any((bank / "shards").glob("c*")):
+        return f"{bank} holds finished shards and no version; run the same rim build again"
+    above = bank.resolve().parent
+    is_inside = bool(list_versions(above))
+    guess = f"did you mean {above}?" if is_inside else "is it the folder that rim build made?"
+    return f"expected a bank, found no manifest in {bank}; {guess}"
+
+
+def write_plan(bank: Path, plan: BuildPlan) -> None:
+    """Writes the plan, replacing an older one, in a single step; OutputError if it cannot."""
+    try:
+        make_folder(bank)
+        write_atomic(bank / PLAN_NAME, seal(plan.model_dump(mode="json")))
+    except OSError as error:
+        raise OutputError(f"cannot write {bank / PLAN_NAME}: {error.strerror}") from error
+
+
+def read_plan(bank: Path) -> BuildPlan | None:
+    """The plan of an unfinished build, or None if there is none; BankDamaged if unreadable."""
+    path = bank / PLAN_NAME
+    if not path.exists():
+        return None
+    try:
+        content = read_sealed(path)
+    except BankDamaged as error:
+        raise BankDamaged(
+            f"{error}; to set it aside, the finished shards stay: rim verify --repair"
+        ) from error
+    del content["digest"]
+    try:
+        return BuildPlan.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise BankDamaged(
+            f"{path}: expected a build's plan, found: {error.errors()[0]['msg']}; was it written "
+            "by another rim? Finish the build with that one, or start anew with --overwrite"
+        ) from error
+
+
+def remove_plan(bank: Path) -> None:
+    """Deletes the plan: the build is finished."""
+    (bank / PLAN_NAME).unlink(missing_ok=True)
+    fsync_folder(bank)
+
+
 def _read(path: Path, version: int) -> Manifest:
     """One manifest; BankDamaged saying what is wrong with it, BankError if it is too new."""
     content = read_sealed(path)
@@ -197,19 +194,3 @@ def _last_good(bank: Path, earlier: list[int]) -> str:
             continue
         return f"the last good one is version {version}: rim.open({str(bank)!r}, version={version})"
     return "there is no earlier good one"
-
-
-def no_bank(bank: Path) -> str:
-    """Why a folder without a manifest cannot be opened, and what to do."""
-    if not bank.exists():
-        return f"expected a bank at {bank}, found nothing there; rim build makes one"
-    if not bank.is_dir():
-        return f"expected a bank, which is a folder, found no folder at {bank}"
-    if (bank / "build.json").exists():
-        return f"{bank} holds an unfinished build; run the same rim build again to finish it"
-    if any((bank / "shards").glob("c*")):
-        return f"{bank} holds finished shards and no version; run the same rim build again"
-    above = bank.resolve().parent
-    is_inside = bool(list_versions(above))
-    guess = f"did you mean {above}?" if is_inside else "is it the folder that rim build made?"
-    return f"expected a bank, found no manifest in {bank}; {guess}"

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bank_builder.large_masks import LARGE, QUANTILE, Masks, find_too_large
-from bank_builder.outliers import MIN_IMAGES
+from bank_builder.rejection import LARGE, MIN_IMAGES, QUANTILE, Masks, find_too_large
 
 EXCESS = 0.25
 THING = (0.31, 0.22, 0.4, 0.18, 0.27, 0.35, 0.3, 0.25)

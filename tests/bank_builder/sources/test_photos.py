@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bank_builder.centre_prior import centre_ellipse, centre_points
-from bank_builder.sources.listing import FoundPhoto
-from bank_builder.sources.photo import LONG_SIDE, read_mask, read_photo
+from bank_builder.sources.photos import LONG_SIDE, FoundPhoto, read_mask, read_photo
 from schemas.digests import sha256_file
 from schemas.errors import ImageError
 from schemas.records import PhotoRecord
@@ -35,11 +33,11 @@ def test_a_photo_lies_as_a_viewer_shows_it_and_so_does_its_mask(tmp_path: Path) 
     mask[:2] = 255
     Image.fromarray(mask).save(tmp_path / "a.mask.png")
 
-    picture = read_photo(found(tmp_path / "a.png", tmp_path / "a.mask.png"))
+    made = read_photo(found(tmp_path / "a.png", tmp_path / "a.mask.png"))
 
-    assert np.array_equal(picture.image, np.rot90(image, -1))
-    assert picture.mask is not None
-    assert np.array_equal(picture.mask, mask > 0)
+    assert np.array_equal(made.pixels, np.rot90(image, -1))
+    assert made.mask is not None
+    assert np.array_equal(made.mask, mask > 0)
     Image.fromarray(mask.T).save(tmp_path / "a.mask.png")
     with pytest.raises(ImageError, match=r"mask of a\.png: .*4 x 6 pixels, found 6 x 4"):
         read_photo(found(tmp_path / "a.png", tmp_path / "a.mask.png"))
@@ -51,19 +49,19 @@ def test_a_large_photo_is_scaled_down_by_areas_and_its_mask_with_it(tmp_path: Pa
     mask = np.repeat(np.repeat(np.random.default_rng(1).random((100, LONG_SIDE)) < 0.5, 2, 0), 2, 1)
     Image.fromarray(mask).save(tmp_path / "a.mask.png")
 
-    picture = read_photo(found(tmp_path / "a.png", tmp_path / "a.mask.png"))
+    made = read_photo(found(tmp_path / "a.png", tmp_path / "a.mask.png"))
 
-    assert picture.image.shape == (100, LONG_SIDE, 3)
+    assert made.pixels.shape == (100, LONG_SIDE, 3)
     means = image.reshape(100, 2, LONG_SIDE, 2, 3).mean(axis=(1, 3))
-    assert np.abs(picture.image - means).max() <= 1  # rounded, first along rows, then columns
-    assert picture.mask is not None
-    assert np.array_equal(picture.mask, mask[::2, ::2])
+    assert np.abs(made.pixels - means).max() <= 1  # rounded, first along rows, then columns
+    assert made.mask is not None
+    assert np.array_equal(made.mask, mask[::2, ::2])
 
 
-def test_a_photo_of_the_largest_size_is_kept_as_it_is(tmp_path: Path) -> None:
+def test_a_photo_of_the_largest_size_is_stored_as_it_is(tmp_path: Path) -> None:
     image = random_image(3, LONG_SIDE)
     Image.fromarray(image).save(tmp_path / "a.png")
-    assert np.array_equal(read_photo(found(tmp_path / "a.png")).image, image)
+    assert np.array_equal(read_photo(found(tmp_path / "a.png")).pixels, image)
 
 
 def test_a_photo_that_changes_while_the_bank_is_built_is_not_read(tmp_path: Path) -> None:
@@ -117,17 +115,3 @@ def test_a_mask_that_is_no_png(tmp_path: Path) -> None:
     grey([0, 1, 255, 0]).save(tmp_path / "a.mask.png", format="JPEG")
     with pytest.raises(ImageError, match=r"the mask of a: expected a mask \(PNG\), found JPEG"):
         read_mask(tmp_path / "a.mask.png", (1, 4), "the mask of a")
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (40, 60), (333, 128)])
-def test_the_points_lie_in_the_middle_half(size: tuple[int, int]) -> None:
-    points = centre_points(size, 4)
-    height, width = size
-    x, y = (points[:, 0] + 0.5) / width - 0.5, (points[:, 1] + 0.5) / height - 0.5
-    assert 1 <= len(points) <= 4
-    assert len({tuple(point) for point in points.tolist()}) == len(points)
-    assert ((x / 0.25) ** 2 + (y / 0.25) ** 2 <= 1.001).all() or min(size) == 1
-    if min(size) > 30:
-        assert len(points) == 4
-        assert np.hypot(x[0], y[0]) < 0.05
-        assert centre_ellipse(size).mean() == pytest.approx(np.pi / 16, abs=0.01)

@@ -1,32 +1,27 @@
-"""A new version of a finished bank that no model is needed for, such as one of fewer categories."""
+"""Takes categories out of a finished bank."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bank_builder.commit import commit_version
-from bank_builder.plan import plan_of
-from bank_builder.report import BuildReport, describe_bank
+from bank_builder.commit import open_latest, publish_change
+from bank_builder.report import BuildReport
 from schemas.errors import UsageError
-from schemas.overrides import did_you_mean
 from schemas.records import CategoryRecord
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
-from schemas.store.manifest import read_manifest
-from schemas.store.verdicts import Verdict
+from schemas.text import did_you_mean, shortened
 from schemas.vocabulary import name_key
-
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Removal:
     """Categories that were taken out of a bank.
 
-    bank: what it holds now. removed: their names. emptied: names of categories that no photo can be
-    labelled with any more.
+    bank: what it holds afterwards. removed: their names. emptied: names of categories that no photo
+    can be labelled with any more.
     """
 
     bank: BuildReport
@@ -35,10 +30,11 @@ class Removal:
 
 
 def remove_categories(out: Path, names: Iterable[str]) -> Removal:
-    """Takes categories out of a bank, a person's verdicts on their images included.
+    """Takes categories out of a bank, with a person's verdicts on their images.
 
-    What is left is judged anew, as if they had never been there. Their ids are not given to others,
-    and their shards stay on the disk for the older versions.
+    The images that are left are compared again, as if the others had never been there. The ids of
+    removed categories are not given to others, and their shards stay on the disk for the older
+    versions.
 
     Args:
         out: the bank's folder.
@@ -60,35 +56,12 @@ def remove_categories(out: Path, names: Iterable[str]) -> Removal:
             record.model_copy(update={"removed": True}) if record.category_id in ids else record
             for record in bank.manifest.vocabulary
         )
-        report, emptied = publish_change(bank, vocabulary, None)
+        report, emptied = publish_change(bank, vocabulary)
     return Removal(report, tuple(record.name for record in gone), emptied)
 
 
-def open_latest(out: Path) -> StoredBank:
-    """The bank's latest version, which a new one can follow."""
-    manifest = read_manifest(out, to_write=True)
-    return StoredBank(out, manifest.version)
-
-
-def publish_change(
-    bank: StoredBank, vocabulary: tuple[CategoryRecord, ...], person: Sequence[Verdict] | None
-) -> tuple[BuildReport, tuple[str, ...]]:
-    """Commits the next version; what it holds, and the categories that it left without a feature.
-
-    Only for who holds the bank's build lock. What an unfinished build has left stays as it is.
-    """
-    before = describe_bank(bank, changed=False, reused_shards=len(bank.shards))
-    plan = plan_of(bank.manifest).model_copy(update={"vocabulary": vocabulary})
-    commit_version(bank.path, plan, bank.manifest, (), {}, bank.settings.reference, person)
-    after = StoredBank(bank.path)
-    report = describe_bank(after, changed=True, reused_shards=len(after.shards))
-    empty_before = set(before.categories_without_feature)
-    emptied = (name for name in report.categories_without_feature if name not in empty_before)
-    return report, tuple(emptied)
-
-
 def _named(bank: StoredBank, names: Iterable[str]) -> tuple[CategoryRecord, ...]:
-    """The categories of those names, each once; UsageError as of `remove_categories`."""
+    """Finds the categories of those names, each once; UsageError as of `remove_categories`."""
     if isinstance(names, str):
         raise UsageError(f"expected a list of category names, found the single text {names!r}")
     own = {name_key(record.name): record for record in bank.categories}
@@ -107,7 +80,7 @@ def _named(bank: StoredBank, names: Iterable[str]) -> tuple[CategoryRecord, ...]
             known = [one.name for one in bank.categories]
             raise UsageError(
                 f"{bank.path}: expected a category of the bank, found {name!r}"
-                f"{did_you_mean(name, known)}; it has {some(known)}"
+                f"{did_you_mean(name, known)}; it has {shortened(known)}"
             )
         found[record.category_id] = record
     if not found:
@@ -118,9 +91,3 @@ def _named(bank: StoredBank, names: Iterable[str]) -> tuple[CategoryRecord, ...]
             "with others: rim build --overwrite"
         )
     return tuple(found.values())
-
-
-def some(items: Sequence[object]) -> str:
-    """The first few of many, for a message."""
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(map(str, items[:_SHOWN])) + more
