@@ -1,1 +1,1 @@
-"""The parts of `benchmarks.ablation`: scenes, sets of references, rows, and their tables."""
+"""The parts of `benchmarks.accuracy.ablation`: scenes, sets of references, rows, and their tables."""

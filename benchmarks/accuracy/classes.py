@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gates.table import GROUPS, mean_or_nan
+from benchmarks.gate import GROUPS, mean_or_nan
 from miniature.world import CATEGORIES, Scene
 from rim.evaluation.scores import ConfusionMatrix, Scores
 from schemas.ids import UNLABELLED

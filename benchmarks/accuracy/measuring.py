@@ -16,9 +16,9 @@ from benchmarks.accuracy.looked_at_once import RememberingStack
 from benchmarks.accuracy.reference_sets import ReferenceSets
 from benchmarks.accuracy.rows import Row, TextOf
 from benchmarks.accuracy.scenes import CutScenes
-from benchmarks.accuracy.text_naming import Image, cut_outs, squares, text_labels
-from benchmarks.gates.references import chosen
-from benchmarks.gates.table import mean_or_nan
+from benchmarks.accuracy.text_baseline import Image, cut_outs, squares, text_labels
+from benchmarks.accuracy.references import chosen
+from benchmarks.gate import mean_or_nan
 from miniature.world import CATEGORIES
 from query.classification import Namer
 from query.labelling import PhotoLabeller

@@ -24,13 +24,13 @@ from benchmarks.accuracy.stored import (
     stored_features,
     stored_pictures,
 )
-from benchmarks.gates.references import (
+from benchmarks.accuracy.references import (
     as_bank_features,
     judged_masks,
     pooled,
     world_references,
 )
-from benchmarks.rejection import References, plant
+from benchmarks.accuracy.rejection import References, plant
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge
 from schemas.ids import BACKGROUND, FOREGROUND, pack_feature_id

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.accuracy.measuring import Measurement
 from benchmarks.accuracy.rows import BY_TEXT, DEFAULT, ON_TRUE_MASKS, Row
-from benchmarks.gates.table import Gate
+from benchmarks.gate import Gate
 
 CLOSED = ("mIoU", "familiar", "novel", "stuff")
 OPEN = ("mIoU", "named", "background")

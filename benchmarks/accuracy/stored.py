@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bank_builder.judgement import find_wrong
 from bank_builder.large_masks import Masks
 from bank_builder.localise import Localisation, localise
-from benchmarks.gates.references import chosen
+from benchmarks.accuracy.references import chosen
 from foundation.images.reading import decode_png
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
 from schemas.sections import Localisation as LocalisationSettings

@@ -38,7 +38,7 @@ from transformers import (
     Dinov2Model,
 )
 
-from benchmarks.full_size.words import TOKENS, VOCABULARY, clip_merges, clip_vocabulary
+from benchmarks.full_size.clip_vocabulary import TOKENS, VOCABULARY, clip_merges, clip_vocabulary
 
 _NOISE: dict[str, Any] = {
     "beta_schedule": "scaled_linear",

@@ -28,7 +28,7 @@ from benchmarks.full_size.architectures import (
     text_config,
 )
 from benchmarks.full_size.live_bytes import peak_bytes
-from benchmarks.full_size.words import TOKENS
+from benchmarks.full_size.clip_vocabulary import TOKENS
 from foundation.cross_attention import CrossAttentionCapture
 from foundation.precision import compute_in
 from foundation.sam_checkpoint import PUBLISHED, build_sam

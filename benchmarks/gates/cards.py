@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.gates.table import Measured
+from benchmarks.gate import Measured
 
 FIRST, LAST = "<!-- scores -->", "<!-- end of scores -->"
 

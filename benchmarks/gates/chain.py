@@ -22,10 +22,10 @@ from PIL import Image
 import rim
 from benchmarks.accuracy.classes import Classes, group_means
 from benchmarks.accuracy.scenes import cut_along, true_regions
-from benchmarks.accuracy.text_naming import cut_outs, squares, text_labels
-from benchmarks.gates.references import judged_references, world_references
+from benchmarks.accuracy.text_baseline import cut_outs, squares, text_labels
+from benchmarks.accuracy.references import judged_references, world_references
 from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged
-from benchmarks.gates.table import Gate, Measured
+from benchmarks.gate import Gate, Measured
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge
 from miniature.world import CATEGORIES, draw_scene

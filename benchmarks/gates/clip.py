@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.gates.sheet import RIGHT, WRONG, Row, Tile, draw_sheet, enlarged
-from benchmarks.gates.table import Gate, Measured, shares
+from benchmarks.gate import Gate, Measured, shares
 from miniature.training.regions import square_crop, things
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, draw_scene, draw_single, plain_caption
 

@@ -22,7 +22,7 @@ from benchmarks.gates.sheet import (
     with_name,
     with_outline,
 )
-from benchmarks.gates.table import Gate, Measured
+from benchmarks.gate import Gate, Measured
 from foundation.images.pooling import pool_regions
 from miniature.training.features_scores import score_features
 from miniature.training.regions import Named, regions

@@ -19,7 +19,7 @@ from benchmarks.gates.sheet import (
     with_name,
     with_outline,
 )
-from benchmarks.gates.table import GROUPS, Gate, Measured, mean_or_nan, shares
+from benchmarks.gate import GROUPS, Gate, Measured, mean_or_nan, shares
 from foundation.images.masks import mask_iou
 from miniature.training.judge import Judge, Judged, judge, score_judge
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, STUFF, THINGS, draw_single

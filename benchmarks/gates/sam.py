@@ -9,7 +9,7 @@ from PIL import Image
 from segment_anything.modeling import Sam
 
 from benchmarks.gates.sheet import Colour, Row, Tile, draw_sheet, enlarged, with_dot, with_outline
-from benchmarks.gates.table import Gate, Measured
+from benchmarks.gate import Gate, Measured
 from foundation.images.masks import mask_iou
 from foundation.segmenter import SamSegmenter
 from miniature.training.regions import Named, things

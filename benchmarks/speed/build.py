@@ -18,9 +18,9 @@ from bank_builder.models import load_models
 from bank_builder.seeds import image_seed
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.diffusion import GeneratedImages
-from benchmarks.gates.table import Gate
-from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
-from benchmarks.speed.command import (
+from benchmarks.gate import Gate
+from benchmarks.speed.timing import matrix_product_rate, unet_flops
+from benchmarks.command import (
     add_preset,
     device_of,
     parser_of,

@@ -21,8 +21,8 @@ import torch
 from rich.console import Console
 
 from benchmarks.full_size.architectures import sd15
-from benchmarks.gates.table import Gate
-from benchmarks.speed.command import device_of, parser_of, quiet_libraries, report, where
+from benchmarks.gate import Gate
+from benchmarks.command import device_of, parser_of, quiet_libraries, report, where
 from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.pipelines import load_pipeline
 from foundation.precision import compute_in, fast_type

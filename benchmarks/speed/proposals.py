@@ -27,8 +27,8 @@ from segment_anything.modeling import Sam
 from skimage.data import astronaut
 
 from benchmarks.full_size.architectures import seeded
-from benchmarks.gates.table import Gate, mean_or_nan
-from benchmarks.speed.command import (
+from benchmarks.gate import Gate, mean_or_nan
+from benchmarks.command import (
     add_preset,
     device_of,
     parser_of,

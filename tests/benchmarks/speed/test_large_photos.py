@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import large_photos
+from benchmarks.speed import large_photos
 
 
 def test_the_table_and_the_file(

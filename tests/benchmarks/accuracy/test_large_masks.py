@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rim
-from benchmarks.large_masks import (
+from benchmarks.accuracy.large_masks import (
     WAYS,
     acceptance,
     found_among_things,
@@ -17,7 +17,7 @@ from benchmarks.large_masks import (
     measure,
     with_whole_images,
 )
-from benchmarks.rejection import references_before_verdicts
+from benchmarks.accuracy.rejection import references_before_verdicts
 from foundation.images.reading import decode_png
 from foundation.stack import ModelStack
 

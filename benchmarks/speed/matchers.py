@@ -1,6 +1,6 @@
 """What naming one photo's regions takes with each matcher, over a bank of ADE-847's size.
 
-    python -m benchmarks.matchers [--categories 847] [--references 50] [--regions 100] [--json FILE]
+    python -m benchmarks.speed.matchers [--categories 847] [--references 50] [--regions 100] [--json FILE]
 
 Features are random directions, one bunch a category; regions are references with noise. "first" is
 the first call, which makes the means (for knn: nothing); all ways are then timed in turns.

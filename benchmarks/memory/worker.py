@@ -1,4 +1,4 @@
-"""What the processes that `benchmarks.memory` watches do: build a bank, label photos.
+"""What the processes that `benchmarks.memory.growth` watches do: build a bank, label photos.
 
 Only the models are stand-ins, and the PNG files of the generated pictures are drawn from a few made
 beforehand; everything else is what `rim build` and `rim query` run, at the sizes of a real bank.
@@ -27,7 +27,7 @@ from bank_builder.models import BuildModels
 from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made
 from bank_builder.sources.diffusion import DiffusionSource, GeneratedImages
-from benchmarks.memory import memory_of
+from benchmarks.memory.growth import memory_of
 from foundation.images.reading import encode_png
 from foundation.segmenter import ImageEmbedding, MaskCandidates
 from foundation.weights.model_files import fingerprint
@@ -254,7 +254,7 @@ def query(work: Path, sizes: Sizes, photos: Path) -> None:
 
 
 def write_memory(path: Path) -> None:
-    """Notes the memory of this process, in bytes; see `benchmarks.memory.memory_of`."""
+    """Notes the memory of this process, in bytes; see `benchmarks.memory.growth.memory_of`."""
     found = memory_of(os.getpid())
     path.write_text(json.dumps(None if found is None else asdict(found)), encoding="utf-8")
 

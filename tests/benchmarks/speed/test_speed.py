@@ -16,8 +16,8 @@ from diffusers import DDIMScheduler, LCMScheduler, PNDMScheduler
 
 from bank_builder.models import load_models
 from benchmarks.speed import build, capture, proposals
-from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
-from benchmarks.speed.command import quiet_libraries, target
+from benchmarks.speed.timing import matrix_product_rate, unet_flops
+from benchmarks.command import quiet_libraries, target
 from benchmarks.speed.stock_references import StockReferences
 from benchmarks.speed.timing import in_turns, median
 from foundation.images.masks import decode_rle, encode_rle, mask_iou
@@ -206,7 +206,7 @@ def test_denoising_is_counted_by_the_calls_of_the_unet(
 
 
 def test_the_rate_of_matrix_products_is_positive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.speed.arithmetic._SIDE", {"cpu": 64})
+    monkeypatch.setattr("benchmarks.speed.timing._SIDE", {"cpu": 64})
     assert 0 < matrix_product_rate(CPU, torch.float32) < math.inf
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import memory
-from benchmarks.memory import Growth, Memory, ProcessFailed, Run
+from benchmarks.memory import growth as memory
+from benchmarks.memory.growth import Growth, Memory, ProcessFailed, Run
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux alone")
 

@@ -1,9 +1,9 @@
 """Memory of building and of querying, over few and many categories and photos.
 
-    python -m benchmarks.memory [--categories 10 200] [--photos 10 500] [--work DIR] [--json FILE]
+    python -m benchmarks.memory.growth [--categories 10 200] [--photos 10 500] [--work DIR] [--json FILE]
 
 Builds a bank of each number of categories and labels the fewest photos with it, with the largest
-bank also the others. Each is a process of its own (see `benchmarks.memory_work`), whose memory is
+bank also the others. Each is a process of its own (see `benchmarks.memory.worker`), whose memory is
 read 200 times a second (Linux alone).
 
 - "anonymous" is what a process must have: nothing can take it back while it runs. Its growth with
@@ -101,13 +101,13 @@ class Worker:
     Used with `with`. What the forks say goes into a file of the folder.
     """
 
-    def __init__(self, folder: Path, module: str = "benchmarks.memory_work") -> None:
+    def __init__(self, folder: Path, module: str = "benchmarks.memory.worker") -> None:
         self._module = module
         self._log = folder / "log.txt"
 
     def __enter__(self) -> Worker:
         # Its module search path begins here, wherever the benchmark was started from.
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(Path(__file__).resolve().parents[2])
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self._module],
@@ -146,7 +146,7 @@ class Worker:
 
 def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
     """All runs; one bank is on the disk at a time."""
-    from benchmarks.memory_work import START, Sizes
+    from benchmarks.memory.worker import START, Sizes
 
     photos = {count: _photos(work / f"photos-{count}", count, arguments.pixels)
               for count in arguments.photos}  # fmt: skip
@@ -267,7 +267,7 @@ def main() -> None:
 
 def _photos(folder: Path, count: int, side: int) -> Path:
     """So many photos of noise; only a few are different files."""
-    from benchmarks.memory_work import POOL, noise
+    from benchmarks.memory.worker import POOL, noise
     from foundation.images.reading import encode_png
 
     folder.mkdir()

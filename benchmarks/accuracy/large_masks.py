@@ -1,6 +1,6 @@
 """What comparing the areas of masks is worth: to stuff, which fills its images, and to things.
 
-    python -m benchmarks.large_masks BANK [--planted 0,0.1,0.2] [--scenes N] [--seed S]
+    python -m benchmarks.accuracy.large_masks BANK [--planted 0,0.1,0.2] [--scenes N] [--seed S]
 
 BANK is a bank of the miniature world. First, how many images of things and of stuff it accepted,
 and why not the others. Then a fraction of every thing's references is given the wrong mask that
@@ -26,8 +26,8 @@ from rich.table import Table
 
 import rim
 from bank_builder.reference import pool_reference
-from benchmarks.gates.references import Features
-from benchmarks.rejection import (
+from benchmarks.accuracy.references import Features
+from benchmarks.accuracy.rejection import (
     Case,
     References,
     Row,
@@ -163,7 +163,7 @@ def measure(
     seed: int = 1,
     on_scene: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """A row for each of WAYS, for each fraction; see `benchmarks.rejection.measure_rejection`."""
+    """A row for each of WAYS, for each fraction; see `benchmarks.accuracy.rejection.measure_rejection`."""
     names = {record.category_id: record.name for record in bank.categories}
     cases = []
     for whole in with_whole_images(bank, references_before_verdicts(bank), planted):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import matchers
+from benchmarks.speed import matchers
 
 
 def test_all_matchers_name_clear_regions_alike() -> None:

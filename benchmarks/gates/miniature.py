@@ -1,6 +1,6 @@
 """Every gate of the miniature stack, measured on seeds that training never draws.
 
-    python -m benchmarks.miniature_gates --work W [--bank BANK] [--json FILE] [--sheets DIR]
+    python -m benchmarks.gates.miniature --work W [--bank BANK] [--json FILE] [--sheets DIR]
                                          [--cards DIR]
 
 W holds what measuring needs and the repository does not: the judge of generated pictures in
@@ -39,7 +39,7 @@ from benchmarks.gates.pictures import (
 )
 from benchmarks.gates.sam import sam_gates, sam_sheet
 from benchmarks.gates.sheet import save_sheet
-from benchmarks.gates.table import Gate, Measured, gates_table
+from benchmarks.gate import Gate, Measured, gates_table
 from foundation.sam_checkpoint import load_sam
 from foundation.stack import ModelStack
 from miniature.training.judge import judge

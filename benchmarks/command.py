@@ -12,7 +12,7 @@ import torch
 import transformers
 from rich.console import Console
 
-from benchmarks.gates.table import Gate, gates_table
+from benchmarks.gate import Gate, gates_table
 from benchmarks.speed.timing import Seconds
 from foundation.stack import choose_device
 from schemas.settings import Settings, load_settings

@@ -1,6 +1,6 @@
 """What rejecting wrong references is worth: a bank as it is, and with wrong ones planted in it.
 
-    python -m benchmarks.rejection BANK [--planted 0,0.1,0.3] [--scenes N] [--seed S] [--json FILE]
+    python -m benchmarks.accuracy.rejection BANK [--planted 0,0.1,0.3] [--scenes N] [--seed S] [--json FILE]
 
 BANK is a bank of the miniature world. Planting takes a fraction of every category's references and
 deals them out to other categories, so that pictures of other things stand under its name. Then
@@ -30,7 +30,7 @@ from bank_builder.judgement import find_wrong
 from bank_builder.large_masks import Masks
 from benchmarks.accuracy.classes import Classes
 from benchmarks.accuracy.scenes import cut_along, true_regions
-from benchmarks.gates.references import Features
+from benchmarks.accuracy.references import Features
 from miniature.world import CATEGORIES, Scene, draw_scene
 from query.classification import Namer
 from query.labelling import PhotoLabeller

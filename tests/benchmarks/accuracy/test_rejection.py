@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rim
-from benchmarks.rejection import (
+from benchmarks.accuracy.rejection import (
     References,
     main,
     measure_rejection,

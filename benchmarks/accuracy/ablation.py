@@ -1,6 +1,6 @@
 """What each choice of the method is worth, on fresh scenes of the miniature world.
 
-    python -m benchmarks.ablation --work W [--scenes 300] [--seed 5] [--bank-seeds 0 1 2]
+    python -m benchmarks.accuracy.ablation --work W [--scenes 300] [--seed 5] [--bank-seeds 0 1 2]
                                   [--images-per-category 50] [--markdown FILE] [--plot FILE.png]
                                   [--json FILE]
 

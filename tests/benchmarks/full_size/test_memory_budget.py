@@ -14,7 +14,7 @@ from foundation.sam_checkpoint import PUBLISHED, build_sam
 from foundation.sharing import Share, Way
 from schemas.settings import load_settings
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "full-size.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "full-size.md"
 
 
 def meta(*shape: int) -> torch.Tensor:

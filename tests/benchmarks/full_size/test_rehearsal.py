@@ -15,7 +15,7 @@ from schemas.resources import preset_path
 from schemas.settings import load_settings
 from schemas.store.bank import StoredBank
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_all_commands_run_and_leave_what_they_should(tmp_path: Path) -> None:

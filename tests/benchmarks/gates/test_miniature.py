@@ -18,7 +18,7 @@ from segment_anything.modeling import Sam
 from transformers import Dinov2Config, Dinov2Model
 
 import rim
-from benchmarks import miniature_gates
+from benchmarks.gates import miniature as miniature_gates
 from benchmarks.gates import chain, clip, features, generator, sam
 from benchmarks.gates.cards import FIRST, LAST, write_scores
 from benchmarks.gates.pictures import (
@@ -27,9 +27,9 @@ from benchmarks.gates.pictures import (
     generated_pictures,
     through_autoencoder,
 )
-from benchmarks.gates.references import judged_references, world_references
+from benchmarks.accuracy.references import judged_references, world_references
 from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged, save_sheet
-from benchmarks.gates.table import Gate, Measured, gates_table, shares
+from benchmarks.gate import Gate, Measured, gates_table, shares
 from foundation.images.preprocessing import IMAGENET
 from foundation.images.reading import encode_png
 from foundation.patch_features import PatchFeatures

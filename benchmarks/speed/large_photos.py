@@ -1,6 +1,6 @@
 """What a photo's size costs between SAM and the label map, in seconds and in memory.
 
-    python -m benchmarks.large_photos [--regions 60] [--categories 150] [--json FILE]
+    python -m benchmarks.speed.large_photos [--regions 60] [--categories 150] [--json FILE]
 
 Photos of 1, 6 and 24 megapixels in 4:3, and one of 10,000 x 10,000, the largest that is read. The
 models are stood in for, at SAM ViT-H's and DINOv2 ViT-L's sizes: logits of 256 x 256 for an input
@@ -9,7 +9,7 @@ of 1024, regions with wavy edges, 1,813 patch tokens of 1,024 numbers. All else 
 - "seconds" are the processor's, so that other work on the machine hardly counts: regions, features,
   partition, naming, label map; reading, models and files aside.
 - "at photo size": the same with every region worked out at the photo's size
-  (`benchmarks.photo_size`), up to --compare megapixels; "other labels" is the share of pixels that
+  (`benchmarks.speed.photo_size`), up to --compare megapixels; "other labels" is the share of pixels that
   come out differently.
 - "memory": the peak of a process that reads the photo from a file and labels it, above what it had
   when its models were loaded. The result holds 3 bytes a pixel of the photo and 4 of the label map.
@@ -39,8 +39,8 @@ from rich.table import Table
 from scipy.ndimage import gaussian_filter, zoom
 from transformers import Dinov2Config, Dinov2Model
 
-from benchmarks.matchers import synthetic_bank
-from benchmarks.photo_size import label_at_photo_size
+from benchmarks.speed.matchers import synthetic_bank
+from benchmarks.speed.photo_size import label_at_photo_size
 from foundation.patch_features import PatchFeatures
 from foundation.sam_checkpoint import build_sam
 from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
@@ -242,7 +242,7 @@ def memory_of(models: Models, photo: Photo, work: Path) -> float:
     file = work / "photo.jpg"
     Image.fromarray(photo).save(file, quality=90)
     sizes = [f"--regions={models.regions}", f"--categories={models.categories}"]
-    module = "benchmarks.large_photos"
+    module = "benchmarks.speed.large_photos"
     command = [sys.executable, "-m", module, f"--label={file}", *sizes]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout)

@@ -18,7 +18,7 @@ from PIL import Image
 import rim
 from bank_builder.localise import localise, min_max_scaled
 from bank_builder.points import sample_points
-from benchmarks import ablation
+from benchmarks.accuracy import ablation
 from benchmarks.accuracy.classes import OTHER, Classes, group_means
 from benchmarks.accuracy.looked_at_once import RememberingStack
 from benchmarks.accuracy.measuring import BankMeasure, Measurement, vocabularies
@@ -41,9 +41,9 @@ from benchmarks.accuracy.rows import BY_TEXT, DEFAULT, K_GROUP, ON_TRUE_MASKS, R
 from benchmarks.accuracy.scenes import Cut, CutScenes, cut_along, true_regions
 from benchmarks.accuracy.state import MeasuredRows, measurement_key
 from benchmarks.accuracy.stored import restored
-from benchmarks.accuracy.text_naming import cut_outs, text_labels
+from benchmarks.accuracy.text_baseline import cut_outs, text_labels
 from benchmarks.gates.judging import judge_weights
-from benchmarks.gates.references import as_bank_features
+from benchmarks.accuracy.references import as_bank_features
 from foundation.images.pooling import pool_regions
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge, save_judge
