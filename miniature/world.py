@@ -1,6 +1,6 @@
-"""The miniature world: scenes and single pictures drawn from a seed, with exact ground truth.
+"""The miniature world: scenes and single images drawn from a seed, with exact ground truth.
 
-Pictures are drawn at three times their size and averaged down; ground truth is read at the pixel
+Images are drawn at three times their size and averaged down; ground truth is read at the pixel
 centres of the same drawing, so it is exact to a third of a pixel. The same seed at another size
 gives the same scene.
 """
@@ -39,7 +39,7 @@ STUFF: tuple[str, ...] = ("grass", "sky", "sand", "water", "brick", "snow")
 CATEGORIES = THINGS + STUFF
 NO_CATEGORY = -1
 
-# Training pictures have seeds from here on, those for scoring from the second on (benchmarks of
+# Training images have seeds from here on, those for scoring from the second on (benchmarks of
 # the whole chain use ones below both): none is ever met twice.
 FIRST_TRAINING_SEED = 1_000_000
 FIRST_UNSEEN_SEED = 500_000_000
@@ -58,7 +58,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 
 _OVERSAMPLING = 3
-_MOST_TILT = math.radians(22)
+MOST_TILT = math.radians(22)
 _LEAST_CONTRAST = 75.0  # RGB distance between a thing's main colour and what lies behind it
 
 
@@ -84,7 +84,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what is in it.
+    """An image and what is in it.
 
     ``image`` is (H, W, 3) uint8 RGB, ``labels`` (H, W) int32 with the index into
     :data:`CATEGORIES` (-1: a nameless shape), ``instances`` the things from back to front,
@@ -99,7 +99,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class _Pose:
+class Pose:
     """Where a thing stands: centre as a fraction of (width, height), radius as one of the short
     side.
     """
@@ -111,8 +111,8 @@ class _Pose:
     mirror: bool
 
 
-class _Canvas:
-    """A picture in the making: colour, owner (instance number) and part of every oversampled
+class Canvas:
+    """An image in the making: colour, owner (instance number) and part of every oversampled
     pixel.
     """
 
@@ -139,9 +139,7 @@ class _Canvas:
         self.colour[under] = below[under]
         self.stuff[under] = 1
 
-    def paint_thing(
-        self, rng: np.random.Generator, number: int, pieces: Pieces, pose: _Pose
-    ) -> str:
+    def paint_thing(self, rng: np.random.Generator, number: int, pieces: Pieces, pose: Pose) -> str:
         """Draw a thing over what is there; returns the name of its main colour."""
         centre, radius = self._frame(pose)
         layer = Image.new("I", (self.width, self.height), 0)
@@ -172,7 +170,7 @@ class _Canvas:
         self.part[top:bottom, left:right][drawn] = local[drawn]
         return name
 
-    def _frame(self, pose: _Pose) -> tuple[NDArray[np.float64], float]:
+    def _frame(self, pose: Pose) -> tuple[NDArray[np.float64], float]:
         centre = np.array([pose.x * self.width, pose.y * self.height])
         return centre, pose.radius * min(self.height, self.width)
 
@@ -247,8 +245,8 @@ def plain_caption(category: str) -> str:
     return f"a photo of {category if category in STUFF else _a(category)}"
 
 
-def _finish(
-    canvas: _Canvas,
+def finish_scene(
+    canvas: Canvas,
     things: Sequence[tuple[str, Pieces, str]],
     kinds: Sequence[str],
     caption: str,
@@ -272,7 +270,7 @@ def _finish(
     return Scene(canvas.image(), labels, tuple(instances), visible, caption)
 
 
-def _place(rng: np.random.Generator, placed: list[_Pose], aspect: float) -> _Pose | None:
+def place_thing(rng: np.random.Generator, placed: list[Pose], aspect: float) -> Pose | None:
     """A pose that overlaps the earlier ones at most in part; None if the frame is full."""
     for _ in range(40):
         radius = rng.uniform(0.15, 0.27)
@@ -284,8 +282,8 @@ def _place(rng: np.random.Generator, placed: list[_Pose], aspect: float) -> _Pos
             for p in placed
         )
         if clear:
-            tilt = rng.uniform(-_MOST_TILT, _MOST_TILT)
-            return _Pose(x, y, radius, tilt, bool(rng.random() < 0.5))
+            tilt = rng.uniform(-MOST_TILT, MOST_TILT)
+            return Pose(x, y, radius, tilt, bool(rng.random() < 0.5))
     return None
 
 
@@ -303,15 +301,15 @@ def draw_scene(
     if min(size) < 16:
         raise ValueError(f"a scene is at least 16 pixels high and wide, not {size}")
     rng = np.random.default_rng([seed, 1])
-    canvas = _Canvas(size)
+    canvas = Canvas(size)
     kinds = [str(k) for k in rng.permutation(STUFF)[: int(rng.integers(1, 3))]]
     canvas.paint_stuff(rng, kinds)
     wanted = [str(things[int(rng.integers(len(things)))]) for _ in range(int(rng.integers(2, 6)))]
     wanted += ["shape"] * shapes
-    placed: list[_Pose] = []
+    placed: list[Pose] = []
     drawn: list[tuple[str, Pieces, str]] = []
     for category in (wanted[int(i)] for i in rng.permutation(len(wanted))):
-        pose = _place(rng, placed, size[1] / size[0])
+        pose = place_thing(rng, placed, size[1] / size[0])
         if pose is None:
             continue
         pieces = random_shape(rng) if category == "shape" else DESIGNS[category](rng)
@@ -319,7 +317,7 @@ def draw_scene(
         placed.append(pose)
         drawn.append((category, pieces, colour))
     caption = "a photo of " + " and ".join(_a(category) for category, _, _ in drawn)
-    return _finish(canvas, drawn, kinds, caption + " on " + " and ".join(kinds))
+    return finish_scene(canvas, drawn, kinds, caption + " on " + " and ".join(kinds))
 
 
 def draw_single(seed: int, category: str, size: tuple[int, int] = (64, 64)) -> Scene:
@@ -329,17 +327,17 @@ def draw_single(seed: int, category: str, size: tuple[int, int] = (64, 64)) -> S
     if category not in CATEGORIES:
         raise ValueError(f"no category {category!r} in this world; it has {', '.join(CATEGORIES)}")
     rng = np.random.default_rng([seed, 2])
-    canvas = _Canvas(size)
+    canvas = Canvas(size)
     if category in STUFF:
         canvas.paint_stuff(rng, [category])
-        return _finish(canvas, [], [category], f"a photo of {category}")
+        return finish_scene(canvas, [], [category], f"a photo of {category}")
     kind = str(rng.choice(STUFF))
     canvas.paint_stuff(rng, [kind])
     x, y = rng.uniform(0.43, 0.57, 2)
-    tilt = rng.uniform(-_MOST_TILT, _MOST_TILT)
-    pose = _Pose(x, y, rng.uniform(0.3, 0.43), tilt, bool(rng.random() < 0.5))
+    tilt = rng.uniform(-MOST_TILT, MOST_TILT)
+    pose = Pose(x, y, rng.uniform(0.3, 0.43), tilt, bool(rng.random() < 0.5))
     pieces = DESIGNS[category](rng)
     colour = canvas.paint_thing(rng, 0, pieces, pose)
     named = _a(category if rng.random() < 0.5 else f"{colour} {category}")
     where = f" on {kind}" if rng.random() < 0.5 else ""
-    return _finish(canvas, [(category, pieces, colour)], [kind], f"a photo of {named}{where}")
+    return finish_scene(canvas, [(category, pieces, colour)], [kind], f"a photo of {named}{where}")

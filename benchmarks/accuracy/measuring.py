@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from benchmarks.accuracy.classes import OTHER, Classes, group_means
 from benchmarks.accuracy.looked_at_once import RememberingStack
 from benchmarks.accuracy.reference_sets import ReferenceSets
+from benchmarks.accuracy.references import chosen
 from benchmarks.accuracy.rows import Row, TextOf
 from benchmarks.accuracy.scenes import CutScenes
 from benchmarks.accuracy.text_baseline import Image, cut_outs, squares, text_labels
-from benchmarks.accuracy.references import chosen
 from benchmarks.gate import mean_or_nan
 from miniature.world import CATEGORIES
 from query.classification import Namer

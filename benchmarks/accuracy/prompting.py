@@ -14,8 +14,8 @@ from bank_builder.localise import Localisation
 from bank_builder.models import PromptableSegmenter
 from bank_builder.points import sample_points
 from bank_builder.reference_mask import segment_reference
-from benchmarks.accuracy.stored import StoredPicture
 from benchmarks.accuracy.references import pooled
+from benchmarks.accuracy.stored import StoredPicture
 from foundation.images.masks import mask_area_fraction
 from schemas.settings import Settings
 from schemas.store.bank import BankFeatures

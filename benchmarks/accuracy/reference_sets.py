@@ -16,6 +16,13 @@ from benchmarks.accuracy.prompting import (
     SegmentedAgain,
     segmented_again,
 )
+from benchmarks.accuracy.references import (
+    as_bank_features,
+    judged_masks,
+    pooled,
+    world_references,
+)
+from benchmarks.accuracy.rejection import References, plant
 from benchmarks.accuracy.stored import (
     StoredPicture,
     compared,
@@ -24,13 +31,6 @@ from benchmarks.accuracy.stored import (
     stored_features,
     stored_pictures,
 )
-from benchmarks.accuracy.references import (
-    as_bank_features,
-    judged_masks,
-    pooled,
-    world_references,
-)
-from benchmarks.accuracy.rejection import References, plant
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge
 from schemas.ids import BACKGROUND, FOREGROUND, pack_feature_id

@@ -29,8 +29,8 @@ import rim
 from bank_builder.judgement import find_wrong
 from bank_builder.large_masks import Masks
 from benchmarks.accuracy.classes import Classes
-from benchmarks.accuracy.scenes import cut_along, true_regions
 from benchmarks.accuracy.references import Features
+from benchmarks.accuracy.scenes import cut_along, true_regions
 from miniature.world import CATEGORIES, Scene, draw_scene
 from query.classification import Namer
 from query.labelling import PhotoLabeller

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from miniature.training.regions import square_crop
+from miniature.training.scenes import square_crop
 from query.label_map import UNCOVERED, label_parts
 from query.overlap import Overlap
 from query.photo import SegmentedPhoto

@@ -27,8 +27,8 @@ from benchmarks.full_size.architectures import (
     safety_checker,
     text_config,
 )
-from benchmarks.full_size.live_bytes import peak_bytes
 from benchmarks.full_size.clip_vocabulary import TOKENS
+from benchmarks.full_size.live_bytes import peak_bytes
 from foundation.cross_attention import CrossAttentionCapture
 from foundation.precision import compute_in
 from foundation.sam_checkpoint import PUBLISHED, build_sam

@@ -21,15 +21,15 @@ from PIL import Image
 
 import rim
 from benchmarks.accuracy.classes import Classes, group_means
+from benchmarks.accuracy.references import judged_references, world_references
 from benchmarks.accuracy.scenes import cut_along, true_regions
 from benchmarks.accuracy.text_baseline import cut_outs, squares, text_labels
-from benchmarks.accuracy.references import judged_references, world_references
-from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged
 from benchmarks.gate import Gate, Measured
+from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge
 from miniature.world import CATEGORIES, draw_scene
-from query.classification import Namer
+from query.classification import KindClassifier
 from query.labelling import PhotoLabeller
 from query.overlay import draw_overlay
 from query.text_evidence import TextEvidence
@@ -69,7 +69,7 @@ def chain_gates(
     matching = bank.query_settings(None, _NAME_ALL).matching
 
     def naming(references: BankFeatures) -> PhotoLabeller:
-        return PhotoLabeller(Namer(references, matching), matching)
+        return PhotoLabeller(KindClassifier(references, matching), matching)
 
     in_bank = naming(bank.features())
     judged = naming(judged_references(bank, stack, model))

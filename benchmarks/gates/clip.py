@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.gates.sheet import RIGHT, WRONG, Row, Tile, draw_sheet, enlarged
 from benchmarks.gate import Gate, Measured, shares
-from miniature.training.regions import square_crop, things
+from benchmarks.gates.sheet import RIGHT, WRONG, Row, Tile, draw_sheet, enlarged
+from miniature.training.scenes import square_crop, things
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, draw_scene, draw_single, plain_caption
 
 _SHOWN_SIDE = 128

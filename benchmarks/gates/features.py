@@ -12,6 +12,7 @@ from scipy import ndimage
 from transformers import Dinov2Model
 
 from bank_builder.models import PatchExtractor
+from benchmarks.gate import Gate, Measured
 from benchmarks.gates.sheet import (
     RIGHT,
     WRONG,
@@ -22,10 +23,9 @@ from benchmarks.gates.sheet import (
     with_name,
     with_outline,
 )
-from benchmarks.gate import Gate, Measured
 from foundation.images.pooling import pool_regions
 from miniature.training.features_scores import score_features
-from miniature.training.regions import Named, regions
+from miniature.training.scenes import SceneRegion, regions
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, Scene, draw_scene, draw_single
 
 _SHEET_SEED = FIRST_UNSEEN_SEED + 6_000
@@ -73,7 +73,7 @@ def _pooled(
     return pool_regions(extractor.extract([scene.image])[0], np.stack(masks))[0]
 
 
-def _row(scene: Scene, wanted: list[Named], nearest: list[tuple[str, Scene]]) -> Row:
+def _row(scene: Scene, wanted: list[SceneRegion], nearest: list[tuple[str, Scene]]) -> Row:
     factor = _SCENE_SIDE // scene.image.shape[0]
     picture = enlarged(scene.image, _SCENE_SIDE)
     for one in wanted:
@@ -88,7 +88,7 @@ def _row(scene: Scene, wanted: list[Named], nearest: list[tuple[str, Scene]]) ->
     return Row([Tile(picture), *tiles])
 
 
-def _middle(one: Named) -> tuple[int, int]:
+def _middle(one: SceneRegion) -> tuple[int, int]:
     """The (row, column) of a region that is farthest from its edge."""
     depth = ndimage.distance_transform_edt(np.pad(one.mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)

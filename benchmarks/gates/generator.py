@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.gate import GROUPS, Gate, Measured, mean_or_nan, shares
 from benchmarks.gates.pictures import Picture
 from benchmarks.gates.sheet import (
     WRONG,
@@ -19,7 +20,6 @@ from benchmarks.gates.sheet import (
     with_name,
     with_outline,
 )
-from benchmarks.gate import GROUPS, Gate, Measured, mean_or_nan, shares
 from foundation.images.masks import mask_iou
 from miniature.training.judge import Judge, Judged, judge, score_judge
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, STUFF, THINGS, draw_single

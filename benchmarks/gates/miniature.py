@@ -25,6 +25,7 @@ from rich.console import Console
 from transformers import Dinov2Model
 
 import rim
+from benchmarks.gate import Gate, Measured, gates_table
 from benchmarks.gates.cards import write_scores
 from benchmarks.gates.chain import chain_gates, chain_sheet
 from benchmarks.gates.clip import clip_gates, clip_sheet
@@ -39,7 +40,6 @@ from benchmarks.gates.pictures import (
 )
 from benchmarks.gates.sam import sam_gates, sam_sheet
 from benchmarks.gates.sheet import save_sheet
-from benchmarks.gate import Gate, Measured, gates_table
 from foundation.sam_checkpoint import load_sam
 from foundation.stack import ModelStack
 from miniature.training.judge import judge

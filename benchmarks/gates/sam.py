@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from segment_anything.modeling import Sam
 
-from benchmarks.gates.sheet import Colour, Row, Tile, draw_sheet, enlarged, with_dot, with_outline
 from benchmarks.gate import Gate, Measured
+from benchmarks.gates.sheet import Colour, Row, Tile, draw_sheet, enlarged, with_dot, with_outline
 from foundation.images.masks import mask_iou
 from foundation.segmenter import SamSegmenter
-from miniature.training.regions import Named, things
 from miniature.training.sam_scores import score_sam
+from miniature.training.scenes import SceneRegion, things
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 
 _SHEET_SEED = FIRST_UNSEEN_SEED + 5_000
@@ -86,7 +86,7 @@ def _tiles(segmenter: SamSegmenter, seed: int, rng: np.random.Generator) -> list
     return [Tile(large, names), Tile(picture, f"IoU {', '.join(f'{iou:.2f}' for iou in ious)}")]
 
 
-def _point_inside(one: Named, rng: np.random.Generator) -> NDArray[np.float64]:
+def _point_inside(one: SceneRegion, rng: np.random.Generator) -> NDArray[np.float64]:
     ys, xs = np.nonzero(one.mask)
     chosen = int(rng.integers(len(ys)))
     return np.array([xs[chosen], ys[chosen]], np.float64)

@@ -18,8 +18,6 @@ from bank_builder.models import load_models
 from bank_builder.seeds import image_seed
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.diffusion import GeneratedImages
-from benchmarks.gate import Gate
-from benchmarks.speed.timing import matrix_product_rate, unet_flops
 from benchmarks.command import (
     add_preset,
     device_of,
@@ -30,8 +28,9 @@ from benchmarks.command import (
     target,
     where,
 )
+from benchmarks.gate import Gate
 from benchmarks.speed.stock_references import StockReferences
-from benchmarks.speed.timing import Seconds, in_turns, median
+from benchmarks.speed.timing import Seconds, in_turns, matrix_product_rate, median, unet_flops
 from foundation.precision import fast_type
 from foundation.prompts import category_prompt
 from foundation.stack import ModelStack

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from benchmarks.command import device_of, parser_of, quiet_libraries, report, where
 from benchmarks.full_size.architectures import sd15
 from benchmarks.gate import Gate
-from benchmarks.command import device_of, parser_of, quiet_libraries, report, where
 from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.pipelines import load_pipeline
 from foundation.precision import compute_in, fast_type

@@ -26,8 +26,6 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 from skimage.data import astronaut
 
-from benchmarks.full_size.architectures import seeded
-from benchmarks.gate import Gate, mean_or_nan
 from benchmarks.command import (
     add_preset,
     device_of,
@@ -37,6 +35,8 @@ from benchmarks.command import (
     target,
     where,
 )
+from benchmarks.full_size.architectures import seeded
+from benchmarks.gate import Gate, mean_or_nan
 from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.images.masks import Rle, encode_rle
 from foundation.images.reading import read_image

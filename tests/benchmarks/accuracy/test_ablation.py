@@ -36,6 +36,7 @@ from benchmarks.accuracy.reference_sets import (
     first,
     prompted,
 )
+from benchmarks.accuracy.references import as_bank_features
 from benchmarks.accuracy.report import Ablation, Result, Spread
 from benchmarks.accuracy.rows import BY_TEXT, DEFAULT, K_GROUP, ON_TRUE_MASKS, Row, ablation_rows
 from benchmarks.accuracy.scenes import Cut, CutScenes, cut_along, true_regions
@@ -43,7 +44,6 @@ from benchmarks.accuracy.state import MeasuredRows, measurement_key
 from benchmarks.accuracy.stored import restored
 from benchmarks.accuracy.text_baseline import cut_outs, text_labels
 from benchmarks.gates.judging import judge_weights
-from benchmarks.accuracy.references import as_bank_features
 from foundation.images.pooling import pool_regions
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge, save_judge

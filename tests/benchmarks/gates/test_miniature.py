@@ -18,8 +18,10 @@ from segment_anything.modeling import Sam
 from transformers import Dinov2Config, Dinov2Model
 
 import rim
-from benchmarks.gates import miniature as miniature_gates
+from benchmarks.accuracy.references import judged_references, world_references
+from benchmarks.gate import Gate, Measured, gates_table, shares
 from benchmarks.gates import chain, clip, features, generator, sam
+from benchmarks.gates import miniature as miniature_gates
 from benchmarks.gates.cards import FIRST, LAST, write_scores
 from benchmarks.gates.pictures import (
     Picture,
@@ -27,9 +29,7 @@ from benchmarks.gates.pictures import (
     generated_pictures,
     through_autoencoder,
 )
-from benchmarks.accuracy.references import judged_references, world_references
 from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged, save_sheet
-from benchmarks.gate import Gate, Measured, gates_table, shares
 from foundation.images.preprocessing import IMAGENET
 from foundation.images.reading import encode_png
 from foundation.patch_features import PatchFeatures
@@ -38,7 +38,7 @@ from foundation.segmenter import SamSegmenter
 from foundation.text_to_image import GeneratedImage, Prompt
 from miniature.training.features_scores import FeatureScores
 from miniature.training.judge import Judge, Judged, judge, save_judge
-from miniature.training.regions import LEAST_AREA, regions, square_crop, things
+from miniature.training.scenes import LEAST_AREA, regions, square_crop, things
 from miniature.world import CATEGORIES, STUFF, THINGS, draw_scene, draw_single, plain_caption
 from schemas.ids import BACKGROUND, FOREGROUND
 from schemas.settings import SamArchitecture, load_settings

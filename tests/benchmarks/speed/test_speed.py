@@ -15,11 +15,10 @@ import torch
 from diffusers import DDIMScheduler, LCMScheduler, PNDMScheduler
 
 from bank_builder.models import load_models
-from benchmarks.speed import build, capture, proposals
-from benchmarks.speed.timing import matrix_product_rate, unet_flops
 from benchmarks.command import quiet_libraries, target
+from benchmarks.speed import build, capture, proposals
 from benchmarks.speed.stock_references import StockReferences
-from benchmarks.speed.timing import in_turns, median
+from benchmarks.speed.timing import in_turns, matrix_product_rate, median, unet_flops
 from foundation.images.masks import decode_rle, encode_rle, mask_iou
 from foundation.prompts import category_prompt
 from foundation.stack import ModelStack

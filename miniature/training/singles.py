@@ -1,9 +1,11 @@
-"""Single pictures with captions, and things cut out of scenes, drawn once and kept in one file for
-the training of generator and CLIP.
+"""Single images with captions, and things cut out of scenes, drawn once and stored in one file.
+
+Generator, CLIP and judge learn from them.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from miniature.training.regions import square_around, things
+from miniature.training.scenes import square_around, things
 from miniature.world import (
     CATEGORIES,
     FIRST_TRAINING_SEED,
@@ -65,20 +67,27 @@ def _draw_crops(number: int, size: int) -> list[Drawn]:
     return drawn
 
 
+def single_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds --pool and --images, by which a script opens its `single_pool`."""
+    add = parser.add_argument
+    add("--pool", type=Path, required=True, help="file of drawn single images")
+    add("--images", type=int, default=26400, help="images in the pool (default 26400)")
+
+
 def single_pool(path: Path, count: int, size: int = 64) -> SinglePool:
-    """Read the pool at ``path`` (.npz), or draw ``count`` pictures, every category in turn, and
-    write it.
+    """Reads the pool at ``path`` (.npz), or draws ``count`` images, every category in turn, and
+    writes it.
     """
     return _pool(path, partial(_draw, size=size), count, size)
 
 
 def crop_pool(path: Path, scenes: int, size: int = 64) -> SinglePool:
-    """Read the pool at ``path`` (.npz), or cut the things out of ``scenes`` scenes and write it."""
+    """Reads the pool at ``path`` (.npz), or cuts out the things of ``scenes`` scenes; writes it."""
     return _pool(path, partial(_draw_crops, size=size), scenes, size)
 
 
 def joined(*pools: SinglePool) -> SinglePool:
-    """All the pictures of several pools of one size."""
+    """All the images of several pools of one size."""
     names = [field.name for field in fields(SinglePool)]
     return SinglePool(*(np.concatenate([getattr(p, name) for p in pools]) for name in names))
 
