@@ -1,15 +1,20 @@
-"""A gate: what is wanted, what was measured, and whether that is enough; many as a table."""
+"""A gate: what is wanted, what was measured, and whether that is enough; tables of gates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
+from benchmarks.command import markdown_table, plain
 from miniature.world import CATEGORIES, FAMILIAR, NOVEL, STUFF
+
+FIRST, LAST = "<!-- scores -->", "<!-- end of scores -->"
+"""Marks in a model card; between them stand its scores."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "all": CATEGORIES,
@@ -21,8 +26,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Gate:
-    """One measured number. ``least`` and ``most`` are what is wanted; without both it is reported
-    only.
+    """One measured number. ``least`` and ``most`` bound what is wanted; without both it is only
+    reported.
     """
 
     model: str
@@ -33,7 +38,7 @@ class Gate:
 
     @property
     def wanted(self) -> str:
-        """What is wanted, in words: "≥ 0.80", "0.80 to 1.25", or nothing."""
+        """The bounds in words: "≥ 0.80", "0.80 to 1.25", or nothing."""
         if self.least is not None and self.most is not None:
             return f"{self.least:.2f} to {self.most:.2f}"
         if self.least is not None:
@@ -42,7 +47,7 @@ class Gate:
 
     @property
     def reached(self) -> bool | None:
-        """Whether it is as wanted; None if nothing is wanted. What is not a number never is."""
+        """Whether the number is within its bounds; None without bounds. NaN never is."""
         if self.least is None and self.most is None:
             return None
         low = self.least is None or self.measured >= self.least
@@ -51,12 +56,11 @@ class Gate:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is not a number becomes None."""
-        measured = None if np.isnan(self.measured) else round(self.measured, 4)
         return {
             "model": self.model,
             "gate": self.name,
             "wanted": self.wanted,
-            "measured": measured,
+            "measured": plain(self.measured, 4),
             "reached": self.reached,
         }
 
@@ -70,21 +74,21 @@ class Measured:
 
 
 def mean_or_nan(values: Sequence[float]) -> float:
-    """The mean; not a number if there are no values."""
+    """The mean of some values; NaN if there are none."""
     return float(np.mean(values)) if len(values) else float("nan")
 
 
 def shares(right: Sequence[tuple[str, bool]]) -> dict[str, float]:
-    """The share that is right, over :data:`GROUPS` and every category; of (category, right)."""
+    """The share of the pairs (category, right) that is right, by :data:`GROUPS` and category."""
     return {
         name: mean_or_nan([float(ok) for category, ok in right if category in group])
         for name, group in (GROUPS | {name: (name,) for name in CATEGORIES}).items()
     }
 
 
-def gates_table(gates: Sequence[Gate]) -> Table:
-    """The gates as a rich table, one a row."""
-    table = Table("model", "gate", title="Gates of the miniature stack")
+def gates_table(title: str, gates: Sequence[Gate]) -> Table:
+    """The gates as a table for a terminal, one a row."""
+    table = Table("model", "gate", title=title)
     table.add_column("wanted", justify="right")
     table.add_column("measured", justify="right")
     table.add_column("reached")
@@ -97,3 +101,25 @@ def gates_table(gates: Sequence[Gate]) -> Table:
         table.add_row(name, gate.name, gate.wanted, f"{gate.measured:.3f}", words[gate.reached])
         shown = gate.model
     return table
+
+
+def write_scores(card: Path, measured: Measured) -> None:
+    """Writes the measured gates between the marks of a model card, in place of what was there.
+
+    Raises:
+        ValueError: the card has not both marks, once each and in this order.
+    """
+    text = card.read_text(encoding="utf-8")
+    before, found, rest = text.partition(FIRST)
+    _, ended, after = rest.partition(LAST)
+    if not (found and ended) or FIRST in rest or LAST in after:
+        raise ValueError(f"expected {FIRST} and then {LAST} once each in {card}")
+    words = {True: "yes", False: "**no**", None: ""}
+    table = markdown_table(
+        ("measured", "gate", "value", "reached"),
+        [
+            (gate.name, gate.wanted, f"{gate.measured:.3f}", words[gate.reached])
+            for gate in measured.gates
+        ],
+    )
+    card.write_text(f"{before}{FIRST}\n{table}\n{LAST}{after}", encoding="utf-8")

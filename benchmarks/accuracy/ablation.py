@@ -1,11 +1,11 @@
 """What each choice of the method is worth, on fresh scenes of the miniature world.
 
     python -m benchmarks.accuracy.ablation --work W [--scenes 300] [--seed 5] [--bank-seeds 0 1 2]
-                                  [--images-per-category 50] [--markdown FILE] [--plot FILE.png]
-                                  [--json FILE]
+                                           [--images-per-category 50] [--markdown FILE]
+                                           [--plot FILE.png] [--json FILE]
 
 W holds the banks, W/bank-SEED, which are built where they are missing, the judge of generated
-pictures in W/judge, trained in a few minutes if there is none, and what has been measured, in
+images in W/judge, trained in a few minutes if there is none, and what has been measured, in
 W/ablation.jsonl: an interrupted run goes on where it stopped. Scenes are cut into regions once for
 all rows, and every row changes one thing of the preset's settings. Since every pixel of a scene has
 a name, the threshold for "none of these" is off, apart from the rows that are about it.
@@ -14,38 +14,36 @@ a name, the threshold for "none of these" is off, apart from the rows that are a
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 import rim
-from benchmarks.accuracy.looked_at_once import RememberingStack
+from benchmarks.accuracy.caching import CachingStack
 from benchmarks.accuracy.measuring import BankMeasure
 from benchmarks.accuracy.reference_sets import TRUE_MASKS, ReferenceSets
-from benchmarks.accuracy.report import Ablation, Result
-from benchmarks.accuracy.rows import FUSE, Row, ablation_rows
+from benchmarks.accuracy.report import Ablation, Result, plot_over_k
+from benchmarks.accuracy.rows import FUSE, AblationRow, ablation_rows
 from benchmarks.accuracy.scenes import Cut, CutScenes, Cutter
 from benchmarks.accuracy.state import MeasuredRows, measurement_key
-from benchmarks.gates.judging import judge_weights, trained_judge
+from benchmarks.command import add_device, device_of, parser_of, write_json, write_text
 from foundation.stack import ModelStack
 from foundation.weights.model_files import fingerprint
+from miniature.training.train_judge import judge_weights, trained_judge
 from query.segmentation import QueryEngine
 from rim.cli.progress import build_progress, counter
 from schemas.digests import sha256_file
 from schemas.errors import BankError
 from schemas.settings import Settings, load_settings
-from schemas.store.files import write_atomic
 from schemas.store.manifest import list_versions
 
 STATE = "ablation.jsonl"
 
 
 def opened_bank(folder: Path, preset: str, images_per_category: int, seed: int) -> rim.Bank:
-    """The bank of a folder, built or finished first where there is none yet.
+    """Opens the bank of a folder, which is built first where there is none yet.
 
     Raises BankError if it was made from another seed or has fewer images.
     """
@@ -73,16 +71,16 @@ def opened_bank(folder: Path, preset: str, images_per_category: int, seed: int) 
 
 
 def closed_settings(bank: rim.Bank, preset: str) -> Settings:
-    """A bank's settings with the preset's ways of cutting and naming, and no threshold."""
+    """A bank's settings with the preset's proposals and matching, without the threshold."""
     chosen = load_settings(preset)
     matching = chosen.matching.model_copy(update={"background": None})
     return bank.settings.model_copy(update={"proposals": chosen.proposals, "matching": matching})
 
 
 def cut_scenes(
-    bank: rim.Bank, settings: Settings, stack: RememberingStack, count: int, seed: int
+    bank: rim.Bank, settings: Settings, stack: CachingStack, count: int, seed: int
 ) -> CutScenes:
-    """The scenes, to be cut as the settings say, and once more with Eq. 1. Any bank will do."""
+    """The scenes, to be cut as the settings say and, again, with Eq. 1; any bank will do."""
     fusing = settings.proposals.model_copy(update={"fuse": FUSE})
     fused = settings.model_copy(update={"proposals": fusing})
     cutters: dict[Cut, Cutter] = {
@@ -101,9 +99,9 @@ def run_ablation(
     seed: int = 5,
     images_per_category: int = 50,
     device: str = "auto",
-    rows: Sequence[Row] | None = None,
+    rows: Sequence[AblationRow] | None = None,
 ) -> Ablation:
-    """Measure all rows with all banks, those apart that the work folder has already.
+    """Measures all rows with all banks, but for those that the work folder has already.
 
     Args:
         banks: of the miniature world, made with the same settings from different seeds.
@@ -117,7 +115,7 @@ def run_ablation(
     state = MeasuredRows(work / STATE)
     settings = closed_settings(banks[0], preset)
     models = ModelStack(settings, device, offline=True)
-    stack = RememberingStack(models)
+    stack = CachingStack(models)
     cut = cut_scenes(banks[0], settings, stack, scenes, seed)
     judge = cache(lambda: trained_judge(work))
     chosen = ablation_rows(settings.matching, images_per_category) if rows is None else tuple(rows)
@@ -127,7 +125,7 @@ def run_ablation(
         "proposals": settings.proposals.model_dump(mode="json"),
         "text_image": fingerprint(models.path("text_image")),
     }
-    keys: dict[tuple[int, Row], str] = {}
+    keys: dict[tuple[int, AblationRow], str] = {}
     measures = []
     for number, bank in enumerate(banks):
         sets = ReferenceSets(bank, models, judge)
@@ -161,10 +159,9 @@ def run_ablation(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the tables, write what is asked for; `arguments` are the command line's."""
+    """Measures, prints the tables, writes files; `arguments` are the command line's."""
     options = _parsed(arguments)
-    if options.threads > 0:
-        torch.set_num_threads(options.threads)
+    device = device_of(options)
     folders = options.banks or [options.work / f"bank-{seed}" for seed in options.bank_seeds]
     banks = [
         opened_bank(folder, options.preset, options.images_per_category, seed)
@@ -177,30 +174,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scenes=options.scenes,
         seed=options.seed,
         images_per_category=options.images_per_category,
-        device=options.device,
+        device=str(device),
     )
     console = Console()
     for table in ablation.tables():
         console.print(table)
-    _write(options.markdown, ablation.markdown().encode("utf-8"))
-    _write(options.json, (json.dumps(ablation.as_dict(), indent=1) + "\n").encode("utf-8"))
+    write_text(options.markdown, ablation.markdown())
+    write_json(options.json, ablation.as_dict())
     if options.plot:
-        from benchmarks.accuracy.plot import plot_over_k
-
         options.plot.parent.mkdir(parents=True, exist_ok=True)
         plot_over_k(ablation, options.plot)
 
 
-def _write(path: Path | None, data: bytes) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, data)
-
-
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
+    add_device(parser)
     add = parser.add_argument
     add("--work", type=Path, required=True, help="folder of banks, judge and measurements")
     add("--scenes", type=int, default=300, help="fresh scenes (default 300)")
@@ -210,10 +198,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--images-per-category", type=int, default=50, help="K of the banks (default 50)")
     add("--markdown", type=Path, help="also write the tables here")
     add("--plot", type=Path, help="also draw mIoU over K here, a PNG; needs matplotlib")
-    add("--json", type=Path, help="also write everything here")
     add("--preset", default="miniature", help="a preset, or a .toml file")
-    add("--device", default="auto")
-    add("--threads", type=int, default=0, help="torch threads on the CPU (0: all cores)")
     options = parser.parse_args(arguments)
     if options.scenes < 1 or options.images_per_category < 1:
         parser.error("expected at least one scene and one image per category")

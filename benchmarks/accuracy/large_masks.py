@@ -1,23 +1,21 @@
 """What comparing the areas of masks is worth: to stuff, which fills its images, and to things.
 
     python -m benchmarks.accuracy.large_masks BANK [--planted 0,0.1,0.2] [--scenes N] [--seed S]
+                                                   [--json FILE]
 
 BANK is a bank of the miniature world. First, how many images of things and of stuff it accepted,
 and why not the others. Then a fraction of every thing's references is given the wrong mask that
 attention warns of least, the whole image, and fresh scenes are labelled: with all references,
 without those that the comparison of features rejects, and without those that features or areas
-reject. Features tell what lies behind a thing where that is in the vocabulary too, so it is also
-counted what they find in a vocabulary of the things alone.
+reject. Features find such a mask more easily where what lies behind the thing is in the vocabulary
+too, so it is also counted what they find in a vocabulary of the things alone.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +27,14 @@ from bank_builder.reference import pool_reference
 from benchmarks.accuracy.references import Features
 from benchmarks.accuracy.rejection import (
     Case,
-    References,
+    PlantedReferences,
     Row,
-    fractions,
     measure_cases,
+    parser_of_planting,
+    planted_table,
     references_before_verdicts,
 )
+from benchmarks.command import result_table, write_json
 from foundation.images.reading import decode_png
 from foundation.stack import ModelStack
 from miniature.world import CATEGORIES, STUFF
@@ -42,14 +42,14 @@ from rim.cli.progress import counter
 from schemas.sections import Reference
 
 WAYS = ("all", "features", "features and areas")
-"""What of the references is left: all, or what these comparisons let pass."""
+"""The references that are left: all, or those that pass these comparisons."""
 
 _PLANT_SEED = 0
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one way of comparing finds of planted masks, in a vocabulary of the bank's things.
+class WayFound:
+    """The planted masks that one way of comparing finds, in a vocabulary of the bank's things.
 
     planted, found, lost: how many there are, how many of them are rejected, and how many others.
     """
@@ -72,7 +72,7 @@ class Acceptance:
 
 
 def acceptance(bank: rim.Bank) -> list[Acceptance]:
-    """Of a bank's things and of its stuff, verdicts applied."""
+    """Counts the images of a bank's things and of its stuff, verdicts applied."""
     columns = ["category_id", "status", "reason", "mask_area"]
     names = {record.category_id: record.name for record in bank.categories}
     rows = bank.images_table(columns).to_pylist()
@@ -93,8 +93,8 @@ def acceptance(bank: rim.Bank) -> list[Acceptance]:
 
 
 def with_whole_images(
-    bank: rim.Bank, references: References, planted: Sequence[float]
-) -> list[References]:
+    bank: rim.Bank, references: PlantedReferences, planted: Sequence[float]
+) -> list[PlantedReferences]:
     """The references with these fractions of every thing's under a mask of the whole image."""
     random = np.random.default_rng(_PLANT_SEED)
     things = [i for i in np.unique(references.label) if CATEGORIES[i] not in STUFF]
@@ -126,8 +126,8 @@ def _whole(bank: rim.Bank, image_id: NDArray[np.int64]) -> list[Features]:
     return found
 
 
-def found_among_things(bank: rim.Bank, planted: Sequence[float]) -> list[Found]:
-    """What comparing finds where no stuff is in the vocabulary, for each fraction and way."""
+def found_among_things(bank: rim.Bank, planted: Sequence[float]) -> list[WayFound]:
+    """Counts what comparing finds without stuff in the vocabulary, for each fraction and way."""
     names = {record.category_id: record.name for record in bank.categories}
     every = references_before_verdicts(bank)
     stuff = [CATEGORIES[label] in STUFF for label in every.label.tolist()]
@@ -139,7 +139,7 @@ def found_among_things(bank: rim.Bank, planted: Sequence[float]) -> list[Found]:
                 whole.image_id, list(Case.judged(whole, names, settings).reasons or {})
             )
             found.append(
-                Found(
+                WayFound(
                     int(whole.planted.sum()),
                     way,
                     int(rejected[whole.planted].sum()),
@@ -163,7 +163,7 @@ def measure(
     seed: int = 1,
     on_scene: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """A row for each of WAYS, for each fraction; see `benchmarks.accuracy.rejection.measure_rejection`."""
+    """Measures a row for each of WAYS and each fraction; see `rejection.measure_rejection`."""
     names = {record.category_id: record.name for record in bank.categories}
     cases = []
     for whole in with_whole_images(bank, references_before_verdicts(bank), planted):
@@ -173,44 +173,36 @@ def measure(
 
 
 def tables(
-    accepted: Sequence[Acceptance], rows: Sequence[Row], among_things: Sequence[Found]
+    accepted: Sequence[Acceptance], rows: Sequence[Row], among_things: Sequence[WayFound]
 ) -> list[Table]:
-    """The results as rich tables."""
-    kinds = Table("", "images", "accepted", "above 0.98", "rejected", title="Accepted references")
-    for kind in accepted:
-        why = "; ".join(f"{count} {reason}" for reason, count in sorted(kind.reasons.items()))
-        kinds.add_row(kind.kind, str(kind.images), str(kind.accepted), str(kind.large), why)
-    wrong = Table(title="Things under masks of the whole image")
-    for column in ("planted", "compared", "references", "found", "lost", "naming", "mIoU"):
-        wrong.add_column(column, justify="right")
-    for number, row in enumerate(rows):
-        wrong.add_row(
-            f"{row.planted:.0%}",
-            WAYS[number % len(WAYS)],
-            str(row.references),
-            "" if row.found is None else f"{row.found:.1%}",
-            "" if row.lost is None else f"{row.lost:.1%}",
-            f"{row.naming:.3f}",
-            f"{row.miou:.3f}",
-        )
-    alone = Table("planted", "compared", "found", "lost", title="The same, things alone")
-    for one in among_things:
-        alone.add_row(str(one.planted), one.way, str(one.found), str(one.lost))
+    """The results as tables for a terminal."""
+    kinds = result_table(
+        "Accepted references",
+        ("", "images", "accepted", "above 0.98", "rejected"),
+        [
+            (
+                kind.kind,
+                str(kind.images),
+                str(kind.accepted),
+                str(kind.large),
+                "; ".join(f"{count} {reason}" for reason, count in sorted(kind.reasons.items())),
+            )
+            for kind in accepted
+        ],
+    )
+    ways = [(WAYS[number % len(WAYS)], row) for number, row in enumerate(rows)]
+    wrong = planted_table("Things under masks of the whole image", "compared", ways)
+    alone = result_table(
+        "The same, things alone",
+        ("planted", "compared", "found", "lost"),
+        [(str(one.planted), one.way, str(one.found), str(one.lost)) for one in among_things],
+    )
     return [kinds, wrong, alone]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print the tables; `arguments` are the command line's."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("bank", type=Path, help="a bank of the miniature world")
-    add("--planted", type=fractions, default=(0.0, 0.1, 0.2), help="of each thing's references")
-    add("--scenes", type=int, default=100, help="fresh scenes (default 100)")
-    add("--seed", type=int, default=1, help="of the scenes (default 1, the scored ones)")
-    add("--json", type=Path, help="also write the results here")
-    options = parser.parse_args(arguments)
+    """Measures and prints the tables; `arguments` are the command line's."""
+    options = parser_of_planting(__doc__, (0.0, 0.1, 0.2)).parse_args(arguments)
     bank = rim.open(options.bank)
     accepted = acceptance(bank)
     with counter("scenes", options.scenes) as advance:
@@ -225,17 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     for table in tables(accepted, rows, among_things):
         console.print(table)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        results = {
-            name: [asdict(one) for one in found]
-            for name, found in (
-                ("accepted", accepted),
-                ("planted", rows),
-                ("among_things", among_things),
-            )
-        }
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
+    results = {"accepted": accepted, "planted": rows, "among_things": among_things}
+    write_json(options.json, results)
 
 
 if __name__ == "__main__":

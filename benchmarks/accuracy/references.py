@@ -1,8 +1,8 @@
-"""References to name regions by in place of the bank's: other masks, or other pictures."""
+"""References in place of the bank's: its images under other masks, or other images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ _AT_ONCE = 50
 
 
 def as_bank_features(embeddings: Mapping[int, Features], dimension: int) -> BankFeatures:
-    """Features (d,) by feature_id as those of a bank, in its order."""
+    """Returns features (d,), given by feature_id, as those of a bank, in its order."""
     feature_id = np.array(list(embeddings), np.int64)
     feature_id = feature_id[index_order(feature_id)]
     image_id, role = unpack_feature_ids(feature_id)
@@ -46,8 +46,8 @@ def as_bank_features(embeddings: Mapping[int, Features], dimension: int) -> Bank
     )
 
 
-def chosen(features: BankFeatures, rows: NDArray[np.bool_]) -> BankFeatures:
-    """Only these rows (n,)."""
+def selected(features: BankFeatures, rows: NDArray[np.bool_]) -> BankFeatures:
+    """Returns the rows of features where `rows` (n,) is True."""
     return BankFeatures(
         embeddings=features.embeddings[rows],
         feature_id=features.feature_id[rows],
@@ -60,10 +60,10 @@ def chosen(features: BankFeatures, rows: NDArray[np.bool_]) -> BankFeatures:
 def pooled(
     tokens: Iterable[tuple[int, NDArray[np.float32], Mask]], min_area: float, dimension: int
 ) -> BankFeatures:
-    """Features of both roles, pooled as the builder does.
+    """Pools features of both roles as the builder does.
 
     Args:
-        tokens: image_id, patch tokens (gh, gw, d) and mask (H, W) of each picture.
+        tokens: image_id, patch tokens (gh, gw, d) and mask (H, W) of each image.
         min_area: of a background that has a feature, see `bank_builder.reference.pool_reference`.
         dimension: d.
     """
@@ -79,12 +79,20 @@ def pooled(
     return as_bank_features(found, dimension)
 
 
-def judged_masks(model: Judge, pictures: Iterable[tuple[str, Image]]) -> list[Mask]:
-    """The masks (64, 64) of generated pictures (name, image) as the judge sees them, who learned
-    from the truth; generated pictures have none of their own. Stuff fills its picture.
+def patch_tokens(stack: ModelStack, images: Sequence[Image]) -> Iterator[NDArray[np.float32]]:
+    """The patch tokens (gh, gw, d) of each image, computed in batches."""
+    for start in range(0, len(images), _AT_ONCE):
+        yield from stack.features.extract(images[start : start + _AT_ONCE])
+
+
+def judged_masks(model: Judge, images: Iterable[tuple[str, Image]]) -> list[Mask]:
+    """The masks (64, 64) of generated images, each given with its category, as the judge has them.
+
+    Generated images have no ground truth; the judge learned from the world's. Stuff fills its
+    image.
     """
-    names, images = zip(*pictures, strict=True)
-    masks = judge(model, images).masks
+    names, pixels = zip(*images, strict=True)
+    masks = judge(model, pixels).masks
     return [
         np.ones_like(mask) if name in STUFF else mask
         for name, mask in zip(names, masks, strict=True)
@@ -92,43 +100,43 @@ def judged_masks(model: Judge, pictures: Iterable[tuple[str, Image]]) -> list[Ma
 
 
 def judged_references(bank: StoredBank, stack: ModelStack, model: Judge) -> BankFeatures:
-    """The bank's accepted pictures under the masks of the judge."""
+    """The features of the bank's accepted images under the masks of the judge."""
     names = {record.category_id: record.name for record in bank.categories}
     ids = np.unique(bank.features().image_id)
     stored = bank.png(ids.tolist())
     images = [np.asarray(decode_png(stored[one]), np.uint8) for one in ids.tolist()]
     labels = [names[one] for one in unpack_image_ids(ids).category_id.tolist()]
     masks = judged_masks(model, zip(labels, images, strict=True))
-    return _pooled_pictures(bank, stack, zip(ids.tolist(), images, masks, strict=True))
+    return _pooled_images(bank, stack, ids.tolist(), images, masks)
 
 
 def world_references(bank: StoredBank, stack: ModelStack) -> BankFeatures:
-    """The world's own single pictures under their true masks, as many of each category as the
-    bank has accepted.
+    """The features of the world's own single images under their true masks.
+
+    There are as many of each category as the bank has accepted.
     """
     stored = bank.features()
     own = stored.category_id[stored.role == FOREGROUND]
-    pictures = []
+    ids, images, masks = [], [], []
     for record in bank.categories:
         label = CATEGORIES.index(record.name)
         for number in range(int((own == record.category_id).sum())):
             scene = draw_single(_REFERENCE_SEED + number, record.name)
-            image_id = pack_image_id(record.category_id, DIFFUSION, number)
-            pictures.append((image_id, scene.image, scene.labels == label))
-    return _pooled_pictures(bank, stack, pictures)
+            ids.append(pack_image_id(record.category_id, DIFFUSION, number))
+            images.append(scene.image)
+            masks.append(scene.labels == label)
+    return _pooled_images(bank, stack, ids, images, masks)
 
 
-def _pooled_pictures(
-    bank: StoredBank, stack: ModelStack, pictures: Iterable[tuple[int, Image, Mask]]
+def _pooled_images(
+    bank: StoredBank,
+    stack: ModelStack,
+    image_ids: Sequence[int],
+    images: Sequence[Image],
+    masks: Sequence[Mask],
 ) -> BankFeatures:
-    ids, images, masks = zip(*pictures, strict=True)
-    tokens = (
-        grid
-        for start in range(0, len(images), _AT_ONCE)
-        for grid in stack.features.extract(images[start : start + _AT_ONCE])
-    )
     return pooled(
-        zip(ids, tokens, masks, strict=True),
+        zip(image_ids, patch_tokens(stack, images), masks, strict=True),
         bank.settings.reference.min_area,
         bank.manifest.dimension,
     )

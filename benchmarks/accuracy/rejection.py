@@ -1,36 +1,36 @@
 """What rejecting wrong references is worth: a bank as it is, and with wrong ones planted in it.
 
-    python -m benchmarks.accuracy.rejection BANK [--planted 0,0.1,0.3] [--scenes N] [--seed S] [--json FILE]
+    python -m benchmarks.accuracy.rejection BANK [--planted 0,0.1,0.3] [--scenes N] [--seed S]
+                                                 [--json FILE]
 
 BANK is a bank of the miniature world. Planting takes a fraction of every category's references and
-deals them out to other categories, so that pictures of other things stand under its name. Then
-fresh scenes are labelled, once with all references and once without those that the builder's own
-comparison rejects. Two scores: the share of true regions that are named rightly, which is what
-references alone are to blame for, and the mIoU of the whole chain over SAM's regions. The regions
-are the same for all rows, since references have no part in them.
+deals them out to other categories, so that images of other things stand under its name. Then fresh
+scenes are labelled, once with all references and once without those that the builder's own
+comparison rejects. Two scores: the share of true regions that are classified rightly, which depends
+on references alone, and the mIoU of the whole chain over SAM's regions. The regions are the same
+for all rows, since references have no part in them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 import rim
-from bank_builder.judgement import find_wrong
-from bank_builder.large_masks import Masks
 from benchmarks.accuracy.classes import Classes
-from benchmarks.accuracy.references import Features
+from benchmarks.accuracy.references import Features, selected
 from benchmarks.accuracy.scenes import cut_along, true_regions
+from benchmarks.accuracy.stored import mask_areas, rejected_images, stored_features
+from benchmarks.command import parser_of, result_table, write_json
 from miniature.world import CATEGORIES, Scene, draw_scene
 from query.classification import Namer
 from query.labelling import PhotoLabeller
@@ -38,7 +38,7 @@ from query.photo import SegmentedPhoto
 from rim.cli.progress import counter
 from rim.evaluation.opening import evaluation_seed
 from rim.evaluation.scores import ConfusionMatrix
-from schemas.ids import FOREGROUND, ROLES, unpack_image_ids
+from schemas.ids import FOREGROUND, unpack_image_ids
 from schemas.sections import Reference
 from schemas.store.bank import BankFeatures
 
@@ -46,12 +46,12 @@ _TRIES = 1000
 
 
 @dataclass(frozen=True)
-class References:
-    """Foreground features of a bank before images are compared with each other.
+class PlantedReferences:
+    """Foreground features of a bank before images are compared with each other, some of them wrong.
 
     features: float32 (n, d). image_id: int64 (n,). area: float64 (n,), the mask's share of the
     image. label: int64 (n,), index into CATEGORIES of what the reference stands under. planted:
-    bool (n,), whether it shows another category.
+    bool (n,), whether it shows something else.
     """
 
     features: Features
@@ -70,15 +70,15 @@ class References:
             role=np.full(len(self.image_id), FOREGROUND, np.int8),
         )
 
-    def without(self, images: Sequence[int]) -> References:
+    def without(self, images: Collection[int]) -> PlantedReferences:
         """The references of all other images."""
-        kept = ~np.isin(self.image_id, list(images))
-        return References(
-            self.features[kept],
-            self.image_id[kept],
-            self.area[kept],
-            self.label[kept],
-            self.planted[kept],
+        others = ~np.isin(self.image_id, list(images))
+        return PlantedReferences(
+            self.features[others],
+            self.image_id[others],
+            self.area[others],
+            self.label[others],
+            self.planted[others],
         )
 
 
@@ -88,9 +88,8 @@ class Row:
 
     planted: fraction of all references. references: how many are left. found: fraction of the
     planted ones that are rejected, lost: of the others; both None without rejection (found also
-    without planted ones).
-    naming: share of true regions named rightly. miou: of the whole chain. reasons: rejected
-    references by reason, other categories' names left out.
+    without planted ones). naming: share of true regions classified rightly. miou: of the whole
+    chain. reasons: rejected references by reason, other categories' names left out.
     """
 
     planted: float
@@ -111,65 +110,71 @@ class Case:
     rejection. whole: all of them.
     """
 
-    references: References
+    references: PlantedReferences
     reasons: dict[int, str] | None
-    whole: References
+    whole: PlantedReferences
 
     @classmethod
-    def judged(cls, whole: References, names: Mapping[int, str], settings: Reference) -> Case:
-        """Without what the builder rejects when it compares images with each other.
+    def judged(
+        cls, whole: PlantedReferences, names: Mapping[int, str], settings: Reference
+    ) -> Case:
+        """The references without those that the builder rejects by comparison.
 
         names: of the categories, by category_id.
         """
-        masks = Masks(whole.area, np.zeros(len(whole.area), bool))
-        reasons = find_wrong(whole.features, whole.image_id, masks, names, settings)
-        return cls(whole.without([*reasons]), reasons, whole)
+        reasons = rejected_images(whole.features, whole.image_id, whole.area, names, settings)
+        return cls(whole.without(reasons), reasons, whole)
 
 
-def references_before_verdicts(bank: rim.Bank) -> References:
-    """The foreground features of the images that their shards accept, verdicts left aside."""
-    stored = bank.datasets()
-    accepted = stored.images.to_table(
-        ["image_id", "mask_area"], filter=pc.field("status") == "accepted"
-    )
-    areas = dict(zip(*(accepted[name].to_pylist() for name in accepted.column_names), strict=True))
-    table = stored.features.to_table(
-        ["image_id", "embedding"],
-        filter=(pc.field("role") == ROLES[FOREGROUND])
-        & pc.field("image_id").isin(accepted["image_id"].combine_chunks()),
-    )
-    image_id = table["image_id"].to_numpy()
-    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+def references_before_verdicts(bank: rim.Bank) -> PlantedReferences:
+    """The foreground features of the images that their shards accept, whatever the verdicts."""
+    stored = stored_features(bank, rejected=False)
+    own = selected(stored, stored.role == FOREGROUND)
+    areas = mask_areas(bank)
     names = {record.category_id: record.name for record in bank.categories}
-    label = [
-        CATEGORIES.index(names[one]) for one in unpack_image_ids(image_id).category_id.tolist()
-    ]
-    order = np.argsort(image_id)
-    return References(
-        flat.reshape(len(image_id), -1)[order].astype(np.float32),
-        image_id[order],
-        np.array([areas[one] for one in image_id[order].tolist()]),
-        np.asarray(label)[order],
-        np.zeros(len(image_id), bool),
+    return PlantedReferences(
+        own.embeddings,
+        own.image_id,
+        np.array([areas[one] for one in own.image_id.tolist()]),
+        np.array([CATEGORIES.index(names[one]) for one in own.category_id.tolist()]),
+        np.zeros(len(own.image_id), bool),
     )
 
 
-def plant(references: References, fraction: float, seed: int) -> References:
+def plant(references: PlantedReferences, fraction: float, seed: int) -> PlantedReferences:
     """Deals a fraction of every category's features, and their areas, out to other categories.
 
+    Raises ValueError, see `dealt_rows`.
+    """
+    origin = dealt_rows(references.label, fraction, seed)
+    return replace(
+        references,
+        features=references.features[origin],
+        area=references.area[origin],
+        planted=origin != np.arange(len(origin)),
+    )
+
+
+def dealt_rows(label: NDArray[np.integer[Any]], fraction: float, seed: int) -> NDArray[np.intp]:
+    """(n,) the row that each row's feature comes from when a fraction is dealt out.
+
+    Args:
+        label: (n,), the category of each row.
+        fraction: of every category's rows that get one of another category.
+
     Raises:
-        ValueError: so few categories that no dealing gives each reference another category's.
+        ValueError: so few categories that no dealing gives each row another category's.
     """
     random = np.random.default_rng(seed)
     rows = np.concatenate(
         [
             random.choice(own, round(fraction * len(own)), replace=False)
-            for own in (np.flatnonzero(references.label == i) for i in np.unique(references.label))
+            for own in (np.flatnonzero(label == one) for one in np.unique(label))
         ]
     )
     dealt = random.permutation(rows)
     for _ in range(_TRIES):
-        same = np.flatnonzero(references.label[dealt] == references.label[rows])
+        same = np.flatnonzero(label[dealt] == label[rows])
         if not len(same):
             break
         others = random.integers(0, len(rows), len(same))
@@ -177,11 +182,9 @@ def plant(references: References, fraction: float, seed: int) -> References:
             dealt[[one, other]] = dealt[[other, one]]
     else:
         raise ValueError("expected categories enough to deal references out to, found too few")
-    features, area = references.features.copy(), references.area.copy()
-    planted = references.planted.copy()
-    features[rows], area[rows] = references.features[dealt], references.area[dealt]
-    planted[rows] = True
-    return References(features, references.image_id, area, references.label, planted)
+    origin = np.arange(len(label))
+    origin[rows] = dealt
+    return origin
 
 
 def measure_rejection(
@@ -193,7 +196,7 @@ def measure_rejection(
     settings: Reference | None = None,
     on_scene: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Two rows for each fraction: with all references, and without the rejected ones.
+    """Measures two rows for each fraction: with all references, and without the rejected ones.
 
     Args:
         bank: of the miniature world.
@@ -220,7 +223,7 @@ def measure_cases(
     seed: int,
     on_scene: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """A row for each case, all on the same scenes and regions; see `measure_rejection`."""
+    """Measures a row for each case, all on the same scenes and regions; see `measure_rejection`."""
     matching = bank.settings.matching.model_copy(update={"background": None})
     labellers = [
         PhotoLabeller(Namer(one.references.as_bank_features(), matching), matching) for one in cases
@@ -253,7 +256,7 @@ def _cut(bank: rim.Bank, scenes: int, seed: int) -> Iterator[tuple[Scene, Segmen
 
 
 def _shown(scene: Scene, mask: NDArray[np.bool_]) -> int:
-    """What most pixels of a true region show; a thing half hidden still shows itself."""
+    """The label of most pixels of a true region; of a thing half hidden still its own."""
     labels = scene.labels[mask]
     return int(np.bincount(labels[labels >= 0]).argmax())
 
@@ -277,24 +280,25 @@ def _row(case: Case, naming: float, miou: float) -> Row:
     )
 
 
-def rejection_table(rows: Sequence[Row]) -> Table:
-    """The rows as a rich table."""
-    table = Table(title="Wrong references: planted, rejected, and what they cost")
-    for column in ("planted", "rejection", "references", "found", "lost"):
-        table.add_column(column, justify="right")
-    table.add_column("naming", justify="right")
-    table.add_column("mIoU", justify="right")
-    for row in rows:
-        table.add_row(
-            f"{row.planted:.0%}",
-            "on" if row.rejection else "off",
-            str(row.references),
-            "" if row.found is None else f"{row.found:.1%}",
-            "" if row.lost is None else f"{row.lost:.1%}",
-            f"{row.naming:.3f}",
-            f"{row.miou:.3f}",
-        )
-    return table
+def planted_table(title: str, column: str, rows: Sequence[tuple[str, Row]]) -> Table:
+    """A table of rows for a terminal, each with its text for the second column."""
+    columns = ("planted", column, "references", "found", "lost", "naming", "mIoU")
+    return result_table(
+        title,
+        columns,
+        [
+            (
+                f"{row.planted:.0%}",
+                text,
+                str(row.references),
+                "" if row.found is None else f"{row.found:.1%}",
+                "" if row.lost is None else f"{row.lost:.1%}",
+                f"{row.naming:.3f}",
+                f"{row.miou:.3f}",
+            )
+            for text, row in rows
+        ],
+    )
 
 
 def fractions(text: str) -> tuple[float, ...]:
@@ -305,19 +309,24 @@ def fractions(text: str) -> tuple[float, ...]:
     return fractions
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print the table; `arguments` are the command line's."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parser_of_planting(doc: str | None, planted: tuple[float, ...]) -> argparse.ArgumentParser:
+    """A parser that knows the bank, --planted, --scenes, --seed and --json."""
+    parser = parser_of(doc)
     add = parser.add_argument
+    default = ",".join(f"{one:g}" for one in planted)
     add("bank", type=Path, help="a bank of the miniature world")
-    add("--planted", type=fractions, default=(0.0, 0.1, 0.3), help="default 0,0.1,0.3")
+    add("--planted", type=fractions, default=planted, help=f"default {default}")
     add("--scenes", type=int, default=100, help="fresh scenes (default 100)")
     add("--seed", type=int, default=1, help="of the scenes (default 1, the scored ones)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and prints the table; `arguments` are the command line's."""
+    parser = parser_of_planting(__doc__, (0.0, 0.1, 0.3))
+    add = parser.add_argument
     add("--margin", type=float, help="another reference.confusion_margin than the bank's")
     add("--mads", type=float, help="another reference.outlier_mads than the bank's")
-    add("--json", type=Path, help="also write the rows here")
     options = parser.parse_args(arguments)
     bank = rim.open(options.bank)
     asked = {"confusion_margin": options.margin, "outlier_mads": options.mads}
@@ -334,13 +343,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             on_scene=advance,
         )
     console = Console()
-    console.print(rejection_table(rows))
+    title = "Wrong references: planted, rejected, and what they cost"
+    ways = [("on" if row.rejection else "off", row) for row in rows]
+    console.print(planted_table(title, "rejection", ways))
     for row in rows:
         for reason, count in sorted(row.reasons.items()):
             console.print(f"{row.planted:.0%} planted: {count} {reason}", highlight=False)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    write_json(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The cross-modal baseline: regions named by CLIP's similarity to a sentence, references aside."""
+"""The cross-modal baseline: regions classified by CLIP's similarity to a sentence alone."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ def squares(photo: SegmentedPhoto) -> list[Image]:
 
 def text_labels(
     photo: SegmentedPhoto,
-    pictures: Sequence[Image],
+    crops: Sequence[Image],
     evidence: TextEvidence,
     category_ids: NDArray[np.int32],
     overlap: Overlap,
     elsewhere: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    """Label a photo by text alone.
+    """Labels a photo by text alone.
 
     Args:
         photo: cut into r regions.
-        pictures: of each region.
+        images: of each region.
         evidence: of all categories.
-        category_ids: (C,) ascending, those that may be named.
+        category_ids: (C,) ascending, those of the vocabulary.
         overlap: as in the settings `matching`.
-        elsewhere: (H, W) labels for the pixels under no region, which have no picture.
+        elsewhere: (H, W) labels for the pixels under no region, which have no crop.
 
     Returns:
         (H, W) int32 category ids.
     """
-    probabilities = evidence.probabilities(evidence.embed(pictures), category_ids)
+    probabilities = evidence.probabilities(evidence.embed(crops), category_ids)
     votes = np.pad(probabilities, ((0, 0), (0, 1)))  # nothing is "none of these"
     partition = photo.partition
     of_part = label_parts(partition.members, votes, photo.areas, overlap, category_ids)

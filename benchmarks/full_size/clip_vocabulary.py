@@ -22,7 +22,7 @@ _WORDS = (
 
 @cache
 def clip_merges() -> list[tuple[str, str]]:
-    """The pairs that are merged, first come first served."""
+    """The pairs that are merged, in their order."""
     merges: dict[tuple[str, str], None] = {}
     for word in _WORDS:
         letters = [*word[:-1], word[-1] + "</w>"]

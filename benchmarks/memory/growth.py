@@ -1,6 +1,7 @@
-"""Memory of building and of querying, over few and many categories and photos.
+"""The memory of building and of querying, over few and many categories and photos.
 
-    python -m benchmarks.memory.growth [--categories 10 200] [--photos 10 500] [--work DIR] [--json FILE]
+    python -m benchmarks.memory.growth [--categories 10 200] [--photos 10 500] [--work DIR]
+                                       [--json FILE]
 
 Builds a bank of each number of categories and labels the fewest photos with it, with the largest
 bank also the others. Each is a process of its own (see `benchmarks.memory.worker`), whose memory is
@@ -9,7 +10,7 @@ read 200 times a second (Linux alone).
 - "anonymous" is what a process must have: nothing can take it back while it runs. Its growth with
   categories and photos is what counts.
 - "mapped" are pages of files. The system drops them when it needs the memory, and reads them again:
-  a bank's vectors may be there whole and still keep nobody out.
+  all of a bank's vectors may be there, and other programs still get the memory.
 
 Both are peaks. "kept" is the least that is anonymous in the last quarter of the time, as between
 two photos. All are less what a process had when its imports were done.
@@ -32,21 +33,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+
+from benchmarks.command import environment, parser_of, result_table, write_json
+from benchmarks.memory.process import Memory, memory_of
+from benchmarks.memory.worker import IMAGE_POOL, START, Sizes, noise
+from foundation.images.reading import encode_png
 
 _KIB = 1024
 _MIB = 1024 * 1024
 _EVERY = 0.005
 _FLOAT = 4
 _ROLES = 2
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Memory of one process at one moment, in bytes."""
-
-    anonymous: int
-    mapped: int
 
 
 @dataclass(frozen=True)
@@ -80,25 +77,10 @@ class ProcessFailed(RuntimeError):
     """A process that was watched ended with another status than 0."""
 
 
-def memory_of(pid: int) -> Memory | None:
-    """What a process has now; None once it has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in lines)
-    if "RssAnon" not in fields:  # ended, and not yet waited for
-        return None
-    anonymous, file, shared = (
-        int(fields[name].split()[0]) * _KIB for name in ("RssAnon", "RssFile", "RssShmem")
-    )
-    return Memory(anonymous, file + shared)
-
-
 class Worker:
     """A process that forks for each thing to do, so that all begin with the same imports.
 
-    Used with `with`. What the forks say goes into a file of the folder.
+    A context manager. What the forks print goes into a file of the folder.
     """
 
     def __init__(self, folder: Path, module: str = "benchmarks.memory.worker") -> None:
@@ -106,12 +88,10 @@ class Worker:
         self._log = folder / "log.txt"
 
     def __enter__(self) -> Worker:
-        # Its module search path begins here, wherever the benchmark was started from.
-        root = str(Path(__file__).resolve().parents[2])
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self._module],
-                env=os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+                env=environment(OMP_NUM_THREADS="1"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -124,9 +104,9 @@ class Worker:
             self._process.kill()
 
     def watch(self, *words: object) -> tuple[list[Memory], float]:
-        """Does one thing; the memory of its process from time to time, and its seconds.
+        """Has one thing done; returns samples of its process's memory, and its seconds.
 
-        Raises ProcessFailed with the end of what it said.
+        Raises ProcessFailed with the end of what it printed.
         """
         asked, answers = self._process.stdin, self._process.stdout
         if asked is None or answers is None:
@@ -144,19 +124,17 @@ class Worker:
         return samples, time.monotonic() - started
 
 
-def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
-    """All runs; one bank is on the disk at a time."""
-    from benchmarks.memory.worker import START, Sizes
-
-    photos = {count: _photos(work / f"photos-{count}", count, arguments.pixels)
-              for count in arguments.photos}  # fmt: skip
+def measure(options: argparse.Namespace, work: Path) -> list[Run]:
+    """Measures all runs; one bank is on the disk at a time."""
+    photos = {count: _photos(work / f"photos-{count}", count, options.pixels)
+              for count in options.photos}  # fmt: skip
     runs = []
     with Worker(work) as worker:
-        for categories in arguments.categories:
+        for categories in options.categories:
             sizes = Sizes(
-                categories, arguments.images, arguments.dimension, arguments.pixels, arguments.grid
+                categories, options.images, options.dimension, options.pixels, options.grid
             )
-            few, largest = min(photos), categories == max(arguments.categories)
+            few, largest = min(photos), categories == max(options.categories)
             todo = [("build", 0, work)]
             todo += [
                 ("query", count, folder)
@@ -175,7 +153,7 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Run]:
 def described(
     what: tuple[str, int, int], start: Memory, samples: Sequence[Memory], seconds: float
 ) -> Run:
-    """A run of what it did (doing, categories, photos) and its samples."""
+    """The run of one process, of what it did (doing, categories, photos) and its samples."""
     return Run(
         *what,
         anonymous=max(one.anonymous for one in samples) - start.anonymous,
@@ -186,8 +164,7 @@ def described(
 
 
 def growth(runs: Sequence[Run], images: int, dimension: int) -> list[Growth]:
-    """Of the peak from the smallest to the largest bank and, if there are two numbers, of what is
-    kept from the fewest to the most photos.
+    """The growth of the peak with categories and, given two numbers of photos, of `kept` with them.
 
     (From photo to photo the peak goes up and down by some MiB, whatever their number.)
     """
@@ -210,12 +187,9 @@ def growth(runs: Sequence[Run], images: int, dimension: int) -> list[Growth]:
 
 
 def show(runs: Sequence[Run], growths: Sequence[Growth], console: Console) -> None:
-    """Two tables."""
-    table = Table(title="MiB")
-    for name in ("", "categories", "photos", "anonymous", "kept", "mapped", "seconds"):
-        table.add_column(name, justify="right" if name else "left")
-    for run in runs:
-        table.add_row(
+    """Prints two tables."""
+    rows = [
+        (
             run.doing,
             str(run.categories),
             str(run.photos or ""),
@@ -224,59 +198,53 @@ def show(runs: Sequence[Run], growths: Sequence[Growth], console: Console) -> No
             f"{run.mapped / _MIB:.0f}",
             f"{run.seconds:.0f}",
         )
-    console.print(table)
-    table = Table(title="KiB")
-    for name in ("growth", "anonymous", "vectors on the disk"):
-        table.add_column(name, justify="left" if name == "growth" else "right")
-    for one in growths:
-        table.add_row(
+        for run in runs
+    ]
+    columns = ("", "categories", "photos", "anonymous", "kept", "mapped", "seconds")
+    console.print(result_table("MiB", columns, rows))
+    rates = [
+        (
             f"{one.doing}, each {one.per}",
             f"{one.bytes / _KIB:.1f}",
             f"{one.vectors / _KIB:.0f}" if one.vectors else "",
         )
-    console.print(table)
+        for one in growths
+    ]
+    console.print(result_table("KiB", ("growth", "anonymous", "vectors on the disk"), rates))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--categories", type=int, nargs="+", default=[10, 200])
-    parser.add_argument("--photos", type=int, nargs="+", default=[10, 500])
-    parser.add_argument("--images", type=int, default=50, help="of each category")
-    parser.add_argument("--dimension", type=int, default=1024, help="of a feature")
-    parser.add_argument("--pixels", type=int, default=512, help="a side, of pictures and photos")
-    parser.add_argument("--grid", type=int, default=8, help="prompt points a side of a photo")
-    parser.add_argument(
-        "--work", type=Path, help="a folder on a disk with room for the largest bank"
-    )
-    parser.add_argument("--json", type=Path, help="write runs and growths to this file")
-    arguments = parser.parse_args()
-    if len(set(arguments.categories)) < 2:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and prints the tables; `arguments` are the command line's."""
+    parser = parser_of(__doc__)
+    add = parser.add_argument
+    add("--categories", type=int, nargs="+", default=[10, 200])
+    add("--photos", type=int, nargs="+", default=[10, 500])
+    add("--images", type=int, default=50, help="of each category")
+    add("--dimension", type=int, default=1024, help="of a feature")
+    add("--pixels", type=int, default=512, help="a side, of images and photos")
+    add("--grid", type=int, default=8, help="prompt points a side of a photo")
+    add("--work", type=Path, help="a folder on a disk with room for the largest bank")
+    options = parser.parse_args(arguments)
+    if len(set(options.categories)) < 2:
         parser.error("expected two numbers of categories at least, to see growth")
-    if arguments.work is not None:
-        arguments.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
-        runs = measure(arguments, Path(folder))
-    growths = growth(runs, arguments.images, arguments.dimension)
+    if options.work is not None:
+        options.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        runs = measure(options, Path(folder))
+    growths = growth(runs, options.images, options.dimension)
     show(runs, growths, Console())
-    if arguments.json is not None:
-        rows = {"runs": [asdict(run) for run in runs], "growth": [asdict(one) for one in growths]}
-        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write_json(options.json, {"runs": runs, "growth": growths})
 
 
 def _photos(folder: Path, count: int, side: int) -> Path:
-    """So many photos of noise; only a few are different files."""
-    from benchmarks.memory.worker import POOL, noise
-    from foundation.images.reading import encode_png
-
+    """Writes as many photos of noise; only a few are different files."""
     folder.mkdir()
     for number in range(count):
         path = folder / f"{number:05d}.png"
-        if number < POOL:
+        if number < IMAGE_POOL:
             path.write_bytes(encode_png(noise(1000 + number, side)))
         else:
-            os.link(folder / f"{number % POOL:05d}.png", path)
+            os.link(folder / f"{number % IMAGE_POOL:05d}.png", path)
     return folder
 
 

@@ -1,6 +1,6 @@
-"""What the processes that `benchmarks.memory.growth` watches do: build a bank, label photos.
+"""The processes that `benchmarks.memory.growth` watches: one builds a bank, or labels photos.
 
-Only the models are stand-ins, and the PNG files of the generated pictures are drawn from a few made
+Only the models are stand-ins, and the PNG files of the generated images are chosen from a few made
 beforehand; everything else is what `rim build` and `rim query` run, at the sizes of a real bank.
 Each is a fork of one process whose imports are done. Before its work it writes the memory that it
 has into WORK/start.json.
@@ -27,7 +27,7 @@ from bank_builder.models import BuildModels
 from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made
 from bank_builder.sources.diffusion import DiffusionSource, GeneratedImages
-from benchmarks.memory.growth import memory_of
+from benchmarks.memory.process import memory_of
 from foundation.images.reading import encode_png
 from foundation.segmenter import ImageEmbedding, MaskCandidates
 from foundation.weights.model_files import fingerprint
@@ -42,7 +42,7 @@ from schemas.vocabulary import vocabulary_from_names
 Image = NDArray[np.uint8]
 
 PATCH = 14
-POOL = 16  # pictures; more than a group of a shard, so that no file gets smaller by repeats
+IMAGE_POOL = 16  # more than a group of a shard, so that no file gets smaller by repeats
 START = "start.json"
 _DIVISOR = 4  # of a photo's size, the size of the segmenter's logits
 _PARTS = (4, 8, 16)
@@ -50,7 +50,7 @@ _PARTS = (4, 8, 16)
 
 @dataclass(frozen=True)
 class Sizes:
-    """One bank. images: of each category. dimension: of a feature. pixels: side of a picture.
+    """One bank. images: of each category. dimension: of a feature. pixels: side of an image.
     grid: prompt points a side of a photo.
     """
 
@@ -75,13 +75,13 @@ class Sizes:
 
 
 def noise(seed: int, side: int) -> Image:
-    """A picture of pure noise: no PNG of that size is larger."""
+    """An image of pure noise: no PNG of that size is larger."""
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
 
 
 @dataclass(frozen=True)
 class NoiseFeatures:
-    """Patch tokens: a direction that the first pixel names, and noise that the second one turns."""
+    """Patch tokens: a direction by the first pixel, and noise that the second one shifts."""
 
     dimension: int
     side: int
@@ -104,7 +104,7 @@ class Rectangles:
     """A segmenter that finds squares of three sizes around every point."""
 
     def embed(self, image: Image) -> ImageEmbedding:
-        """Keeps the size alone."""
+        """Remembers the size alone."""
         size = (image.shape[0], image.shape[1])
         logits = (size[0] // _DIVISOR, size[1] // _DIVISOR)
         return ImageEmbedding(torch.empty(0), size, size, logits)
@@ -124,14 +124,14 @@ class Rectangles:
     def working_logits(
         self, embedding: ImageEmbedding, logits: torch.Tensor
     ) -> NDArray[np.float32]:
-        """The nearest logit."""
+        """Enlarges by the nearest logit."""
         large = torch.nn.functional.interpolate(logits[None], embedding.working_size)[0]
         return np.asarray(large.numpy())
 
 
 @dataclass
-class Models:
-    """All models, and the files that they pretend to be loaded from."""
+class NoiseModels:
+    """All models, and the files that they seem to be loaded from."""
 
     sizes: Sizes
     folder: Path
@@ -143,22 +143,22 @@ class Models:
 
     @property
     def settings(self) -> Settings:
-        """Those of the bank."""
+        """The settings of the bank."""
         return self.sizes.settings
 
     @property
     def features(self) -> NoiseFeatures:
-        """At DINOv2's patch size."""
+        """The feature model, at DINOv2's patch size."""
         return NoiseFeatures(self.sizes.dimension, max(2, self.sizes.pixels // PATCH))
 
     def batch_that_fits(
         self, most: int, roles: Sequence[str] = (), image_size: tuple[int, int] | None = None
     ) -> int:
-        """Whatever is asked for."""
+        """The number that is asked for."""
         return most
 
     def can_take_less(self, batch: int) -> bool:
-        """Never."""
+        """Says that it never can."""
         return False
 
     def take_less(self, batch: int) -> int:
@@ -166,11 +166,11 @@ class Models:
         return batch
 
     def within_memory(self, work: Callable[[], Result]) -> Result:
-        """As if there were enough."""
+        """Runs work, once."""
         return work()
 
     def activate(self, role: str) -> None:
-        """Nothing is moved."""
+        """Moves nothing."""
 
     def path(self, role: str) -> Path:
         """A file with the role's name in it."""
@@ -179,7 +179,7 @@ class Models:
         return path
 
     def fingerprints(self, roles: Sequence[str]) -> dict[str, ModelRecord]:
-        """Of those files."""
+        """The records of those files."""
         return {
             role: ModelRecord(name=role, licence="none", fingerprint=fingerprint(self.path(role)))
             for role in roles
@@ -187,13 +187,13 @@ class Models:
 
 
 @dataclass(frozen=True)
-class DrawnPictures(GeneratedImages):
-    """Noise with a mask in its middle; the first pixels say which picture of which category."""
+class NoiseImages(GeneratedImages):
+    """Noise with a mask in its middle; the first pixels say which image of which category."""
 
     def make(
         self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
     ) -> list[Made]:
-        """As many as are asked for."""
+        """Makes as many images as are asked for."""
         side = self.settings.generation.height
         mask = np.zeros((side, side), bool)
         mask[side // 4 : side // 2, side // 4 : side // 4 * 3] = True
@@ -205,31 +205,31 @@ class DrawnPictures(GeneratedImages):
         return Origin(spec.category_id, spec.category, number, spec.source)
 
 
-class DrawnSource(DiffusionSource):
-    """A source of such pictures."""
+class NoiseSource(DiffusionSource):
+    """A source of such images."""
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> DrawnPictures:
-        """K of every category."""
-        return DrawnPictures(plan.images_per_category, settings)
+    def pictures(self, plan: BuildPlan, settings: Settings) -> NoiseImages:
+        """The images of a plan, K of every category."""
+        return NoiseImages(plan.images_per_category, settings)
 
 
 def _drawn(spec: ShardSpec, number: int, side: int) -> Image:
-    image = noise(number % POOL, side)
-    image[0, 0] = (number % POOL, *divmod(spec.category_id, 256))
+    image = noise(number % IMAGE_POOL, side)
+    image[0, 0] = (number % IMAGE_POOL, *divmod(spec.category_id, 256))
     image[0, 0, 0] = 0
-    image[0, 1] = (number % 256, number // 256, number % POOL)
+    image[0, 1] = (number % 256, number // 256, number % IMAGE_POOL)
     return image
 
 
 def build(work: Path, sizes: Sizes) -> None:
     """Builds WORK/bank."""
-    pool = [encode_png(noise(seed, sizes.pixels)) for seed in range(POOL)]
+    pool = [encode_png(noise(seed, sizes.pixels)) for seed in range(IMAGE_POOL)]
 
     def drawn_png(image: Image) -> bytes:
         return pool[int(image[0, 1, 2])]
 
     names = [f"category {number}" for number in range(sizes.categories)]
-    models = Models(sizes, work)
+    models = NoiseModels(sizes, work)
     write_memory(work / START)
     with patch("bank_builder.reference.encode_png", drawn_png):
         build_bank(
@@ -237,16 +237,16 @@ def build(work: Path, sizes: Sizes) -> None:
             work / "bank",
             sizes.settings,
             models,  # type: ignore[arg-type]  # there is no text-to-image model
-            source=DrawnSource(),
+            source=NoiseSource(),
         )
 
 
 def query(work: Path, sizes: Sizes, photos: Path) -> None:
     """Labels the folder of photos with WORK/bank, as `rim query` does."""
-    import rim.cli.commands.query  # noqa: F401  # what a command imports is no growth
+    import rim.cli.commands.query  # noqa: F401  # a command's imports are no growth
 
-    def stand_ins(settings: Settings, device: str, offline: bool, **_: object) -> Models:
-        return Models(sizes, work)
+    def stand_ins(settings: Settings, device: str, offline: bool, **_: object) -> NoiseModels:
+        return NoiseModels(sizes, work)
 
     write_memory(work / START)
     with patch("foundation.stack.ModelStack", stand_ins):
@@ -254,13 +254,13 @@ def query(work: Path, sizes: Sizes, photos: Path) -> None:
 
 
 def write_memory(path: Path) -> None:
-    """Notes the memory of this process, in bytes; see `benchmarks.memory.growth.memory_of`."""
+    """Writes the memory of this process, in bytes; see `benchmarks.memory.process.memory_of`."""
     found = memory_of(os.getpid())
     path.write_text(json.dumps(None if found is None else asdict(found)), encoding="utf-8")
 
 
 def work(kind: str, folder: Path, sizes: Sizes, photos: Path) -> None:
-    """Does one thing."""
+    """Does what the kind says."""
     if kind == "build":
         build(folder, sizes)
     else:

@@ -3,14 +3,14 @@
     python -m benchmarks.speed.large_photos [--regions 60] [--categories 150] [--json FILE]
 
 Photos of 1, 6 and 24 megapixels in 4:3, and one of 10,000 x 10,000, the largest that is read. The
-models are stood in for, at SAM ViT-H's and DINOv2 ViT-L's sizes: logits of 256 x 256 for an input
+models are stand-ins at SAM ViT-H's and DINOv2 ViT-L's sizes: logits of 256 x 256 for an input
 of 1024, regions with wavy edges, 1,813 patch tokens of 1,024 numbers. All else is as in a query.
 
 - "seconds" are the processor's, so that other work on the machine hardly counts: regions, features,
-  partition, naming, label map; reading, models and files aside.
-- "at photo size": the same with every region worked out at the photo's size
-  (`benchmarks.speed.photo_size`), up to --compare megapixels; "other labels" is the share of pixels that
-  come out differently.
+  partition, classification, label map; reading, models and files aside.
+- "at photo size": the same with every region computed at the photo's size
+  (`benchmarks.speed.photo_size`), up to --compare megapixels; "other labels" is the share of pixels
+  whose label differs.
 - "memory": the peak of a process that reads the photo from a file and labels it, above what it had
   when its models were loaded. The result holds 3 bytes a pixel of the photo and 4 of the label map.
 - "run lengths": seconds for the masks of all regions, when they are asked for.
@@ -19,13 +19,12 @@ of 1024, regions with wavy edges, 1,813 patch tokens of 1,024 numbers. All else 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -39,6 +38,8 @@ from rich.table import Table
 from scipy.ndimage import gaussian_filter, zoom
 from transformers import Dinov2Config, Dinov2Model
 
+from benchmarks.command import add_rounds, environment, parser_of, result_table, write_json
+from benchmarks.memory.process import peak, reset_peak
 from benchmarks.speed.matchers import synthetic_bank
 from benchmarks.speed.photo_size import label_at_photo_size
 from foundation.patch_features import PatchFeatures
@@ -59,7 +60,6 @@ SIZES = {"1": (864, 1152), "6": (2121, 2828), "24": (4242, 5656), "100": (10_000
 
 _REFERENCES = 20
 _DIMENSION = 1024
-_KIB = 1024
 _MIB = 1 << 20
 _SAM = SamArchitecture(
     image_size=1024,
@@ -79,7 +79,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Row:
+class PhotoCost:
     """One size of a photo. seconds: medians. memory: MiB. differing: share of the pixels."""
 
     megapixels: str
@@ -101,7 +101,7 @@ class WavyRegions(SamSegmenter):
         self._regions = regions
 
     def predict(self, embedding: ImageEmbedding, points: NDArray[np.number]) -> MaskCandidates:
-        """Of the first so many prompts one mask is good."""
+        """Gives one good mask for each of the first prompts, as many as there shall be regions."""
         rows, columns = (min(side + 1, self._low_side) for side in embedding.logit_size)
         logits = np.full((len(points), 3, rows, columns), -8, np.float32)
         scale = self._low_side / max(embedding.original_size)
@@ -137,7 +137,7 @@ class SmoothFeatures(PatchFeatures):
 
 
 @dataclass
-class Models:
+class LargePhotoModels:
     """The stand-ins, a bank in memory, and the labeller that has it."""
 
     regions: int
@@ -154,16 +154,16 @@ class Models:
 
     @cached_property
     def segmenter(self) -> WavyRegions:
-        """At SAM's sizes."""
+        """The segmenter, at SAM's sizes."""
         return WavyRegions(self.regions)
 
     @cached_property
     def features(self) -> SmoothFeatures:
-        """At DINOv2 ViT-L's sizes."""
+        """The feature model, at DINOv2 ViT-L's sizes."""
         return SmoothFeatures(self._bank[1])
 
     def activate(self, role: str) -> None:
-        """Nothing: the stand-ins take little memory."""
+        """Does nothing: the stand-ins take little memory."""
 
     def within_memory(self, work: Callable[[], Result]) -> Result:
         """Runs work, once."""
@@ -171,7 +171,7 @@ class Models:
 
     @cached_property
     def labeller(self) -> PhotoLabeller:
-        """Of a bank with as many references of every category."""
+        """Labels with a bank that has equally many references of every category."""
         matching = self.settings.matching
         return PhotoLabeller(Namer(self._bank[0], matching), matching)
 
@@ -180,8 +180,10 @@ class Models:
         return synthetic_bank(self.categories, _REFERENCES, _DIMENSION)
 
 
-def measure(models: Models, megapixels: str, rounds: int, compare: bool, work: Path) -> Row:
-    """Seconds and memory of one size."""
+def measure(
+    models: LargePhotoModels, megapixels: str, rounds: int, compare: bool, work: Path
+) -> PhotoCost:
+    """Measures seconds and memory of one size."""
     height, width = SIZES[megapixels]
     photo = draw_photo((height, width))
     memory = memory_of(models, photo, work)
@@ -210,7 +212,7 @@ def measure(models: Models, megapixels: str, rounds: int, compare: bool, work: P
         seconds_before = _seconds(lambda: found.append(before()))
         differing = float(np.mean(found[0].labels != labels))
     regions = len(segmented.regions)
-    return Row(
+    return PhotoCost(
         megapixels,
         height,
         width,
@@ -231,55 +233,47 @@ def _seconds(way: Callable[[], object]) -> float:
 
 
 def draw_photo(size: tuple[int, int]) -> Photo:
-    """Smooth colours."""
+    """A photo (H, W, 3) of smooth colours."""
     coarse = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
     drawn = Image.fromarray(coarse).resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.asarray(drawn, np.uint8)
 
 
-def memory_of(models: Models, photo: Photo, work: Path) -> float:
-    """MiB at the peak of a process that labels the photo from a file, above its models."""
+def memory_of(models: LargePhotoModels, photo: Photo, work: Path) -> float:
+    """The peak of a process that labels the photo from a file, in MiB above its models."""
     file = work / "photo.jpg"
     Image.fromarray(photo).save(file, quality=90)
     sizes = [f"--regions={models.regions}", f"--categories={models.categories}"]
     module = "benchmarks.speed.large_photos"
     command = [sys.executable, "-m", module, f"--label={file}", *sizes]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
     return float(done.stdout)
 
 
-def label_file(models: Models, file: Path) -> float:
-    """Labels a photo, as a query does; MiB of memory at the peak, above what there was before."""
+def label_file(models: LargePhotoModels, file: Path) -> float:
+    """Labels a photo as a query does; returns the peak in MiB above the memory before."""
     segmenter, features, labeller = models.segmenter, models.features, models.labeller
     warm = np.zeros((64, 64, 3), np.uint8)
     features.extract([warm]), segmenter.embed(warm), labeller.namer.threshold
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts from here
-    before = _resident("VmRSS")
+    before = reset_peak()
     segmented = cut_photo(file, models, models.proposals)
     _, labels = labeller.label(segmented)
     assert labels.shape == segmented.pixels.shape[:2]
-    return (_resident("VmHWM") - before) / _MIB
+    return (peak() - before) / _MIB
 
 
-def _resident(key: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) * _KIB
-    raise RuntimeError(f"expected {key} in /proc/self/status, found none; this needs Linux")
-
-
-def table_of(rows: list[Row]) -> Table:
-    """As it is printed."""
-    heads = ["photo", "regions", "seconds", "to 1 MP", "at photo size", "other labels"]
-    table = Table(*heads, "run lengths", "memory")
+def table_of(rows: Sequence[PhotoCost]) -> Table:
+    """The rows as a table for a terminal."""
+    columns = ["photo", "regions", "seconds", "to 1 MP", "at photo size", "other labels"]
+    table = result_table("", [*columns, "run lengths", "memory"])
     for row in rows:
-        old, differing = row.at_photo_size, row.differing
+        whole, differing = row.at_photo_size, row.differing
         table.add_row(
             f"{row.megapixels} MP, {row.width} x {row.height}",
             str(row.regions),
             f"{row.seconds:.2f} s",
             f"{row.seconds / rows[0].seconds:.2f}",
-            "" if old is None else f"{old:.1f} s",
+            "" if whole is None else f"{whole:.1f} s",
             "" if differing is None else f"{differing:.1e}",
             f"{row.run_lengths:.2f} s",
             f"{row.memory:,.0f} MiB",
@@ -287,21 +281,18 @@ def table_of(rows: list[Row]) -> Table:
     return table
 
 
-def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and prints the table; `arguments` are the command line's."""
+    parser = parser_of(__doc__)
+    add_rounds(parser, 3)
     add = parser.add_argument
     add("--regions", type=int, default=60)
     add("--categories", type=int, default=150)
     add("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="megapixels")
     add("--compare", type=float, default=24, help="megapixels up to which all is done both ways")
-    add("--rounds", type=int, default=3)
-    add("--json", type=Path, help="also write everything here")
     add("--label", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    models = Models(options.regions, options.categories)
+    options = parser.parse_args(arguments)
+    models = LargePhotoModels(options.regions, options.categories)
     if options.label:
         print(label_file(models, options.label))
         return
@@ -313,8 +304,7 @@ def main() -> None:
             rows.append(measure(models, size, options.rounds, compare, Path(work)))
             console.print(rows[-1])
     console.print(table_of(rows))
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2), "utf-8")
+    write_json(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What naming one photo's regions takes with each matcher, over a bank of ADE-847's size.
+"""The speed of classifying one photo's regions with each matcher, at ADE-847's size.
 
-    python -m benchmarks.speed.matchers [--categories 847] [--references 50] [--regions 100] [--json FILE]
+    python -m benchmarks.speed.matchers [--categories 847] [--references 50] [--regions 100]
+                                        [--json FILE]
 
 Features are random directions, one bunch a category; regions are references with noise. "first" is
 the first call, which makes the means (for knn: nothing); all ways are then timed in turns.
@@ -8,18 +9,15 @@ the first call, which makes the means (for knn: nothing); all ways are then time
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.command import add_rounds, parser_of, result_table, write_json
 from benchmarks.speed.timing import in_turns, median, timed
 from query.matchers.base import Matcher, References
 from query.matchers.knn import KnnMatcher
@@ -34,8 +32,8 @@ _DEVICE = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One matcher: seconds of its first call and the median of the others."""
+class MatcherTime:
+    """Seconds of a matcher's first call, and the median of the others."""
 
     matcher: str
     first: float
@@ -68,7 +66,7 @@ def synthetic_bank(
 
 
 def make_matchers(features: BankFeatures) -> dict[str, Callable[[], Matcher]]:
-    """Each matcher by its name, to be made when it is asked for the first time."""
+    """Functions that make each matcher, by its name."""
     references = References.of(features)
     stored = derive_prototypes(features.embeddings, features.feature_id)
     return {
@@ -86,7 +84,7 @@ def make_matchers(features: BankFeatures) -> dict[str, Callable[[], Matcher]]:
     }
 
 
-def measure(features: BankFeatures, regions: NDArray[np.float32], rounds: int) -> list[Row]:
+def measure(features: BankFeatures, regions: NDArray[np.float32], rounds: int) -> list[MatcherTime]:
     """Times all matchers on the same regions (r, d)."""
     made: dict[str, Matcher] = {name: make() for name, make in make_matchers(features).items()}
     first = {
@@ -98,36 +96,30 @@ def measure(features: BankFeatures, regions: NDArray[np.float32], rounds: int) -
         for name, matcher in made.items()
     }
     seconds = in_turns(ways, rounds, _DEVICE)
-    return [Row(name, first[name], median(seconds[name])) for name in made]
+    return [MatcherTime(name, first[name], median(seconds[name])) for name in made]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--categories", type=int, default=847)
-    parser.add_argument("--references", type=int, default=50, help="of each category")
-    parser.add_argument("--dimension", type=int, default=1024)
-    parser.add_argument("--regions", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
-    arguments = parser.parse_args()
-    features, hubs = synthetic_bank(arguments.categories, arguments.references, arguments.dimension)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures and prints the table; `arguments` are the command line's."""
+    parser = parser_of(__doc__)
+    add_rounds(parser, 5)
+    add = parser.add_argument
+    add("--categories", type=int, default=847)
+    add("--references", type=int, default=50, help="of each category")
+    add("--dimension", type=int, default=1024)
+    add("--regions", type=int, default=100)
+    options = parser.parse_args(arguments)
+    features, hubs = synthetic_bank(options.categories, options.references, options.dimension)
     rng = np.random.default_rng(1)
-    regions = _around(hubs[rng.integers(len(hubs), size=arguments.regions)], rng)
-    rows = measure(features, regions, arguments.rounds)
-    console = Console()
-    console.print(
-        f"{arguments.regions} regions, {arguments.categories} categories x "
-        f"{arguments.references} references, d = {arguments.dimension}"
+    regions = _around(hubs[rng.integers(len(hubs), size=options.regions)], rng)
+    rows = measure(features, regions, options.rounds)
+    title = (
+        f"{options.regions} regions, {options.categories} categories x "
+        f"{options.references} references, d = {options.dimension}"
     )
-    table = Table()
-    table.add_column("matcher")
-    table.add_column("first, ms", justify="right")
-    table.add_column("then, ms", justify="right")
-    for row in rows:
-        table.add_row(row.matcher, f"{row.first * 1e3:.0f}", f"{row.seconds * 1e3:.0f}")
-    console.print(table)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    texts = [(row.matcher, f"{row.first * 1e3:.0f}", f"{row.seconds * 1e3:.0f}") for row in rows]
+    Console().print(result_table(title, ("matcher", "first, ms", "then, ms"), texts))
+    write_json(options.json, rows)
 
 
 def _around(hubs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

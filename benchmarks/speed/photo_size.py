@@ -1,6 +1,6 @@
-"""Labels worked out at the photo's size, region by region: what working small is measured against.
+"""Labels a photo at its full size, region by region: the plain way, to compare with.
 
-Every mask is enlarged and decoded as a whole; it serves as a second opinion in the tests, too.
+Every mask is enlarged and decoded as a whole. The tests of `query` compare with it, too.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def label_at_photo_size(
     namer: Namer,
     settings: Matching,
 ) -> LabelledAtPhotoSize:
-    """Label a photo; every region and every pixel at its full size.
+    """Labels a photo; every region and every pixel at its full size.
 
     Args:
         segmenter, embedding, logits, tokens: see `query.cutting.cut_by_logits`.
-        namer: with the same settings.
+        namer: classifies, with the same settings.
         settings: the section `matching`; without filter or text.
     """
     height, width = embedding.original_size
@@ -94,17 +94,17 @@ def parts_by_run_lengths(
 
 
 def interpolated_winners(
-    wanted: NDArray[np.bool_], patch_ballots: NDArray[np.float32], category_ids: NDArray[np.int32]
+    wanted: NDArray[np.bool_], patch_votes: NDArray[np.float32], category_ids: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """(k,) the labels of the pixels (H, W) that are wanted, all votes interpolated for each."""
-    grid = (patch_ballots.shape[0], patch_ballots.shape[1])
+    grid = (patch_votes.shape[0], patch_votes.shape[1])
     rows, columns = (patch_positions(n, g) for n, g in zip(wanted.shape, grid, strict=True))
     y, x = np.nonzero(wanted)
     labels = np.empty(len(y), np.int32)
-    at_once = max(1, _VALUES_AT_ONCE // patch_ballots.shape[2])
+    at_once = max(1, _VALUES_AT_ONCE // patch_votes.shape[2])
     for start in range(0, len(y), at_once):
         some = slice(start, start + at_once)
-        values = _bilinear(patch_ballots, rows[y[some]], columns[x[some]])
+        values = _bilinear(patch_votes, rows[y[some]], columns[x[some]])
         labels[some] = winners(values, category_ids)
     return labels
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from miniature.training.judge import Judge, judge_pixels, save_judge, score_judge
+from miniature.training.judge import Judge, judge_pixels, load_judge, save_judge, score_judge
 from miniature.training.loop import (
     Ema,
     Run,
@@ -31,6 +31,7 @@ from miniature.world import CATEGORIES, STUFF
 
 log = logging.getLogger("miniature")
 
+MINUTES = 4  # after which the judge of a work folder is good enough to measure with
 _SOFT_SHARE = 0.7
 _NOISY_SHARE = 0.3
 _SMOOTHING = 0.05
@@ -92,6 +93,20 @@ def _soft(pixels: torch.Tensor, kind: float) -> torch.Tensor:
     width = 3 if kind < 2 / 3 else 5
     padded = F.pad(pixels, (width // 2,) * 4, mode="replicate")
     return F.avg_pool2d(padded, width, 1)
+
+
+def judge_weights(work: Path) -> Path:
+    """The path of the judge in a benchmark's work folder."""
+    return work / "judge" / "judge.safetensors"
+
+
+def trained_judge(work: Path) -> Judge:
+    """Loads the judge of a benchmark's work folder; trains it first if there is none."""
+    weights = judge_weights(work)
+    if not weights.exists():
+        places = ["--work", str(weights.parent), "--pool", str(work / "singles.npz")]
+        main([*places, "--minutes", str(MINUTES)])
+    return load_judge(weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

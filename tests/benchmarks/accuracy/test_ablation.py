@@ -19,10 +19,9 @@ import rim
 from bank_builder.localise import localise, min_max_scaled
 from bank_builder.points import sample_points
 from benchmarks.accuracy import ablation
+from benchmarks.accuracy.caching import CachingStack
 from benchmarks.accuracy.classes import OTHER, Classes, group_means
-from benchmarks.accuracy.looked_at_once import RememberingStack
 from benchmarks.accuracy.measuring import BankMeasure, Measurement, vocabularies
-from benchmarks.accuracy.plot import plot_over_k
 from benchmarks.accuracy.prompting import Prompting
 from benchmarks.accuracy.reference_sets import (
     ATTENTION,
@@ -37,16 +36,23 @@ from benchmarks.accuracy.reference_sets import (
     prompted,
 )
 from benchmarks.accuracy.references import as_bank_features
-from benchmarks.accuracy.report import Ablation, Result, Spread
-from benchmarks.accuracy.rows import BY_TEXT, DEFAULT, K_GROUP, ON_TRUE_MASKS, Row, ablation_rows
+from benchmarks.accuracy.report import Ablation, Result, Spread, plot_over_k
+from benchmarks.accuracy.rows import (
+    BY_TEXT,
+    DEFAULT,
+    K_GROUP,
+    ON_TRUE_MASKS,
+    AblationRow,
+    ablation_rows,
+)
 from benchmarks.accuracy.scenes import Cut, CutScenes, cut_along, true_regions
 from benchmarks.accuracy.state import MeasuredRows, measurement_key
 from benchmarks.accuracy.stored import restored
 from benchmarks.accuracy.text_baseline import cut_outs, text_labels
-from benchmarks.gates.judging import judge_weights
 from foundation.images.pooling import pool_regions
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge, save_judge
+from miniature.training.train_judge import judge_weights
 from miniature.world import CATEGORIES, draw_scene
 from query.classification import Namer
 from query.labelling import PhotoLabeller
@@ -70,7 +76,7 @@ SEED = 3
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> rim.Bank:
-    """Four pictures a category, accepted whatever they show."""
+    """Four images a category, accepted whatever they show."""
     gates = ("min_quality", "min_agreement", "min_area")
     settings = [f"reference.{gate}=0" for gate in gates]
     folder = tmp_path_factory.mktemp("banks") / "bank"
@@ -100,14 +106,14 @@ def settings(bank: rim.Bank) -> Settings:
 
 @pytest.fixture(scope="module")
 def scenes(bank: rim.Bank, settings: Settings, stack: ModelStack) -> CutScenes:
-    return ablation.cut_scenes(bank, settings, RememberingStack(stack), 2, seed=9)
+    return ablation.cut_scenes(bank, settings, CachingStack(stack), 2, seed=9)
 
 
 @pytest.fixture(scope="module")
 def measure(
     bank: rim.Bank, settings: Settings, sets: ReferenceSets, scenes: CutScenes, stack: ModelStack
 ) -> BankMeasure:
-    return BankMeasure(bank, settings, sets, scenes, RememberingStack(stack))
+    return BankMeasure(bank, settings, sets, scenes, CachingStack(stack))
 
 
 def images_of(features: BankFeatures, role: int = FOREGROUND) -> list[int]:
@@ -147,7 +153,7 @@ def test_scenes_cut_together_are_cut_as_by_an_engine_alone(
         return embed(segmenter, image)
 
     monkeypatch.setattr(type(stack.segmenter), "embed", counted)
-    scenes = ablation.cut_scenes(bank, settings, RememberingStack(stack), 2, seed=9)
+    scenes = ablation.cut_scenes(bank, settings, CachingStack(stack), 2, seed=9)
     scenes.prepare()
     assert len(embedded) == 2  # one each, for both ways
 
@@ -254,7 +260,7 @@ def test_a_stored_map_is_binarised_as_it_was_when_it_was_made() -> None:
 # Sets of references
 
 
-def test_pictures_segmented_again_as_before_are_the_banks_references(
+def test_images_segmented_again_as_before_are_the_banks_references(
     bank: rim.Bank, sets: ReferenceSets
 ) -> None:
     again, stored = sets.get(prompted(Prompting(4, "algorithm"))), bank.features()
@@ -269,9 +275,7 @@ def test_pictures_segmented_again_as_before_are_the_banks_references(
     assert not np.array_equal(other.embeddings, again.embeddings)
 
 
-def test_sets_under_other_masks_are_of_the_same_pictures(
-    bank: rim.Bank, sets: ReferenceSets
-) -> None:
+def test_sets_under_other_masks_are_of_the_same_images(bank: rim.Bank, sets: ReferenceSets) -> None:
     accepted = set(images_of(bank.features()))
     for name in (ATTENTION, TRUE_MASKS):
         found = sets.get(name)
@@ -280,7 +284,7 @@ def test_sets_under_other_masks_are_of_the_same_pictures(
     assert sets.get(BANK) is bank.features()
     assert sorted(images_of(sets.get(WORLD))) == sorted(images_of(bank.features()))
     with pytest.raises(ValueError, match="name of a set"):
-        sets.get("nobody's")
+        sets.get("no set's")
 
 
 def test_the_first_numbers_of_each_category(bank: rim.Bank, sets: ReferenceSets) -> None:
@@ -292,14 +296,14 @@ def test_the_first_numbers_of_each_category(bank: rim.Bank, sets: ReferenceSets)
     assert len(sets.get(EVERYTHING).feature_id) >= len(every.feature_id)
 
 
-def test_planted_pictures_bring_their_background_along(bank: rim.Bank, sets: ReferenceSets) -> None:
+def test_planted_images_bring_their_background_along(bank: rim.Bank, sets: ReferenceSets) -> None:
     clean, planted = bank.features(), sets.get(PLANTED)
     before, behind = by_image(clean, FOREGROUND), by_image(clean, BACKGROUND)
     after, behind_after = by_image(planted, FOREGROUND), by_image(planted, BACKGROUND)
     assert before.keys() == after.keys()
     shows = {feature: image for image, feature in before.items()}
     moved = {image for image in before if before[image] != after[image]}
-    # A fifth of four pictures, of each of four categories.
+    # A fifth of four images, of each of four categories.
     assert sorted(unpack_image_id(image).category_id for image in moved) == [0, 1, 2, 3]
     for image, feature in after.items():
         source = shows[feature]
@@ -332,7 +336,7 @@ def test_the_default_is_what_rim_eval_scores(bank: rim.Bank, measure: BankMeasur
     assert found.per_class == pytest.approx(scored.per_class, nan_ok=True)
 
 
-def test_references_that_are_the_regions_themselves_name_all_of_them(
+def test_references_that_are_the_regions_themselves_classify_all_rightly(
     bank: rim.Bank, settings: Settings, scenes: CutScenes, stack: ModelStack
 ) -> None:
     """Nothing but the labelling and the scoring is left to go wrong."""
@@ -350,15 +354,15 @@ def test_references_that_are_the_regions_themselves_name_all_of_them(
             return as_bank_features(oracle, bank.manifest.dimension)
 
     sets = Oracle(bank, stack, Judge)
-    measure = BankMeasure(bank, settings, sets, scenes, RememberingStack(stack))
-    found = measure.measure(Row("g", "n", cut="true", overrides=("neighbours=1",)))
+    measure = BankMeasure(bank, settings, sets, scenes, CachingStack(stack))
+    found = measure.measure(AblationRow("g", "n", cut="true", overrides=("neighbours=1",)))
 
     shown = {CATEGORIES[label] for scene in scenes.scenes for label in np.unique(scene.labels)}
     assert shown & set(NAMES)
     assert {name for name, iou in found.per_class.items() if iou == 1} == shown & set(NAMES)
 
 
-def test_named_by_text_is_the_labeller_with_all_weight_on_text(
+def test_classified_by_text_is_the_labeller_with_all_weight_on_text(
     bank: rim.Bank, settings: Settings, scenes: CutScenes, stack: ModelStack
 ) -> None:
     evidence = TextEvidence(stack.text_image, bank.categories, settings.generation)
@@ -380,16 +384,16 @@ def test_what_is_around_a_region_takes_its_mean_colour() -> None:
     image[mask] = [[10, 0, 0], [20, 0, 0], [30, 0, 0], [40, 0, 0]]
     tokens = np.ones((1, 1, 2), np.float32)
 
-    (picture,) = cut_outs(cut_along(image, tokens, mask[None]))
+    (crop,) = cut_outs(cut_along(image, tokens, mask[None]))
 
-    assert picture[:, :, 0].tolist() == [[10, 20, 30], [40, 25, 25], [25, 25, 25]]
-    assert not picture[:, :, 1:].any()
+    assert crop[:, :, 0].tolist() == [[10, 20, 30], [40, 25, 25], [25, 25, 25]]
+    assert not crop[:, :, 1:].any()
 
 
 # Results
 
 
-def result(row: Row, *values: dict[str, float]) -> Result:
+def result(row: AblationRow, *values: dict[str, float]) -> Result:
     return Result(row, tuple(Measurement(one, {}, 0.1) for one in values))
 
 
@@ -400,7 +404,7 @@ def closed(miou: float, familiar: float = 0.8, novel: float = 0.75) -> dict[str,
 @pytest.fixture
 def small() -> Ablation:
     """Results of two banks."""
-    left_out = Row("open", "threshold", left_out=True)
+    left_out = AblationRow("open", "threshold", left_out=True)
     return Ablation(
         scenes=10,
         seed=1,
@@ -411,7 +415,10 @@ def small() -> Ablation:
             result(ON_TRUE_MASKS, closed(0.88), closed(0.88)),
             result(BY_TEXT[0], closed(0.60), closed(0.60)),
             result(BY_TEXT[1], closed(0.65), closed(0.65)),
-            *(result(Row(K_GROUP, f"K = {k}"), closed(0.1 * k), closed(0.2)) for k in (1, 5)),
+            *(
+                result(AblationRow(K_GROUP, f"K = {k}"), closed(0.1 * k), closed(0.2))
+                for k in (1, 5)
+            ),
             result(left_out, *({"mIoU": 0.7, "named": 0.72, "background": 0.4},) * 2),
         ),
     )

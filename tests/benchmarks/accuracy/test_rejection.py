@@ -10,7 +10,7 @@ import pytest
 
 import rim
 from benchmarks.accuracy.rejection import (
-    References,
+    PlantedReferences,
     main,
     measure_rejection,
     plant,
@@ -18,22 +18,11 @@ from benchmarks.accuracy.rejection import (
 )
 from schemas.ids import FOREGROUND
 
-NAMES = ("house", "fish", "grass", "sky")
 
-
-@pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> rim.Bank:
-    """Six pictures a category, accepted whatever they show."""
-    gates = ("min_quality", "min_agreement", "min_area")
-    settings = [f"reference.{gate}=0" for gate in gates]
-    folder = tmp_path_factory.mktemp("banks") / "bank"
-    return rim.build(NAMES, folder, images_per_category=6, steps=2, settings=settings)
-
-
-def references(categories: int, images: int) -> References:
+def references(categories: int, images: int) -> PlantedReferences:
     """A feature that says which reference it was."""
     count = categories * images
-    return References(
+    return PlantedReferences(
         np.arange(count, dtype=np.float32)[:, None],
         np.arange(count),
         np.arange(count) / count,
@@ -56,7 +45,7 @@ def test_planted_references_come_from_another_category(fraction: float) -> None:
     np.testing.assert_array_equal(plant(clean, fraction, seed=3).features, found.features)
 
 
-def test_one_category_has_nobody_to_deal_to() -> None:
+def test_one_category_alone_cannot_be_dealt_out() -> None:
     with pytest.raises(ValueError, match="categories enough"):
         plant(references(1, 10), 0.5, seed=0)
 
@@ -66,10 +55,10 @@ def test_verdicts_are_left_aside(bank: rim.Bank) -> None:
 
     stored = bank.features()
     foreground = stored.role == FOREGROUND
-    kept = np.isin(every.image_id, stored.image_id)
-    np.testing.assert_array_equal(every.features[kept], stored.embeddings[foreground])
+    accepted = np.isin(every.image_id, stored.image_id)
+    np.testing.assert_array_equal(every.features[accepted], stored.embeddings[foreground])
     automatic = {one.image_id for one in bank.verdicts if one.status == "rejected"}
-    assert set(every.image_id[~kept].tolist()) == automatic
+    assert set(every.image_id[~accepted].tolist()) == automatic
 
 
 def test_rows_come_in_pairs_and_rejection_may_be_switched_off(bank: rim.Bank) -> None:

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from io import StringIO
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 from segment_anything.modeling import Sam
 from transformers import Dinov2Config, Dinov2Model
 
 import rim
 from benchmarks.accuracy.references import judged_references, world_references
-from benchmarks.gate import Gate, Measured, gates_table, shares
-from benchmarks.gates import chain, clip, features, generator, sam
-from benchmarks.gates import miniature as miniature_gates
-from benchmarks.gates.cards import FIRST, LAST, write_scores
-from benchmarks.gates.pictures import (
-    Picture,
-    bank_pictures,
-    generated_pictures,
+from benchmarks.gates import chain, clip, features, generator, miniature, sam
+from benchmarks.gates.generator import (
+    PromptedImage,
+    generated_images,
     through_autoencoder,
 )
-from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged, save_sheet
+from benchmarks.gates.sheet import Tile, TileRow, draw_sheet, enlarged, save_sheet
 from foundation.images.preprocessing import IMAGENET
 from foundation.images.reading import encode_png
 from foundation.patch_features import PatchFeatures
@@ -38,9 +33,9 @@ from foundation.segmenter import SamSegmenter
 from foundation.text_to_image import GeneratedImage, Prompt
 from miniature.training.features_scores import FeatureScores
 from miniature.training.judge import Judge, Judged, judge, save_judge
-from miniature.training.scenes import LEAST_AREA, regions, square_crop, things
-from miniature.world import CATEGORIES, STUFF, THINGS, draw_scene, draw_single, plain_caption
-from schemas.ids import BACKGROUND, FOREGROUND
+from miniature.world import CATEGORIES, STUFF, THINGS, draw_single, plain_caption
+from schemas.ids import BACKGROUND, DIFFUSION, FOREGROUND, pack_image_id
+from schemas.records import CategoryRecord
 from schemas.settings import SamArchitecture, load_settings
 from schemas.store.index import index_order
 
@@ -79,7 +74,7 @@ def small_dino() -> Dinov2Model:
 
 
 class Oracle:
-    """A scorer that knows the pictures it was shown before: each is named as it was told."""
+    """A scorer that knows the images it was shown before: each is named as it was told."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
@@ -115,54 +110,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> rim.Bank:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Picture]:
-    return generated_pictures(Drawn(), load_settings("miniature"), 2)
-
-
-# The table
-
-
-@pytest.mark.parametrize(
-    ("gate", "wanted", "reached"),
-    [
-        (Gate("m", "g", 0.80, 0.80), "≥ 0.80", True),
-        (Gate("m", "g", 0.79, 0.80), "≥ 0.80", False),
-        (Gate("m", "g", 1.30, 0.80, 1.25), "0.80 to 1.25", False),
-        (Gate("m", "g", 1.00, 0.80, 1.25), "0.80 to 1.25", True),
-        (Gate("m", "g", 1.00, None, 0.5), "≤ 0.50", False),
-        (Gate("m", "g", 0.10), "", None),
-        (Gate("m", "g", float("nan"), 0.80), "≥ 0.80", False),
-    ],
-)
-def test_a_gate_is_reached_or_not(gate: Gate, wanted: str, reached: bool | None) -> None:
-    assert gate.wanted == wanted
-    assert gate.reached is reached
-    assert json.loads(json.dumps(gate.as_dict(), allow_nan=False))["reached"] is reached
-
-
-def test_the_table_says_yes_and_no() -> None:
-    gates = [Gate("sam", "good", 0.9, 0.8), Gate("sam", "bad", 0.7, 0.8), Gate("clip", "told", 0.5)]
-    console = Console(width=100, record=True, file=StringIO())
-    console.print(gates_table(gates))
-    lines = console.export_text().splitlines()
-    ends = {
-        name: line.rstrip(" │┃").split()[-1]
-        for name in ("good", "bad", "told")
-        for line in lines
-        if name in line
-    }
-    assert ends == {"good": "yes", "bad": "no", "told": "0.500"}
-
-
-def test_shares_by_group_and_category() -> None:
-    found = shares([("house", True), ("bird", False), ("bird", True), ("grass", True)])
-    assert found["all"] == 0.75
-    assert (found["familiar"], found["novel"], found["stuff"]) == (1.0, 0.5, 1.0)
-    assert found["bird"] == 0.5
-    assert np.isnan(found["fish"])
-
-
-# Generator
+def images() -> list[PromptedImage]:
+    return generated_images(Drawn(), load_settings("miniature"), 2)
 
 
 def test_mean_cosine_distance_by_hand() -> None:
@@ -171,7 +120,7 @@ def test_mean_cosine_distance_by_hand() -> None:
     assert np.isnan(generator.mean_cosine_distance(rows[:1]))
 
 
-def test_diversity_is_one_for_the_same_pictures_and_less_for_copies() -> None:
+def test_diversity_is_one_for_the_same_images_and_less_for_copies() -> None:
     rows = np.random.default_rng(0).random((6, 8), np.float32)
     assert generator.diversity_ratio(rows, rows) == pytest.approx(1)
     assert generator.diversity_ratio(rows[[0, 0, 1, 1]], rows) < 1
@@ -185,51 +134,63 @@ def test_attention_iou_by_hand_and_of_things_alone() -> None:
     mask[:32] = True  # overlap a quarter, union three quarters
     judged = Judged(np.array([0, 16]), np.stack([mask, mask]), np.zeros((2, 192), np.float32))
     image = np.zeros((64, 64, 3), np.uint8)
-    shown = [Picture("house", image, attention), Picture("grass", image, attention)]
+    shown = [PromptedImage("house", image, attention), PromptedImage("grass", image, attention)]
     ((name, iou),) = generator.attention_ious(shown, judged)
     assert name == "house"
     assert iou == pytest.approx(1 / 3)
 
 
-def test_pictures_are_those_of_a_bank_with_their_attention_binarised(
-    pictures: list[Picture],
+def test_images_are_those_of_a_bank_with_their_attention_binarised(
+    images: list[PromptedImage],
 ) -> None:
-    assert [picture.category for picture in pictures] == [n for n in CATEGORIES for _ in range(2)]
-    assert all(picture.attention.shape == (64, 64) for picture in pictures)
-    assert pictures[0].attention[:, :30].all()
-    assert not pictures[0].attention[:, 34:].any()
+    assert [image.category for image in images] == [n for n in CATEGORIES for _ in range(2)]
+    assert all(image.attention.shape == (64, 64) for image in images)
+    assert images[0].attention[:, :30].all()
+    assert not images[0].attention[:, 34:].any()
 
 
-def test_a_bank_tells_by_its_contrast_that_a_map_is_flat() -> None:
-    """A bank's maps are stretched to 0..255, so the map itself cannot tell."""
-    image = encode_png(np.zeros((64, 64, 3), np.uint8))
+def test_images_of_a_bank_are_the_first_of_each_category_with_their_attention() -> None:
+    """A bank's maps are stretched to 0..255: that one is flat is known by its contrast alone."""
     stretched = np.zeros((16, 16), np.uint8)
     stretched[:, :8] = 255
-    attention = encode_png(stretched)
+    ids = [pack_image_id(category, DIFFUSION, number) for category in (0, 1) for number in (0, 1)]
+    rows = [
+        {"image_id": one, "status": "rejected", "contrast": contrast}
+        for one, contrast in zip(ids, (0.9, 0.9, 0.001, None), strict=True)
+    ]
 
     class Bank:
         settings = load_settings("miniature")
+        categories = (
+            CategoryRecord(category_id=0, name="house", synonyms=()),
+            CategoryRecord(category_id=1, name="grass", synonyms=()),
+        )
 
-        def sql(self, statement: str) -> Bank:
-            assert "number < 3" in statement
-            return self
+        def images_table(self, columns: Sequence[str]) -> pa.Table:
+            return pa.Table.from_pylist(rows).select(columns)
 
-        def fetchall(self) -> list[tuple[str, bytes, bytes, float]]:
-            return [("house", image, attention, 0.9), ("grass", image, attention, 0.001)]
+        def png(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+            return {one: encode_png(np.zeros((64, 64, 3), np.uint8)) for one in image_ids}
 
-    clear, flat = bank_pictures(cast(rim.Bank, Bank()), 3)
+        def attention_png(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+            return dict.fromkeys(image_ids, encode_png(stretched))
+
+    clear, flat = generator.bank_images(cast(rim.Bank, Bank()), 1)
+    assert (clear.category, flat.category) == ("house", "grass")
     assert clear.attention[:, :30].all()
     assert not clear.attention[:, 34:].any()
     assert flat.attention.all()
-    assert flat.category == "grass"
+    assert len(generator.bank_images(cast(rim.Bank, Bank()), 2)) == 3  # one has no attention map
 
 
-def test_generator_gates_count_what_the_judge_says(pictures: list[Picture], model: Judge) -> None:
-    said = judge(model, [picture.image for picture in pictures])
-    labels = np.array([CATEGORIES.index(picture.category) for picture in pictures])
+def test_generator_gates_count_what_the_judge_says(
+    images: list[PromptedImage], model: Judge
+) -> None:
+    said = judge(model, [one.image for one in images])
+    labels = np.array([CATEGORIES.index(image.category) for image in images])
     labels[:2] = CATEGORIES.index("fish")  # both houses
     measured = generator.generator_gates(
-        pictures, Judged(labels, said.masks, said.features), model, lambda same: same, drawn=2
+        images, Judged(labels, said.masks, said.features), model, lambda same: same, drawn=2
     )
     found = {gate.name: gate.measured for gate in measured.gates}
     assert found["recognised, all"] == pytest.approx(42 / 44)
@@ -241,17 +202,14 @@ def test_generator_gates_count_what_the_judge_says(pictures: list[Picture], mode
     assert set(measured.per_category["attention IoU"]) == set(THINGS)
 
 
-def test_the_autoencoder_gives_back_what_the_pictures_show() -> None:
+def test_the_autoencoder_gives_back_what_the_images_show() -> None:
     images = [draw_single(seed, "house").image for seed in range(2)]
-    stack = miniature_gates.ModelStack(load_settings("miniature"), "cpu", offline=True)
+    stack = miniature.ModelStack(load_settings("miniature"), "cpu", offline=True)
     back = through_autoencoder(stack.path("text_to_image"), images)
     for image, other in zip(images, back, strict=True):
         assert other.shape == image.shape
         assert other.dtype == np.uint8
         assert np.abs(other.astype(int) - image).mean() < 25
-
-
-# The other models
 
 
 def test_sam_gates(small_sam: Sam) -> None:
@@ -267,7 +225,7 @@ def test_features_gates(small_dino: Dinov2Model, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(features, "score_features", lambda model, scenes: scores)
     measured = features.features_gates(small_dino)
     assert [gate.reached for gate in measured.gates] == [True, False, None]
-    assert measured.per_category["names true regions"] == scores.per_category
+    assert measured.per_category["accuracy on true regions"] == scores.per_category
 
 
 def test_clip_gates_count_right_names() -> None:
@@ -281,33 +239,8 @@ def test_clip_gates_count_right_names() -> None:
     assert crops.measured == pytest.approx(np.mean(right))
 
 
-def test_crops_are_squares_with_a_margin_inside_the_picture() -> None:
-    image = np.arange(100 * 80 * 3, dtype=np.uint32).reshape(100, 80, 3).astype(np.uint8)
-    mask = np.zeros((100, 80), bool)
-    mask[40:60, 30:40] = True  # 20 high: 25 with the margins, its centre at (50, 35)
-    assert np.array_equal(square_crop(image, mask), image[37:62, 22:47])
-    mask[:] = False
-    mask[0:10, 70:80] = True  # in the corner: moved inside, 12 wide
-    assert np.array_equal(square_crop(image, mask), image[0:12, 68:80])
-    assert square_crop(image, np.ones_like(mask)).shape == (80, 80, 3)
-
-
-def test_slivers_are_not_asked_for() -> None:
-    for seed in range(20):
-        scene = draw_scene(seed)
-        found = regions(scene)
-        assert all(one.mask.sum() >= LEAST_AREA for one in found)
-        assert len(things(scene)) == sum(i.mask.sum() >= LEAST_AREA for i in scene.instances)
-        assert all(
-            (scene.labels[one.mask] == CATEGORIES.index(one.category)).all() for one in found
-        )
-
-
-# The chain
-
-
 def test_other_references_stand_in_for_the_accepted_ones(bank: rim.Bank, model: Judge) -> None:
-    stack = miniature_gates.ModelStack(bank.settings, "cpu", offline=True)
+    stack = miniature.ModelStack(bank.settings, "cpu", offline=True)
     stored = bank.features()
     for references in (judged_references(bank, stack, model), world_references(bank, stack)):
         order = index_order(references.feature_id)
@@ -316,7 +249,7 @@ def test_other_references_stand_in_for_the_accepted_ones(bank: rim.Bank, model: 
         assert np.allclose(np.linalg.norm(references.embeddings, axis=1), 1, atol=1e-5)
         ids = stored.image_id[stored.role == FOREGROUND]
         assert np.isin(references.image_id[foreground], ids).all()
-    # Stuff fills its picture, so it has no background; a thing of the world always has one.
+    # Stuff fills its image, so it has no background; a thing of the world always has one.
     stuff = [record.category_id for record in bank.categories if record.name in STUFF]
     behind = references.category_id[references.role == BACKGROUND]
     assert set(references.category_id.tolist()) - set(behind.tolist()) == set(stuff)
@@ -337,33 +270,15 @@ def test_the_whole_chain_is_what_rim_eval_scores(bank: rim.Bank, model: Judge) -
     assert len(scenes) == 2
 
 
-def test_scores_replace_what_stands_between_the_marks_of_a_card(tmp_path: Path) -> None:
-    card = tmp_path / "card.md"
-    card.write_text(f"before\n\n{FIRST}\nold\n{LAST}\nafter\n")
-    for value in (0.5, 0.75):
-        write_scores(card, Measured((Gate("m", "IoU", value, 0.6),), {}))
-    text = card.read_text()
-    assert text.startswith(f"before\n\n{FIRST}\n")
-    assert text.endswith(f"| IoU | ≥ 0.60 | 0.750 | yes |\n{LAST}\nafter\n")
-    assert "0.500" not in text
-    card.write_text("no marks")
-    with pytest.raises(ValueError, match="once each"):
-        write_scores(card, Measured((), {}))
-    assert card.read_text() == "no marks"
-
-
-# Sheets
-
-
 def test_enlarging_repeats_pixels_where_it_can() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
-    assert np.array_equal(enlarged(picture, 12)[::3, ::3], picture)
-    assert enlarged(picture, 10).shape == (10, 10, 3)
+    image = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    assert np.array_equal(enlarged(image, 12)[::3, ::3], image)
+    assert enlarged(image, 10).shape == (10, 10, 3)
 
 
 def test_a_sheet_is_kept_small(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
-    sheet = draw_sheet("noise", [[Row([Tile(noise, "one"), Tile(noise, "two")], "heading")]])
+    sheet = draw_sheet("noise", [[TileRow([Tile(noise, "one"), Tile(noise, "two")], "heading")]])
     save_sheet(sheet, tmp_path / "large.png")
     save_sheet(sheet, tmp_path / "small.png", most_bytes=1)
     with Image.open(tmp_path / "large.png") as full, Image.open(tmp_path / "small.png") as reduced:
@@ -373,7 +288,7 @@ def test_a_sheet_is_kept_small(tmp_path: Path) -> None:
 
 
 def test_every_model_has_a_sheet(
-    pictures: list[Picture],
+    images: list[PromptedImage],
     model: Judge,
     small_sam: Sam,
     small_dino: Dinov2Model,
@@ -382,23 +297,20 @@ def test_every_model_has_a_sheet(
     bank: rim.Bank,
 ) -> None:
     monkeypatch.setattr(features, "_REFERENCES", 1)
-    judged = judge(model, [picture.image for picture in pictures])
+    judged = judge(model, [one.image for one in images])
     sheets = {
-        "generator": generator.generator_sheet(pictures, judged),
+        "generator": generator.generator_sheet(images, judged),
         "sam": sam.sam_sheet(SamSegmenter(small_sam)),
         "features": features.features_sheet(PatchFeatures(small_dino, 32, IMAGENET)),
         "clip": clip.clip_sheet(Oracle(["house"] * 24)),
         "chain": chain.chain_sheet(bank, scenes=4),
     }
-    assert set(sheets) == set(miniature_gates.MODELS)
+    assert set(sheets) == set(miniature.MODELS)
     for name, sheet in sheets.items():
         save_sheet(sheet, tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as image:
             image.load()
             assert min(image.size) > 400
-
-
-# The command
 
 
 def test_the_command_reports_and_writes(
@@ -408,21 +320,21 @@ def test_the_command_reports_and_writes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_judge(model, tmp_path / "judge" / "judge.safetensors")
-    monkeypatch.setattr(miniature_gates.ModelStack, "text_to_image", Drawn())
-    few = miniature_gates.generator_gates
-    monkeypatch.setattr(miniature_gates, "generator_gates", lambda *given: few(*given, drawn=1))
-    arguments = ["--work", str(tmp_path), "--only", "generator", "--pictures", "1"]
-    miniature_gates.main(
+    monkeypatch.setattr(miniature.ModelStack, "text_to_image", Drawn())
+    few = miniature.generator_gates
+    monkeypatch.setattr(miniature, "generator_gates", lambda *given: few(*given, drawn=1))
+    arguments = ["--work", str(tmp_path), "--only", "generator", "--images", "1"]
+    miniature.main(
         [*arguments, "--json", str(tmp_path / "gates.json"), "--sheets", str(tmp_path / "sheets")]
     )
     assert "recognised, all" in capsys.readouterr().out
     written = json.loads((tmp_path / "gates.json").read_text(encoding="utf-8"))
     assert written["gates"][0]["gate"] == "recognised, all"
-    assert written["detail"]["generator"]["diversity ratio"]["house"] is None  # of one picture
+    assert written["detail"]["generator"]["diversity ratio"]["house"] is None  # of one image
     assert (tmp_path / "sheets" / "generator.png").exists()
 
 
 def test_unknown_models_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        miniature_gates.main(["--work", "w", "--only", "sam,dino"])
+        miniature.main(["--work", "w", "--only", "sam,dino"])
     assert "found dino" in capsys.readouterr().err

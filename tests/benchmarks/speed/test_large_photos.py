@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,7 @@ def test_the_table_and_the_file(
     monkeypatch.setattr(large_photos, "memory_of", lambda *_: 12.0)
     path = tmp_path / "rows.json"
     sizes = ["--regions", "3", "--categories", "4", "--rounds", "1", "--sizes", "1"]
-    monkeypatch.setattr(sys, "argv", ["large_photos", *sizes, "--json", str(path)])
-    large_photos.main()
+    large_photos.main([*sizes, "--json", str(path)])
     (row,) = json.loads(path.read_text())
     assert (row["regions"], row["differing"], row["memory"]) == (3, 0, 12)
     assert "300" in capsys.readouterr().out

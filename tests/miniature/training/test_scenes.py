@@ -1,4 +1,4 @@
-"""Drawn scenes for training: packed, varied, in a pool."""
+"""Drawn scenes for training: packed, varied, in a pool; their regions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from miniature.training import features, sam
-from miniature.training.scenes import NOTHING, PackedImage, ScenePool, pack, vary
+from miniature.training.scenes import (
+    LEAST_AREA,
+    NOTHING,
+    PackedImage,
+    ScenePool,
+    pack,
+    regions,
+    square_crop,
+    things,
+    vary,
+)
 from miniature.world import CATEGORIES, NOVEL, draw_scene
 
 
@@ -50,3 +60,25 @@ def test_variation_moves_image_and_truth_together(rng: np.random.Generator) -> N
     bright = pixels.mean(1) > 0.35
     agreement = (bright == (maps[:, 0] == 1)).float().mean()
     assert agreement > 0.97
+
+
+def test_crops_are_squares_with_a_margin_inside_the_picture() -> None:
+    image = np.arange(100 * 80 * 3, dtype=np.uint32).reshape(100, 80, 3).astype(np.uint8)
+    mask = np.zeros((100, 80), bool)
+    mask[40:60, 30:40] = True  # 20 high: 25 with the margins, its centre at (50, 35)
+    assert np.array_equal(square_crop(image, mask), image[37:62, 22:47])
+    mask[:] = False
+    mask[0:10, 70:80] = True  # in the corner: moved inside, 12 wide
+    assert np.array_equal(square_crop(image, mask), image[0:12, 68:80])
+    assert square_crop(image, np.ones_like(mask)).shape == (80, 80, 3)
+
+
+def test_slivers_are_not_asked_for() -> None:
+    for seed in range(20):
+        scene = draw_scene(seed)
+        found = regions(scene)
+        assert all(one.mask.sum() >= LEAST_AREA for one in found)
+        assert len(things(scene)) == sum(i.mask.sum() >= LEAST_AREA for i in scene.instances)
+        assert all(
+            (scene.labels[one.mask] == CATEGORIES.index(one.category)).all() for one in found
+        )

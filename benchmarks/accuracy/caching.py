@@ -1,7 +1,7 @@
-"""Models that look at a picture once, however often in a row they are asked about it.
+"""Models that remember the results of their last image.
 
-Rows that differ in what is done with a picture (other prompt points, fused regions) would otherwise
-pay for SAM's encoder and the patch tokens each time.
+Rows of the ablation that differ in what is done with an image (other prompt points, fused regions)
+share SAM's embedding and the patch tokens.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from schemas.settings import Settings
 Image = NDArray[np.uint8]
 
 
-class RememberingSegmenter:
-    """A segmenter that keeps its embedding and its answers of the last picture."""
+class CachingSegmenter:
+    """A segmenter that remembers the embedding and the masks of the last image."""
 
     def __init__(self, segmenter: SamSegmenter) -> None:
         self._segmenter = segmenter
@@ -61,8 +61,8 @@ class RememberingSegmenter:
         return self._segmenter.working_logits(embedding, logits)
 
 
-class RememberingExtractor:
-    """A feature model that keeps the tokens of the last picture, if it was asked for one alone."""
+class CachingExtractor:
+    """A feature model that remembers the tokens of the last image that was alone in its call."""
 
     def __init__(self, extractor: PatchExtractor) -> None:
         self._extractor = extractor
@@ -77,8 +77,8 @@ class RememberingExtractor:
         return [self._last[1]]
 
 
-class RememberingScorer:
-    """A scorer of texts and images that keeps its embedding of every picture."""
+class CachingScorer:
+    """A scorer of texts and images that remembers the embedding of every image."""
 
     def __init__(self, scorer: TextImageScorer) -> None:
         self._scorer = scorer
@@ -101,8 +101,8 @@ class RememberingScorer:
         return np.stack([self._known[key] for key in keys])
 
 
-class RememberingStack:
-    """The models of a stack that a query uses, each looking once."""
+class CachingStack:
+    """The models of a stack that a query uses, each with a memory."""
 
     def __init__(self, stack: ModelStack) -> None:
         self._stack = stack
@@ -112,19 +112,19 @@ class RememberingStack:
         return self._stack.settings
 
     @cached_property
-    def segmenter(self) -> RememberingSegmenter:
-        return RememberingSegmenter(self._stack.segmenter)
+    def segmenter(self) -> CachingSegmenter:
+        return CachingSegmenter(self._stack.segmenter)
 
     @cached_property
-    def features(self) -> RememberingExtractor:
-        return RememberingExtractor(self._stack.features)
+    def features(self) -> CachingExtractor:
+        return CachingExtractor(self._stack.features)
 
     @cached_property
-    def text_image(self) -> RememberingScorer:
-        return RememberingScorer(self._stack.text_image)
+    def text_image(self) -> CachingScorer:
+        return CachingScorer(self._stack.text_image)
 
     def activate(self, role: str) -> None:
-        """Says which model is used next."""
+        """Tells the stack which model is used next."""
         self._stack.activate(role)
 
     def within_memory(self, work: Callable[[], Result]) -> Result:
@@ -132,11 +132,11 @@ class RememberingStack:
         return self._stack.within_memory(work)
 
     def path(self, role: str) -> Path:
-        """Where a role's files are."""
+        """The path of a role's files."""
         return self._stack.path(role)
 
     def fingerprints(self, roles: Sequence[str]) -> dict[str, ModelRecord]:
-        """Of those files."""
+        """Returns the records of those files."""
         return self._stack.fingerprints(roles)
 
 
