@@ -151,8 +151,8 @@ def outlined(
 
 def _gallery_row(name: str, views: Sequence[ReferenceView]) -> str:
     images = "".join(
-        f"<span class={'accepted' if view.accepted else 'rejected'}>{_image(view.png, '', view.title)}"
-        "</span>"
+        f"<span class={'accepted' if view.accepted else 'rejected'}>"
+        f"{_image(view.png, '', view.title)}</span>"
         for view in views
     )
     return f"<div class=bank><span class=name>{html.escape(name)}</span>{images}</div>"

@@ -139,14 +139,14 @@ def _evidence() -> Sequence[AblationRow]:
         AblationRow(group, "filter: categories below 1 % of the photo", overrides=("filter=0.01",)),
         AblationRow(group, "CLIP's text with a weight of 0.2", overrides=("text_weight=0.2",)),
         AblationRow(
-            group, "threshold, though all there is has a name", overrides=("background=auto",)
+            group, "threshold, though every pixel has a category", overrides=("background=auto",)
         ),
     )
 
 
 def _background() -> Sequence[AblationRow]:
     ways = (
-        ("everything is named", "none", "false"),
+        ("every region is classified", "none", "false"),
         ("negatives", "none", "true"),
         ("threshold", "auto", "false"),
         ("negatives and threshold", "auto", "true"),

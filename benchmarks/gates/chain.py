@@ -29,7 +29,7 @@ from benchmarks.gates.sheet import Tile, TileRow, draw_sheet, enlarged
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge
 from miniature.world import CATEGORIES, draw_scene
-from query.classification import KindClassifier
+from query.classification import Namer
 from query.labelling import PhotoLabeller
 from query.overlay import draw_overlay
 from query.text_evidence import TextEvidence
@@ -69,7 +69,7 @@ def chain_gates(
     matching = bank.query_settings(None, _NO_THRESHOLD).matching
 
     def labeller(references: BankFeatures) -> PhotoLabeller:
-        return PhotoLabeller(KindClassifier(references, matching), matching)
+        return PhotoLabeller(Namer(references, matching), matching)
 
     in_bank = labeller(bank.features())
     judged = labeller(judged_references(bank, stack, model))

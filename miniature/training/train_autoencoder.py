@@ -27,6 +27,7 @@ from miniature.world import CATEGORIES, draw_single
 
 log = logging.getLogger("miniature")
 
+UNSEEN = 220  # images on which the trained model is measured
 _KL_WEIGHT = 1e-6
 
 
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         loss = pixels + _KL_WEIGHT * posterior.kl().mean()
         run.update(loss, model, optimiser, ema, most_norm=1.0)
         run.record(loss=pixels.detach())
-    unseen = np.stack([draw_single(seed, CATEGORIES[seed % 22]).image for seed in range(220)])
+    unseen = np.stack([draw_single(seed, CATEGORIES[seed % 22]).image for seed in range(UNSEEN)])
     images = centred(unseen, settings.device)
     average: AutoencoderKL = ema.module
     with torch.no_grad():
