@@ -72,9 +72,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Instance:
-    """One thing of a scene: its visible mask (H, W) bool, its visible parts, the name of its main
-    colour.
-    """
+    """One thing of a scene: its visible mask (H, W) bool and parts, and the name of its main colour."""
 
     category: str
     mask: NDArray[np.bool_]
@@ -100,9 +98,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a thing stands: centre as a fraction of (width, height), radius as one of the short
-    side.
-    """
+    """The place of a thing: its centre in fractions of (width, height), its radius of the short side."""
 
     x: float
     y: float
@@ -112,9 +108,7 @@ class Pose:
 
 
 class Canvas:
-    """An image in the making: colour, owner (instance number) and part of every oversampled
-    pixel.
-    """
+    """An unfinished image: colour, owner (instance number) and part of every oversampled pixel."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
@@ -126,7 +120,7 @@ class Canvas:
         self.part = np.zeros((self.height, self.width), np.int16)
 
     def paint_stuff(self, rng: np.random.Generator, kinds: Sequence[str]) -> None:
-        """Fill the frame with one kind, or with two on either side of a tilted, wavy line."""
+        """Fills the frame with one kind, or with two on either side of a tilted, wavy line."""
         scale = self.unit * rng.uniform(0.8, 1.25)
         self.colour[:] = TEXTURES[kinds[0]](rng, self.height, self.width, scale)
         if len(kinds) == 1:
@@ -140,7 +134,7 @@ class Canvas:
         self.stuff[under] = 1
 
     def paint_thing(self, rng: np.random.Generator, number: int, pieces: Pieces, pose: Pose) -> str:
-        """Draw a thing over what is there; returns the name of its main colour."""
+        """Draws a thing over what is there; returns the name of its main colour."""
         centre, radius = self._frame(pose)
         layer = Image.new("I", (self.width, self.height), 0)
         draw = ImageDraw.Draw(layer)
@@ -181,14 +175,14 @@ class Canvas:
         return top, bottom, left, right
 
     def _light(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """A soft light from one side, brighter there and darker away from it."""
+        """Factors (h, w) of a soft light from one side."""
         angle = rng.uniform(0, 2 * math.pi)
         y = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None]
         x = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :]
         return (1.0 + 0.22 * (x * math.cos(angle) + y * math.sin(angle))).astype(np.float32)
 
     def _outline(self, parts: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Darker along the borders of parts, like a drawn line."""
+        """Factors (h, w) that darken the borders of parts, like a drawn line."""
         reach = max(1, round(0.45 * self.unit))
         edge = ndimage.grey_dilation(parts, size=reach + 1) != ndimage.grey_erosion(
             parts, size=reach + 1
@@ -208,9 +202,7 @@ class Canvas:
 def _choose_paints(
     rng: np.random.Generator, behind: NDArray[np.float64]
 ) -> tuple[str, dict[str, tuple[int, int, int]]]:
-    """A main colour that stands out from what lies behind, an accent that differs from it, and
-    their helpers.
-    """
+    """Chooses a main colour that stands out from what lies behind, an accent, and their shades."""
     names = list(COLOURS)
     for _ in range(20):
         main = names[int(rng.integers(len(names)))]
@@ -271,7 +263,7 @@ def finish_scene(
 
 
 def place_thing(rng: np.random.Generator, placed: list[Pose], aspect: float) -> Pose | None:
-    """A pose that overlaps the earlier ones at most in part; None if the frame is full."""
+    """Finds a pose that overlaps the earlier ones at most in part; None if the frame is full."""
     for _ in range(40):
         radius = rng.uniform(0.15, 0.27)
         across, down = max(1.0, aspect), max(1.0, 1 / aspect)
@@ -293,7 +285,7 @@ def draw_scene(
     things: Sequence[str] = THINGS,
     shapes: int = 0,
 ) -> Scene:
-    """Draw 2-5 things, partly overlapping, on 1-2 kinds of stuff.
+    """Draws 2-5 things, partly overlapping, on 1-2 kinds of stuff.
 
     ``size`` is (height, width) in pixels. ``shapes`` adds that many nameless shapes (category
     "shape", label -1) for the training of models that must not learn names alone.
@@ -321,9 +313,7 @@ def draw_scene(
 
 
 def draw_single(seed: int, category: str, size: tuple[int, int] = (64, 64)) -> Scene:
-    """Draw one thing large on one kind of stuff, or one kind of stuff that fills the frame, with a
-    caption.
-    """
+    """Draws one thing large on one kind of stuff, or stuff that fills the frame, with a caption."""
     if category not in CATEGORIES:
         raise ValueError(f"no category {category!r} in this world; it has {', '.join(CATEGORIES)}")
     rng = np.random.default_rng([seed, 2])

@@ -83,7 +83,7 @@ class BankMeasure:
         return apply_overrides(self._settings, overrides).matching
 
     def what_counts(self, row: AblationRow) -> dict[str, Any]:
-        """What a row's scores depend on beside bank, scenes and models; not its group and name."""
+        """The facts that a row's scores depend on, beside bank, scenes and models."""
         counts = asdict(row) | {"matching": self.matching(row).model_dump(mode="json")}
         return {key: counts[key] for key in counts.keys() - {"group", "name", "overrides"}}
 

@@ -27,7 +27,7 @@ CHOICES: tuple[Choice, ...] = ("algorithm", "random", "maximum")
 
 @dataclass(frozen=True)
 class Prompting:
-    """How prompt points are chosen on a binarised attention map.
+    """A way to choose prompt points on a binarised attention map.
 
     count: N. choice: "algorithm", Algorithm 1; "random", any N pixels of the foreground; "maximum",
     the N pixels of the foreground where the map is largest.

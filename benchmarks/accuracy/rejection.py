@@ -47,7 +47,7 @@ _TRIES = 1000
 
 @dataclass(frozen=True)
 class PlantedReferences:
-    """Foreground features of a bank before images are compared with each other, some of them wrong.
+    """Foreground features of a bank before images are compared, some of them planted.
 
     features: float32 (n, d). image_id: int64 (n,). area: float64 (n,), the mask's share of the
     image. label: int64 (n,), index into CATEGORIES of what the reference stands under. planted:
@@ -104,7 +104,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """What a row is measured with.
+    """The references that a row is measured with.
 
     references: those that are left. reasons: why the others are not, by image_id; None without
     rejection. whole: all of them.

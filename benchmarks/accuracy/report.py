@@ -53,7 +53,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Result:
-    """A row with what was measured for it, one a bank."""
+    """A row and its measurements, one a bank."""
 
     row: AblationRow
     measured: tuple[Measurement, ...]
@@ -69,7 +69,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Ablation:
-    """All results, one measurement a bank in the order of `bank_seeds`, and what they are of."""
+    """All results, their measurements in the order of `bank_seeds`."""
 
     scenes: int
     seed: int

@@ -108,7 +108,7 @@ def presets() -> tuple[Preset, ...]:
 
 
 def build_share(preset: Preset, card: int) -> Share | None:
-    """How a build shares a card of so many GiB; None if a single image does not fit."""
+    """The share of a build on a card of so many GiB; None if a single image does not fit."""
     options = shares(Way, preset.settings.generation.batch_size)
     return next((one for one in options if preset.build_needs(one) <= room(card)), None)
 

@@ -162,7 +162,7 @@ class NoiseModels:
         return False
 
     def take_less(self, batch: int) -> int:
-        """The same again."""
+        """The same batch."""
         return batch
 
     def within_memory(self, work: Callable[[], Result]) -> Result:

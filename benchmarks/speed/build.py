@@ -68,7 +68,7 @@ class Work:
 
     @property
     def settings(self) -> Settings:
-        """Of the models and of all that is done with them."""
+        """The settings of the models and of the build."""
         return self.stack.settings
 
     def rim(self) -> list[ReferenceRow]:

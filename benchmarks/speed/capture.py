@@ -40,7 +40,7 @@ _BYTES_PER_GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made: the stack, images a batch, denoising steps; and where."""
+    """The batch to make: the stack, images, denoising steps, device and threads."""
 
     stack: str
     images: int

@@ -53,7 +53,7 @@ Photo = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two sets of masks: for each mask the best IoU with one of the other set.
+    """The agreement of two sets of masks: for each mask the best IoU with one of the other set.
 
     stock, ours: float64 (n,), (m,), every photo's masks together.
     """

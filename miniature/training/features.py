@@ -159,7 +159,7 @@ class KindClassifier(nn.Module):
         return F.cross_entropy(logits, wanted, reduction="none"), logits.argmax(1) == wanted
 
 
-class Memory:
+class FeatureMemory:
     """The latest features (n, d) and their classes (n,), which new ones are contrasted with too."""
 
     def __init__(self, width: int, capacity: int, device: str) -> None:
@@ -168,7 +168,7 @@ class Memory:
         self._next = 0
 
     def add(self, features: Tensor, classes: Tensor) -> None:
-        """Replace the oldest entries."""
+        """Replaces the oldest entries."""
         slots = (self._next + torch.arange(len(features))) % len(self.features)
         self.features[slots], self.classes[slots] = features.detach(), classes
         self._next = int(slots[-1]) + 1
@@ -183,7 +183,7 @@ class Memory:
 
 
 def contrastive_loss(
-    features: Tensor, classes: Tensor, memory: Memory, temperature: float = 0.1
+    features: Tensor, classes: Tensor, memory: FeatureMemory, temperature: float = 0.1
 ) -> Tensor:
     """Supervised contrastive loss (Khosla et al., 2020) of normalised features (R, d).
 

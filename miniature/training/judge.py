@@ -57,7 +57,7 @@ class JudgeOutput:
 
 
 class Judge(nn.Module):
-    """Four levels down to 4x4, then category; from 8x8 back up, with skips, the mask."""
+    """A U-Net: four levels down to 4x4 for the category, from 8x8 back up for the mask."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What every training script shares: settings, schedule, averaged weights, log and checkpoints.
+"""The training loop of all scripts: settings, schedule, averaged weights, log and checkpoints.
 
 A script builds its modules, hands their states to a `Run` and loops over `run.steps()`:
 

@@ -26,9 +26,13 @@ _GOOD = 0.8
 
 @dataclass(frozen=True)
 class SamScores:
-    """Mean IoU of the mask SAM itself rates best, from one point inside a thing; the same for the
-    best of the three; the share of things with a grid proposal of IoU >= 0.8; the correlation of
-    predicted with true IoU; mean IoU from four points on a single image 64 pixels wide."""
+    """Scores by groups of categories, all of them means over fresh images.
+
+    familiar, novel, stuff: IoU of the mask that SAM rates best, from one point inside a region.
+    familiar_best_of_three, novel_best_of_three: IoU of the best of its three masks. found: share of
+    things with a grid proposal of IoU >= 0.8. correlation: of predicted with true IoU.
+    single_familiar, single_novel: IoU from four points on a single image 64 pixels wide.
+    """
 
     familiar: float
     novel: float
@@ -50,7 +54,7 @@ class SamScores:
 def score_sam(
     sam: Sam, *, scenes: int = 60, grid: int = 12, seed: int = FIRST_UNSEEN_SEED
 ) -> SamScores:
-    """Score on fresh scenes of 128 pixels, with `grid` points a side, and single images of 64."""
+    """Scores a SAM on fresh scenes (128 pixels, `grid` points a side) and single images (64)."""
     segmenter = SamSegmenter(sam)
     rng = np.random.default_rng(seed)
     rows: list[tuple[str, float, float, float]] = []  # group, own choice, best, predicted

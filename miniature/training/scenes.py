@@ -47,8 +47,10 @@ def regions(scene: Scene) -> list[SceneRegion]:
 
 
 def square_around(mask: NDArray[np.bool_], margin: float = 0.12) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of a square that holds the mask (H, W) with a margin on each side,
-    a fraction of its longer extent; pushed inside the image, and no larger than that.
+    """The square (left, top, right, bottom) around a mask (H, W), with a margin on each side.
+
+    margin: a fraction of the mask's longer extent. The square is moved inside the image, and no
+    larger than that.
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     extent = max(np.ptp(rows), np.ptp(columns)) + 1
@@ -89,7 +91,7 @@ class PackedImage:
 
 
 def pack(scene: Scene, side: int) -> PackedImage:
-    """A scene with its longest side resized to `side` (bilinear; truth by nearest), padded."""
+    """Packs a scene, its longest side resized to `side` (bilinear; truth by nearest), padded."""
     regions, parts, classes = _number_regions(scene)
     image = Image.fromarray(scene.image)
     if max(image.size) != side:

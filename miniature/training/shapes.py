@@ -78,7 +78,7 @@ def draw_species_scene(
     size: tuple[int, int] = (128, 128),
     single: bool = False,
 ) -> Scene:
-    """Draw things of the given kinds (names of designs or "species N") on 1-2 kinds of stuff.
+    """Draws things of the given kinds (names of designs or "species N") on 1-2 kinds of stuff.
 
     `size` is (height, width) in pixels; `single` draws the first kind alone and large. Kinds for
     which the frame has no room are left out.

@@ -75,8 +75,9 @@ def single_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def single_pool(path: Path, count: int, size: int = 64) -> SinglePool:
-    """Reads the pool at ``path`` (.npz), or draws ``count`` images, every category in turn, and
-    writes it.
+    """Reads the pool at ``path`` (.npz), or draws ``count`` images and writes it.
+
+    Every category comes in turn.
     """
     return _pool(path, partial(_draw, size=size), count, size)
 

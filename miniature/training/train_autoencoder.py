@@ -1,5 +1,6 @@
-"""Train the autoencoder of the miniature Stable Diffusion pipeline (diffusers' AutoencoderKL) on
-single images.
+"""Train the autoencoder of the miniature Stable Diffusion pipeline, diffusers' AutoencoderKL.
+
+It learns from single images.
 """
 
 from __future__ import annotations
@@ -52,15 +53,13 @@ def centred(images: NDArray[np.uint8], device: str) -> torch.Tensor:
 
 
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Squared error, which settles colours early, with a little absolute error for sharper
-    edges.
-    """
+    """Squared error, by which colours are right early, and absolute error for sharper edges."""
     return 4 * F.mse_loss(output, target) + 0.25 * F.l1_loss(output, target)
 
 
 @torch.no_grad()
 def settle_scale(model: AutoencoderKL, images: torch.Tensor) -> float:
-    """Set the scaling factor so that scaled latents have standard deviation one; returns it."""
+    """Sets the scaling factor so that scaled latents have standard deviation one; returns it."""
     latents = model.encode(images).latent_dist.mean
     model.register_to_config(scaling_factor=float(1 / latents.std()))
     return float(model.config.scaling_factor)

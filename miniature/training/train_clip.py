@@ -64,8 +64,10 @@ def caption_tokenizer() -> CLIPTokenizer:
 
 
 def _merges(words: list[str]) -> list[tuple[str, str]]:
-    """Byte-pair encoding until every word is one token: always the pair that is most frequent and,
-    of equally frequent ones, last in the alphabet (the tokenizers library breaks ties at random).
+    """The merges of byte-pair encoding, in order, until every word is one token.
+
+    The most frequent pair is merged and, of equally frequent ones, the last in the alphabet (the
+    tokenizers library breaks ties at random).
     """
     cut = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges = []
@@ -138,9 +140,7 @@ def pixels(images: NDArray[np.uint8], device: str) -> torch.Tensor:
 def batch_of(
     pool: SinglePool, rng: np.random.Generator, size: int
 ) -> tuple[NDArray[np.uint8], list[str], NDArray[np.int64]]:
-    """Random images, half of them mirrored, shifted by up to 6 pixels, with captions and
-    labels.
-    """
+    """Random images, half mirrored, shifted by up to 6 pixels, with their captions and labels."""
     chosen = rng.integers(0, len(pool.labels), size)
     images = pool.images[chosen]
     flipped = rng.random(size) < 0.5

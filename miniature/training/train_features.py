@@ -24,7 +24,7 @@ from miniature.training.features import (
     PATCH,
     SIDE,
     STD,
-    Memory,
+    FeatureMemory,
     choose_patches,
     contrastive_loss,
     coverage,
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = build_model(options.width, options.depth, options.heads).to(device).train()
     optimiser = muon(model, settings.rate)
     ema = Ema(model, 0.995)
-    memory = Memory(options.width, options.memory, device)
+    memory = FeatureMemory(options.width, options.memory, device)
     states = {"model": model, "memory": memory, "optimiser": optimiser, "ema": ema}
     run = Run(settings, states)
     pool = ScenePool(

@@ -70,7 +70,7 @@ def _shifted(
 
 
 def disguised(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Other brightness and tint for all; some blurred, more or less, some noisy."""
+    """Changes brightness and tint of all images, blurs some, and adds noise to some."""
     count = len(pixels)
 
     def draw(low: float, high: float, *shape: int) -> torch.Tensor:

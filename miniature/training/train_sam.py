@@ -54,7 +54,7 @@ ARCHITECTURE = SamArchitecture(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, score and export."""
+    """Trains, scores and exports."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     common_arguments(parser, export=Path("data/miniature/sam.pth"), steps=8000, batch=16, rate=2e-3)
     parser.add_argument("--prompts", type=int, default=3, help="prompts an image")

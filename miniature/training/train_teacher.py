@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from miniature.training.features import (
     PATCH,
     SIDE,
+    FeatureMemory,
     KindClassifier,
-    Memory,
     contrastive_loss,
     coverage,
     draw_image,
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     teacher = ConvTeacher(options.width).to(device).train()
     classifier = KindClassifier(options.width).to(device)
     optimiser = adamw(nn.ModuleList([teacher, classifier]), settings.rate)
-    memory, ema = Memory(options.width, options.memory, device), Ema(teacher, 0.995)
+    memory, ema = FeatureMemory(options.width, options.memory, device), Ema(teacher, 0.995)
     run = Run(
         settings,
         {

@@ -76,9 +76,7 @@ def noise_schedule() -> DDIMScheduler:
 
 @torch.no_grad()
 def latents_of(vae: AutoencoderKL, images: np.ndarray, settings: TrainingSettings) -> torch.Tensor:
-    """Scaled latents (2N, 4, 16, 16) of the images and, after them, of their mirror images;
-    float16.
-    """
+    """Scaled latents (2N, 4, 16, 16) float16 of the images and, after them, their mirror images."""
     encoded = []
     for mirrored in (False, True):
         for start in range(0, len(images), 128):

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import Dinov2Model
 
 from miniature.training import features, train_features, train_teacher
-from miniature.training.features import KindClassifier, Memory, contrastive_loss
+from miniature.training.features import FeatureMemory, KindClassifier, contrastive_loss
 from miniature.training.scenes import FIRST_SPECIES
 from miniature.world import CATEGORIES
 
@@ -35,7 +35,7 @@ def test_patch_coverage_sums_to_the_area_of_uncut_regions(rng: np.random.Generat
 def test_contrastive_loss_is_the_written_out_one(rng: np.random.Generator) -> None:
     features = nn.functional.normalize(torch.from_numpy(rng.normal(size=(5, 8))).float(), dim=1)
     classes = torch.tensor([0, 0, 1, 1, 9])
-    memory = Memory(8, 4, "cpu")
+    memory = FeatureMemory(8, 4, "cpu")
     stored = nn.functional.normalize(torch.from_numpy(rng.normal(size=(3, 8))).float(), dim=1)
     memory.add(stored, torch.tensor([0, 1, 1]))
     keys = [*zip(features, classes.tolist(), strict=True), *zip(stored, (0, 1, 1), strict=True)]
@@ -51,7 +51,7 @@ def test_contrastive_loss_is_the_written_out_one(rng: np.random.Generator) -> No
 
 
 def test_the_memory_keeps_the_latest() -> None:
-    memory = Memory(1, 3, "cpu")
+    memory = FeatureMemory(1, 3, "cpu")
     for number in range(5):
         memory.add(torch.tensor([[float(number)]]), torch.tensor([number]))
     assert sorted(memory.classes.tolist()) == [2, 3, 4]
