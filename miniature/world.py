@@ -72,7 +72,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Instance:
-    """One thing of a scene: its visible mask (H, W) bool and parts, and the name of its main colour."""
+    """One thing of a scene: its visible mask (H, W) bool and parts, and its main colour's name."""
 
     category: str
     mask: NDArray[np.bool_]
@@ -98,7 +98,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pose:
-    """The place of a thing: its centre in fractions of (width, height), its radius of the short side."""
+    """The place of a thing: centre in fractions of (width, height), radius of the short side."""
 
     x: float
     y: float

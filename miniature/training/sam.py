@@ -47,7 +47,7 @@ def draw_prompts(
 ) -> Prompts:
     """Prompts on random regions of each image, their points anywhere inside.
 
-    `regions` and `parts` (B, S, S) as in `scene_pool.Picture`, `stuff` (B, regions) whether a
+    `regions` and `parts` (B, S, S) as in `scenes.PackedImage`, `stuff` (B, regions) whether a
     region is stuff.
     """
     batch, side = regions.shape[0], regions.shape[-1]

@@ -63,6 +63,7 @@ def test_products_are_done_in_half_precision() -> None:
     assert peak_bytes(lambda: layer(x)) == 4000
 
 
+@pytest.mark.slow
 def test_strips_take_a_fraction_of_segment_anythings_attention() -> None:
     """It holds several maps of 4096 x 4096 for 16 heads, 0.54 GB each, at a time."""
     with torch.device("meta"):
@@ -101,6 +102,7 @@ def test_a_share_is_what_fits_beside_what_is_reserved() -> None:
     assert query_share(preset((9, 9, 9), (7, 1, 0), (2, 0, 0)), 8) is None
 
 
+@pytest.mark.slow
 def test_the_page_has_what_the_script_says_of_sam() -> None:
     with torch.device("meta"):
         role = memory_budget._segmenter("vit_h")

@@ -43,6 +43,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_snapshot(tmp_path_factory.mktemp("snapshot"), reduced=True)
 
 
+@pytest.mark.slow
 def test_the_snapshot_works_in_every_role(snapshot: Path) -> None:
     """Published files of less than the published sizes, through the stack as a command has it."""
     stack = ModelStack(load_settings(str(snapshot)), device="cpu")
