@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from benchmarks.command import environment
 from benchmarks.memory import growth, process
 from benchmarks.memory.growth import Growth, ProcessFailed, Run
 from benchmarks.memory.process import Memory
@@ -18,21 +19,40 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 MIB = 1 << 20
 
 
-def test_what_a_process_has_is_split_into_its_own_and_mapped_pages(tmp_path: Path) -> None:
-    before = process.memory_of(os.getpid())
-    own = np.ones(32 * MIB, np.uint8)
-    after = process.memory_of(os.getpid())
-    assert before is not None
-    assert after is not None
-    assert 30 * MIB < after.anonymous - before.anonymous < 40 * MIB
+# In a process of its own: in this one other tests leave memory that is freed at any time.
+_SAMPLES = """
+import json, os, sys
+from dataclasses import asdict
+import numpy as np
+from benchmarks.memory.process import memory_of
 
-    (tmp_path / "file").write_bytes(own.data)
-    mapped = np.memmap(tmp_path / "file", np.uint8, "r")
-    assert int(mapped.sum()) == 32 * MIB
-    more = process.memory_of(os.getpid())
-    assert more is not None
-    assert more.mapped - after.mapped > 30 * MIB
-    assert more.anonymous - after.anonymous < 8 * MIB
+def sample():
+    samples.append(asdict(memory_of(os.getpid())))
+
+samples = []
+sample()
+own = np.ones(32 << 20, np.uint8)
+sample()
+own.tofile(sys.argv[1])
+mapped = np.memmap(sys.argv[1], np.uint8, "r")
+assert int(mapped.sum()) == 32 << 20
+sample()
+print(json.dumps(samples))
+"""
+
+
+def test_memory_is_split_into_a_process_own_and_mapped_pages(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SAMPLES, str(tmp_path / "file")],
+        env=environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    before, own, mapped = (Memory(**one) for one in json.loads(done.stdout))
+    assert 30 * MIB < own.anonymous - before.anonymous < 40 * MIB
+    assert mapped.mapped - own.mapped > 30 * MIB
+    assert mapped.anonymous - own.anonymous < 8 * MIB
     assert process.memory_of(2**22 + 1) is None  # no process has such a number
 
 
