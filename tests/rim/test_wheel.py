@@ -62,7 +62,7 @@ def test_runs_from_an_empty_folder(site: Path, tmp_path: Path) -> None:
         site, tmp_path, "sql", "bank", "SELECT count(*) AS n FROM images", "--format", "json"
     )
     assert json.loads(asked.stdout) == [{"n": 4}], asked.stderr
-    fresh = ("--dataset", "miniature", "--scenes", "1", "--seed", "1", "--background", "off")
+    fresh = ("--dataset", "miniature", "--scenes", "3", "--seed", "1", "--background", "off")
     scored = _rim(site, tmp_path, "eval", "bank", *fresh, "--json")
     assert scored.returncode == 0, scored.stderr
     assert 0 <= json.loads(scored.stdout)["miou"] <= 1, "the drawn world comes along"
