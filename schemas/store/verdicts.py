@@ -1,7 +1,7 @@
-"""Verdicts that compare images or come from a person: one small Parquet file per version.
+"""Verdicts that compare images, and reviews by the user: one small Parquet file per version.
 
-A shard is never changed, so what is decided about its images afterwards stands here. A person's
-verdict stands above the automatic one, which stands above the row's own status; an image that
+A shard is never changed, so what is decided about its images afterwards stands here. A review
+stands above the automatic one, which stands above the row's own status; an image that
 failed has nothing to accept and stays failed.
 """
 
@@ -34,7 +34,9 @@ VERDICTS = pa.schema(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided about one image. reason: None if and only if it is accepted.
+    """A verdict on one image: automatic, or a review by the user (`by` is "person").
+
+    reason: None if and only if it is accepted.
 
     Raises ValueError if status and reason do not fit together.
     """
@@ -88,7 +90,7 @@ def read_verdicts(path: Path, record: FileRecord) -> list[Verdict]:
 
 
 def effective_verdicts(verdicts: Iterable[Verdict]) -> dict[int, Verdict]:
-    """The verdict that counts for each image_id: the person's if there is one."""
+    """The verdict that counts for each image_id: the review if there is one."""
     counting: dict[int, Verdict] = {}
     for verdict in verdicts:
         if verdict.by == "person" or verdict.image_id not in counting:
