@@ -28,6 +28,7 @@ from schemas.store.prototypes import Prototypes, prototypes_dataset, read_protot
 from schemas.store.shards import Part, dataset, shard_folder
 from schemas.store.verdicts import (
     Verdict,
+    apply_verdicts,
     effective_verdicts,
     read_verdicts,
     verdicts_folder,
@@ -176,7 +177,7 @@ class StoredBank:
         paths = [self._part(shard, "images") for shard in shards]
         tables = [read_table(path, needed, schema=schema) for path in paths]
         table = pa.concat_tables([schema.empty_table(), *(one.select(needed) for one in tables)])
-        return _apply_verdicts(table, effective_verdicts(self.verdicts)).select(wanted)
+        return apply_verdicts(table, effective_verdicts(self.verdicts)).select(wanted)
 
     def features(self) -> BankFeatures:
         """The features of all accepted images; opened once, then cached.
@@ -330,20 +331,3 @@ class StoredBank:
 def _first_image(shard: ShardRecord) -> int:
     """The smallest image_id that a shard can hold."""
     return pack_image_id(shard.category_id, shard.source, shard.start)
-
-
-def _apply_verdicts(table: pa.Table, verdicts: Mapping[int, Verdict]) -> pa.Table:
-    """The images with status and reason of those that have a verdict replaced, except failed."""
-    image_ids = table["image_id"].to_numpy()
-    judged = np.isin(image_ids, np.fromiter(verdicts, np.int64))
-    judged &= pc.fill_null(pc.not_equal(table["status"], "failed"), True).to_numpy()
-    found = [verdicts[image_id] for image_id in image_ids[judged].tolist()]
-    for name, values in (
-        ("status", [verdict.status for verdict in found]),
-        ("reason", [verdict.reason for verdict in found]),
-    ):
-        column = table[name].combine_chunks()
-        replaced = pc.replace_with_mask(column, pa.array(judged), pa.array(values, pa.string()))
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, IMAGES.field(name), replaced)
-    return table
