@@ -15,10 +15,8 @@ from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
 from schemas.store.manifests import read_manifest
 from schemas.store.verdicts import Verdict
-from schemas.text import did_you_mean
+from schemas.text import did_you_mean, shortened
 from schemas.vocabulary import name_key
-
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _named(bank: StoredBank, names: Iterable[str]) -> tuple[CategoryRecord, ...]
             known = [one.name for one in bank.categories]
             raise UsageError(
                 f"{bank.path}: expected a category of the bank, found {name!r}"
-                f"{did_you_mean(name, known)}; it has {some(known)}"
+                f"{did_you_mean(name, known)}; it has {shortened(known)}"
             )
         found[record.category_id] = record
     if not found:
@@ -118,9 +116,3 @@ def _named(bank: StoredBank, names: Iterable[str]) -> tuple[CategoryRecord, ...]
             "with others: rim build --overwrite"
         )
     return tuple(found.values())
-
-
-def some(items: Sequence[object]) -> str:
-    """The first few of many, for a message."""
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(map(str, items[:_SHOWN])) + more

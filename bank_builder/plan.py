@@ -13,10 +13,9 @@ from schemas.ids import DIFFUSION, FOLDER
 from schemas.manifest import BuildPlan, Manifest
 from schemas.records import CategoryRecord
 from schemas.settings import COMPARING_IMAGES, Settings
+from schemas.text import shortened
 from schemas.validation import validate
 from schemas.vocabulary import BACKGROUND_NAME, Vocabulary, name_key, vocabulary_from_names
-
-_SHOWN = 8
 
 
 def settle_plan(
@@ -57,8 +56,9 @@ def settle_plan(
         if differences:
             raise BankError(
                 f"{out}: more categories and more images per category can be added to a bank; all "
-                f"else must be as it was built, but it differs: {_listed(differences, '; ')}. "
-                f"Build into another folder, or anew with --overwrite{_way_out(vocabulary, base)}"
+                f"else must be as it was built, but it differs: "
+                f"{shortened(differences, separator='; ')}. Build into another "
+                f"folder, or anew with --overwrite{_way_out(vocabulary, base)}"
             )
         if existing.manifest is not None and not source.generates:
             later = {"proposals": settings.proposals, "matching": settings.matching}
@@ -248,8 +248,3 @@ def _way_out(vocabulary: Vocabulary, base: Manifest | BuildPlan) -> str:
 def _first_name(entry: object) -> str:
     """The key of an entry's category; "" for what is no text."""
     return name_key(entry.partition(",")[0]) if isinstance(entry, str) else ""
-
-
-def _listed(phrases: list[str], separator: str) -> str:
-    shown = separator.join(phrases[:_SHOWN])
-    return shown + (f" and {len(phrases) - _SHOWN} more" if len(phrases) > _SHOWN else "")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from bank_builder.change import open_latest, publish_change, some
+from bank_builder.change import open_latest, publish_change
 from bank_builder.report import BuildReport, describe_bank
 from schemas.errors import UsageError
 from schemas.ids import FOREGROUND, ROLES
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
 from schemas.store.verdicts import Status, Verdict
-from schemas.text import hidden_character, printable
+from schemas.text import hidden_character, printable, shortened
 
 REJECTED_BY_PERSON = "rejected by a person"
 """The reason where a person gives none."""
@@ -107,7 +107,7 @@ def take_back_verdicts(out: Path, image_ids: Iterable[int], status: Status) -> V
         opposite = [image_id for image_id in given if person[image_id].status != status]
         if opposite:
             raise UsageError(
-                f"{out}: expected images that a person {status}, but {some(opposite)} "
+                f"{out}: expected images that a person {status}, but {shortened(opposite)} "
                 f"{'was' if len(opposite) == 1 else 'were'} {person[opposite[0]].status} by a "
                 "person; nothing was changed"
             )
@@ -167,7 +167,7 @@ def _statuses(bank: StoredBank, ids: Sequence[int]) -> dict[int, tuple[str, str 
     unknown = [image_id for image_id in ids if image_id not in found]
     if unknown:
         raise UsageError(
-            f"{bank.path}: expected image_ids of the bank, found {some(unknown)}; nothing was "
+            f"{bank.path}: expected image_ids of the bank, found {shortened(unknown)}; nothing was "
             f'changed; to list them: rim sql {bank.path} "SELECT image_id, category FROM images"'
         )
     return found
@@ -179,7 +179,7 @@ def _check_usable(bank: StoredBank, ids: Sequence[int], status: Status) -> None:
     failed = [image_id for image_id in ids if found[image_id][0] == "failed"]
     if failed:
         raise UsageError(
-            f"{bank.path}: image {some(failed)} failed ({found[failed[0]][1]}), so there is "
+            f"{bank.path}: image {shortened(failed)} failed ({found[failed[0]][1]}), so there is "
             "nothing to accept or reject; nothing was changed; to make it anew: rim build "
             "--retry-failed"
         )
@@ -198,7 +198,7 @@ def _check_usable(bank: StoredBank, ids: Sequence[int], status: Status) -> None:
         reasons = {row["image_id"]: row["reason"] for row in rows}
         why = printable(reasons[without[0]] or "its patches have no direction in common")
         raise UsageError(
-            f"{bank.path}: image {some(without)} cannot be accepted, it has no feature of its "
+            f"{bank.path}: image {shortened(without)} cannot be accepted, it has no feature of its "
             f"category: {why}; nothing was changed"
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from schemas.errors import ModelError
+from schemas.text import shortened
 
 _SHOWN = 3
 
@@ -42,10 +43,9 @@ def load_network(kind: Any, folder: Path, role: str, **options: Any) -> Any:
         )
     missing = sorted(report["missing_keys"])
     if missing:
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise ModelError(
             f"models.{role}: expected all weights of {type(network).__name__} in {folder}, found "
-            f"none for {', '.join(missing[:_SHOWN])}{more}; the files are not complete or of "
+            f"none for {shortened(missing, _SHOWN)}; the files are not complete or of "
             "another network: get them again"
         )
     return network.eval()

@@ -23,10 +23,9 @@ from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
 from schemas.store.shards import ShardSpec
-from schemas.text import did_you_mean
+from schemas.text import did_you_mean, shortened
 from schemas.vocabulary import Vocabulary, name_key
 
-_SHOWN = 8
 _TRIAL_STEPS = 2  # beyond the fewest
 
 
@@ -43,12 +42,11 @@ def check_known(
         if not knows(settings, name) and name_key(name) not in illustrated
     ]
     if unknown:
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         known = settings.known_categories or ()
         guess = did_you_mean(unknown[0], known) if len(unknown) == 1 else ""
         raise UsageError(
             f"the generator of the preset {settings.preset!r} does not know "
-            f"{', '.join(unknown[:_SHOWN])}{more}{guess}; it knows {', '.join(known)}. "
+            f"{shortened(unknown)}{guess}; it knows {', '.join(known)}. "
             "For other categories use --preset paper, or photos of your own: --source folder:DIR"
         )
 

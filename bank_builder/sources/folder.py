@@ -26,6 +26,7 @@ from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord, ShardRecord
 from schemas.settings import Settings
 from schemas.store.shards import ShardSpec
+from schemas.text import shortened
 from schemas.vocabulary import Vocabulary
 
 PHOTOS_AT_ONCE = 8
@@ -102,9 +103,9 @@ class FolderSource:
                 numbered.append(own)
         if changed:
             raise BankError(
-                f"{self.folder}: the bank was made from another content of {_some(changed)}; give "
-                "a new photo a name of its own, put the old one back, or build anew with "
-                "--overwrite"
+                f"{self.folder}: the bank was made from another content of "
+                f"{shortened(changed, _SHOWN)}; give a new photo a name of its own, put "
+                "the old one back, or build anew with --overwrite"
             )
         return tuple(numbered)
 
@@ -126,7 +127,7 @@ class FolderSource:
             logger.warning(
                 "%s no longer has %s of %s; the bank keeps what it made of them",
                 self.folder,
-                _some(gone),
+                shortened(gone, _SHOWN),
                 record.name,
             )
 
@@ -243,8 +244,3 @@ def _planned(record: CategoryRecord, unfinished: BuildPlan | None) -> list[str]:
     plans = unfinished.photos if unfinished else ()
     own = [one for one in plans if one.category_id == record.category_id]
     return [photo.file for one in own for photo in one.photos]
-
-
-def _some(files: Sequence[str]) -> str:
-    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
-    return ", ".join(files[:_SHOWN]) + more

@@ -11,11 +11,10 @@ from foundation.images.reading import IMAGE_SUFFIXES
 from schemas.digests import sha256_file
 from schemas.errors import UsageError
 from schemas.records import CategoryRecord, PhotoRecord
-from schemas.text import hidden_character, printable
+from schemas.text import hidden_character, printable, shortened
 from schemas.vocabulary import name_key
 
 MASK_ENDING = ".mask.png"
-_SHOWN = 8
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +70,9 @@ def list_photos(
     lacking = [record for record in records if not photos[record.name]]
     refused = [record.name for record in lacking if record.name not in may_lack]
     if refused or len(lacking) == len(records):
-        names = _some(refused or [record.name for record in lacking])
-        there = _some(list(folders)) or "none"
+        categories = refused or [record.name for record in lacking]
+        names = shortened([printable(one) for one in categories])
+        there = shortened([printable(one) for one in folders]) or "none"
         raise UsageError(
             f"{folder}: expected photos in a folder of the category's name, found none of {names}; "
             f"folders there: {there}. Add photos, or leave the category out of the vocabulary"
@@ -176,9 +176,4 @@ def _is_photo(path: Path) -> bool:
 
 def _warn(what: str, names: Sequence[str]) -> None:
     if names:
-        logger.warning("%s: %s; not used", what, _some(names))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(printable, names[:_SHOWN])) + more
+        logger.warning("%s: %s; not used", what, shortened([printable(one) for one in names]))

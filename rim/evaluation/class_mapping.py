@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from schemas.errors import UsageError
 from schemas.ids import UNLABELLED
 from schemas.records import CategoryRecord
+from schemas.text import shortened
 from schemas.vocabulary import BACKGROUND_NAME, Category, name_key
 
 
@@ -87,12 +88,7 @@ def map_classes(
         way_out = ", or --allow-missing, which scores them as 0 and lists them" if class_of else ""
         raise UsageError(
             f"expected a category for each of {len(wanted)} classes, found none for"
-            f" {_shortened(missing)}; add them to the bank (or to classes.txt of --predictions)"
+            f" {shortened(missing)}; add them to the bank (or to classes.txt of --predictions)"
             f"{way_out}"
         )
     return ClassMapping(tuple(c.name for c in wanted), class_of, unlabelled_class, missing)
-
-
-def _shortened(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

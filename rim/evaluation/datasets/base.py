@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from foundation.images.reading import IMAGE_SUFFIXES
 from rim.evaluation.scoring import Item, Sample
 from schemas.errors import ImageError, UsageError
+from schemas.text import shortened
 from schemas.vocabulary import Category
 
 ReadTruth = Callable[[], NDArray[np.int32]]
@@ -104,8 +105,7 @@ def listing(folder: Path, most: int = 6) -> str:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         return f"a folder that cannot be read ({error.strerror})"
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "an empty folder") + more
+    return shortened(names, most) or "an empty folder"
 
 
 def read_names(path: Path) -> tuple[str, ...]:
