@@ -31,10 +31,16 @@ class Bank(schemas.store.bank.StoredBank):
         return f"Bank({str(self.path)!r}, version={self.version})"
 
     def _repr_html_(self) -> str:
-        """What it holds, with a few pictures, for a notebook."""
+        """What it holds, with a few images, for a notebook."""
         from rim.display import bank_html
 
-        return bank_html(self)
+        return bank_html(self.info(), self._first_images)
+
+    def _first_images(self, category_id: int, most: int) -> dict[int, bytes]:
+        """The PNG files of the first accepted images of a category, by image_id."""
+        facts = self.images_table(["image_id", "status"], category_id).to_pylist()
+        accepted = [row["image_id"] for row in facts if row["status"] == "accepted"]
+        return self.png(accepted[:most])
 
     def sql(self, statement: str, *, timeout: float | None = TIMEOUT) -> Answer:
         """The answer to one question over the views that `rim sql` lists.

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rim.app.bank_in_hand import Progress
-from rim.app.payload import head_payload, trials_payload, viewer_payload, why_payload
+from rim.app.edited_bank import Progress
 from rim.app.session import AppSession
-from rim.app.state import Choice, State
+from rim.app.state import Choice, State, head_payload, trials_payload, viewer_payload, why_payload
 from schemas.errors import RimError, UsageError
 from schemas.printable import printable, printable_lines
 
@@ -24,7 +23,7 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Shown:
-    """The values of the page's parts after an action; see `rim.app.payload`.
+    """The values of the page's parts after an action; see `rim.app.state`.
 
     names: all categories. chosen: those that take part, none for all.
     """

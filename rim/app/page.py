@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from rim.app.actions import Actions, Shown
-from rim.app.payload import head_payload, trials_payload, viewer_payload, why_payload
 from rim.app.session import AppSession
-from rim.app.state import Choice, State
-from rim.cli.progress import stage_words
+from rim.app.state import Choice, State, head_payload, trials_payload, viewer_payload, why_payload
+from rim.wording import stage_words
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress

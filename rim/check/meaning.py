@@ -17,7 +17,7 @@ from PIL import Image
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
 from rim.check.findings import Finding, NotApplicable, ReportImage
-from rim.check.photo_scores import LabelsPhotos, draw_truth, score_photo
+from rim.check.photos import LabelsPhotos, draw_truth, score_photo
 from rim.check.workbench import Workbench
 from schemas.rle import Rle
 

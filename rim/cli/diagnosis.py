@@ -14,7 +14,7 @@ import rim
 from foundation.weights.cache import cache_folder
 from foundation.weights.missing import fetch_command
 from foundation.weights.roles import roles_for
-from rim.cli.fetched import read_fetched
+from rim.cli.fetching import read_fetched
 from schemas.errors import ModelError
 from schemas.resources import preset_names
 from schemas.settings import ModelSource, load_settings

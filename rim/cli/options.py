@@ -1,21 +1,22 @@
-"""Command line options that several commands share, and how results leave."""
+"""Command line options and arguments that several commands share."""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import click
 
 from rim.cli import completions
-from schemas.printable import is_unicode, printable_lines
+from schemas.errors import UsageError
 
-if TYPE_CHECKING:
-    from rich.console import Console
+_STANDARD_INPUT = "-"
+_HEADER = "image_id"
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_SHOWN = 40
 
-_UNBROKEN = 100_000  # columns
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -100,27 +101,36 @@ def parse_background(text: str | None) -> float | str | None:
         ) from None
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things: "1 image", "2 images"."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def read_image_ids(words: tuple[str, ...]) -> list[int]:
+    """The image_ids of a command's arguments; "-" stands for the lines of standard input.
 
+    Empty lines are skipped there, and so is a first line `image_id`, the heading that `rim sql
+    --format csv` writes.
 
-def stdout_console() -> Console:
-    """Standard output for tables: as wide as the terminal; in a file or pipe no line is broken."""
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _UNBROKEN)
-
-
-def say(message: str) -> None:
-    """A line for the person at the keyboard, on standard error."""
-    click.echo(printable_lines(message), err=True)
-
-
-def print_json(result: Any) -> None:
-    """The result for a program, on standard output.
-
-    Names that are not in UTF-8 are written with escapes, by which a program finds their files.
+    Raises UsageError, naming argument or line, for what is no image_id.
     """
-    text = json.dumps(result, ensure_ascii=False)
-    click.echo(text if is_unicode(text) else json.dumps(result))
+    ids: list[int] = []
+    for word in words:
+        if word == _STANDARD_INPUT:
+            ids += [_image_id(line, place) for place, line in _lines()]
+        else:
+            ids.append(_image_id(word, "the arguments"))
+    return ids
+
+
+def _lines() -> Iterator[tuple[str, str]]:
+    """The lines of standard input that say something, with their places."""
+    content = sys.stdin.buffer.read().decode("utf-8", "replace")
+    for number, line in enumerate(content.removeprefix("\ufeff").splitlines(), start=1):
+        text = line.strip()
+        if text and not (number == 1 and text == _HEADER):
+            yield f"standard input, line {number}", text
+
+
+def _image_id(text: str, place: str) -> int:
+    if _NUMBER.fullmatch(text) is None:
+        found = repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+        raise UsageError(
+            f"{place}: expected an image_id, a whole number, found {found}; nothing was changed"
+        )
+    return int(text)

@@ -18,13 +18,11 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
-from rim.cli.sql_prompt import COMMANDS, MORE, PROMPT, is_whole
+from rim.cli.sql_prompt import COMMANDS, MORE, PROMPT, Names, is_whole
 from rim.inspection.sql_examples import EXAMPLES
 
 if TYPE_CHECKING:
     from prompt_toolkit.document import Document
-
-    from rim.cli.sql_prompt import Names
 
 _KEYWORDS = (
     *("SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "HAVING", "QUALIFY", "WITH"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from rim.cli.options import say
+from rim.cli.output import say
 from rim.inspection.sql_examples import EXAMPLES, example
 from rim.inspection.sql_formats import FORMATS
 from schemas.errors import RimError, UsageError
@@ -165,24 +165,6 @@ def plain_lines(prompt: Prompt) -> Iterator[str | None]:
             yield None
         except EOFError:
             return
-
-
-def converse(answer: Callable[[str, str], None], style: str, names: Callable[[], Names]) -> None:
-    """Questions from the keyboard, or from a file or pipe, until they end.
-
-    answer: as of `Prompt`. names: what a keyboard's words are completed with; asked for once.
-    """
-    prompt = Prompt(answer, style, forgiving=sys.stdin.isatty())
-    if not sys.stdin.isatty():
-        prompt.converse(plain_lines(prompt))
-        return
-    say(HELP)
-    if not sys.stdout.isatty():
-        prompt.converse(plain_lines(prompt))
-        return
-    from rim.cli.sql_keyboard import edited_questions
-
-    prompt.converse(edited_questions(names()))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def command(bank: Path, image_ids: tuple[str, ...], undo: bool, as_json: bool) -
     reference.
     """
     from bank_builder.review import give_verdicts, take_back_verdicts
-    from rim.cli.verdict_lines import read_image_ids, tell_verdicts
+    from rim.cli.options import read_image_ids
+    from rim.cli.output import tell_verdicts
 
     ids = read_image_ids(image_ids)
     if undo:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from rim.cli.options import device_option, examples, offline_option, preset_option, say
+from rim.cli.options import device_option, examples, offline_option, preset_option
+from rim.cli.output import say
 
 _PORT = 7860
 

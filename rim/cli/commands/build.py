@@ -8,18 +8,9 @@ from pathlib import Path
 import click
 
 from rim.cli import completions
-from rim.cli.logs import warn
-from rim.cli.options import (
-    device_option,
-    examples,
-    json_option,
-    offline_option,
-    print_json,
-    say,
-    settings_option,
-)
-from rim.cli.report_words import holdings, tell_lacks
-from rim.cli.run_log import emit, log_json_option
+from rim.cli.logs import emit, log_json_option, warn
+from rim.cli.options import device_option, examples, json_option, offline_option, settings_option
+from rim.cli.output import holdings, print_json, say, tell_lacks
 
 
 @click.command(

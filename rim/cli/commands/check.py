@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
-from rim.cli.options import device_option, examples, json_option, offline_option, print_json, say
+from rim.cli.options import device_option, examples, json_option, offline_option
+from rim.cli.output import print_json, say
 from schemas.printable import printable
 
 if TYPE_CHECKING:

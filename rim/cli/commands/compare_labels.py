@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
-from rim.cli.options import (
-    device_option,
-    examples,
-    json_option,
-    offline_option,
-    print_json,
-    say,
-    stdout_console,
-)
+from rim.cli.options import device_option, examples, json_option, offline_option
+from rim.cli.output import print_json, say, stdout_console
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -27,7 +27,6 @@ def command(shell: str) -> int:
     """
     from click.shell_completion import get_completion_class
 
-    import rim.cli.bash_completion  # noqa: F401  (known to click from then on)
     from rim.cli.main import COMPLETION_VARIABLE, cli
 
     kind = get_completion_class(shell)

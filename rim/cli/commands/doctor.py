@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli.options import examples, json_option, print_json
+from rim.cli.options import examples, json_option
+from rim.cli.output import print_json
 
 if TYPE_CHECKING:
     from rim.cli.diagnosis import Device, Diagnosis, ModelState, PresetState

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
+from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
     Choice,
     device_option,
@@ -15,12 +16,9 @@ from rim.cli.options import (
     json_option,
     parse_background,
     preset_option,
-    print_json,
-    say,
     settings_option,
-    stdout_console,
 )
-from rim.cli.run_log import emit, log_json_option
+from rim.cli.output import print_json, say, stdout_console
 from rim.evaluation.datasets.names import DATASET_NAMES
 
 if TYPE_CHECKING:

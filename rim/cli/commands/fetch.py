@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
-from rim.cli.options import Choice, examples, json_option, print_json, say
+from rim.cli.options import Choice, examples, json_option
+from rim.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from rim.cli.fetching import FetchReport

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from rim.cli.options import examples, json_option, print_json, stdout_console
+from rim.cli.options import examples, json_option
+from rim.cli.output import print_json, stdout_console
 
 
 @click.command("info", epilog=examples("rim info bank --json"))

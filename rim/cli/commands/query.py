@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim.cli import completions
+from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
     Choice,
     device_option,
@@ -16,11 +17,9 @@ from rim.cli.options import (
     offline_option,
     parse_background,
     preset_option,
-    print_json,
-    say,
     settings_option,
 )
-from rim.cli.run_log import emit, log_json_option
+from rim.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from rim.photo_queries import FolderResult

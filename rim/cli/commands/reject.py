@@ -32,7 +32,8 @@ def command(
     usable reference.
     """
     from bank_builder.review import give_verdicts, take_back_verdicts
-    from rim.cli.verdict_lines import read_image_ids, tell_verdicts
+    from rim.cli.options import read_image_ids
+    from rim.cli.output import tell_verdicts
 
     if undo and reason is not None:
         raise click.UsageError("--undo takes no --reason", click.get_current_context())

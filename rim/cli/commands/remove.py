@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from rim.cli import completions
-from rim.cli.options import examples, json_option, print_json, say
+from rim.cli.options import examples, json_option
+from rim.cli.output import print_json, say
 
 
 @click.command("remove", epilog=examples("rim remove bank water boat"))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
-from rim.cli.options import Choice, examples, json_option, print_json, say
+from rim.cli.options import Choice, examples, json_option
+from rim.cli.output import print_json, say
 from schemas.printable import printable
 
 if TYPE_CHECKING:

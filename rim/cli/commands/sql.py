@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rim.cli.options import Choice, examples, say
+from rim.cli.options import Choice, examples
+from rim.cli.output import say
 from rim.inspection.sql_limits import TIMEOUT
 from schemas.errors import OutputError, RimError
 from schemas.printable import printable_lines
 
 if TYPE_CHECKING:
+    from rim.cli.sql_prompt import Names
     from rim.inspection.sql import BankConnection
 
 
@@ -132,13 +134,29 @@ def _answer(connection: BankConnection, sql: str, style: str, output: Path | Non
 
 
 def _converse(connection: BankConnection, style: str) -> None:
-    from rim.cli.sql_prompt import COLUMNS, Names, converse
+    """Answers questions from the keyboard, or from a file or pipe, until they end."""
+    from rim.cli.sql_prompt import HELP, Prompt, plain_lines
 
-    def names() -> Names:
-        columns = connection.ask(COLUMNS).fetchall()
-        return Names(
-            {view: tuple(listed.split(", ")) for view, listed in columns},
-            tuple(category.name for category in connection.bank.categories),
-        )
+    def answer(sql: str, chosen: str) -> None:
+        _answer(connection, sql, chosen, None)
 
-    converse(lambda sql, chosen: _answer(connection, sql, chosen, None), style, names)
+    prompt = Prompt(answer, style, forgiving=sys.stdin.isatty())
+    if sys.stdin.isatty():
+        say(HELP)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        prompt.converse(plain_lines(prompt))
+        return
+    from rim.cli.sql_keyboard import edited_questions
+
+    prompt.converse(edited_questions(_names(connection)))
+
+
+def _names(connection: BankConnection) -> Names:
+    """The names that are completed at the prompt."""
+    from rim.cli.sql_prompt import COLUMNS, Names
+
+    columns = connection.ask(COLUMNS).fetchall()
+    return Names(
+        {view: tuple(listed.split(", ")) for view, listed in columns},
+        tuple(category.name for category in connection.bank.categories),
+    )

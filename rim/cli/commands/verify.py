@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli.options import device_option, examples, json_option, print_json, say
+from rim.cli.options import device_option, examples, json_option
+from rim.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from bank_builder.models import BuildModels

@@ -13,9 +13,9 @@ from PIL import Image
 import rim
 from foundation.images.masks import decode_rle
 from query.overlay import category_colour
-from rim.app.payload import viewer_payload, why_payload
 from rim.app.references import card_image
 from rim.app.session import AppSession
+from rim.app.state import viewer_payload, why_payload
 from rim.app.view import view_photo
 from schemas.rle import Rle
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from foundation.images.reading import read_image
-from rim.check.anonymous import anonymous, private_words
 from rim.check.findings import ReportImage, Result, StepResult, verdict
-from rim.check.report import Machine, check_out, facts, write_report
+from rim.check.report import Machine, anonymous, check_out, facts, private_words, write_report
 from rim.check.workbench import check_settings
 from schemas.errors import OutputError, WriteFailed
 

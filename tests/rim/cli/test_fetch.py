@@ -20,7 +20,7 @@ from foundation.weights.cache import cache_folder
 from foundation.weights.checkpoint import checkpoints_folder
 from foundation.weights.roles import ROLES_OF
 from rim.cli.commands.fetch import command
-from rim.cli.fetched import read_fetched
+from rim.cli.fetching import read_fetched
 from schemas.settings import load_settings
 from schemas.store.manifest import commit_manifest, read_manifest
 from tests.rim.conftest import Run, files_of

@@ -15,7 +15,7 @@ import pytest
 import rim
 from bank_builder.build import build_bank
 from bank_builder.progress import BuildProgress
-from rim.cli.logs import told_in_lines, warn
+from rim.cli.logs import RunLog, close_log, emit, open_log, told_in_lines, warn
 from rim.cli.progress import (
     _PlainLines,
     _Status,
@@ -25,7 +25,6 @@ from rim.cli.progress import (
     resumed_counter,
     stages,
 )
-from rim.cli.run_log import RunLog, close_log, emit, open_log
 from schemas.errors import OutputError
 from schemas.store.shards import shards_folder
 from schemas.vocabulary import vocabulary_from_names
