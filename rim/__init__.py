@@ -13,27 +13,80 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import RimError
+from rim.shadowed import check_packages
+
+check_packages()
+
+from schemas.errors import (  # noqa: E402  (only when it is known to be rim's)
+    BankDamaged,
+    BankError,
+    BuildFailed,
+    ImageError,
+    MemoryShort,
+    ModelError,
+    OutputError,
+    RimError,
+    SettingsError,
+    SqlError,
+    UsageError,
+    VocabularyError,
+    WriteFailed,
+)
 
 if TYPE_CHECKING:
-    from query.segmentation import Region, Segmentation
-    from rim.api import build, open, query
+    from bank_builder.progress import BuildProgress
+    from bank_builder.report import BuildReport
+    from query.result import NearReference, Region
+    from query.segmentation import QueryEngine, Segmentation, SegmentedPhoto
+    from rim.api import build, open, query, report
     from rim.bank import Bank
     from rim.changes import accept, add, reject, remove
-    from rim.evaluation.label_sets import compare_labels
+    from rim.evaluation.label_sets import LabelComparison, compare_labels
+    from rim.evaluation.label_similarity import BestMatch, Direction, LabelSimilarity
     from rim.evaluation.run import evaluate
-    from rim.evaluation.scores import Scores
-    from rim.photo_queries import query_folder
-    from rim.reporting import report
+    from rim.evaluation.scores import ClassScores, Failure, Scores
+    from rim.inspection.report.weak import Weakness
+    from rim.inspection.report.write import Report
+    from rim.inspection.sql import Answer
+    from rim.photo_queries import FolderResult, PhotoDone, PhotoFailed, query_folder
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "Bank",
+    "BankDamaged",
+    "BankError",
+    "BestMatch",
+    "BuildFailed",
+    "BuildProgress",
+    "BuildReport",
+    "ClassScores",
+    "Direction",
+    "Failure",
+    "FolderResult",
+    "ImageError",
+    "LabelComparison",
+    "LabelSimilarity",
+    "MemoryShort",
+    "ModelError",
+    "NearReference",
+    "OutputError",
+    "PhotoDone",
+    "PhotoFailed",
+    "QueryEngine",
     "Region",
+    "Report",
     "RimError",
     "Scores",
     "Segmentation",
+    "SegmentedPhoto",
+    "SettingsError",
+    "SqlError",
+    "UsageError",
+    "VocabularyError",
+    "Weakness",
+    "WriteFailed",
     "__version__",
     "accept",
     "add",
@@ -48,23 +101,25 @@ __all__ = [
     "report",
 ]
 
-_HOME = {
-    "Bank": "rim.bank",
-    "Region": "query.segmentation",
-    "Scores": "rim.evaluation.scores",
-    "Segmentation": "query.segmentation",
-    "accept": "rim.changes",
-    "add": "rim.changes",
-    "build": "rim.api",
-    "compare_labels": "rim.evaluation.label_sets",
-    "evaluate": "rim.evaluation.run",
-    "open": "rim.api",
-    "query": "rim.api",
-    "query_folder": "rim.photo_queries",
-    "reject": "rim.changes",
-    "remove": "rim.changes",
-    "report": "rim.reporting",
+# What is loaded when it is first used, by the module that defines it.
+_LAZY = {
+    "bank_builder.progress": ("BuildProgress",),
+    "bank_builder.report": ("BuildReport",),
+    "query.result": ("NearReference", "Region"),
+    "query.segmentation": ("QueryEngine", "Segmentation", "SegmentedPhoto"),
+    "rim.api": ("build", "open", "query", "report"),
+    "rim.bank": ("Bank",),
+    "rim.changes": ("accept", "add", "reject", "remove"),
+    "rim.evaluation.label_sets": ("LabelComparison", "compare_labels"),
+    "rim.evaluation.label_similarity": ("BestMatch", "Direction", "LabelSimilarity"),
+    "rim.evaluation.run": ("evaluate",),
+    "rim.evaluation.scores": ("ClassScores", "Failure", "Scores"),
+    "rim.inspection.report.weak": ("Weakness",),
+    "rim.inspection.report.write": ("Report",),
+    "rim.inspection.sql": ("Answer",),
+    "rim.photo_queries": ("FolderResult", "PhotoDone", "PhotoFailed", "query_folder"),
 }
+_HOME = {name: module for module, names in _LAZY.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

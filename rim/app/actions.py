@@ -11,7 +11,14 @@ from typing import Any
 
 from rim.app.edited_bank import Progress
 from rim.app.session import AppSession
-from rim.app.state import Choice, State, head_payload, trials_payload, viewer_payload, why_payload
+from rim.app.state import (
+    QueryOptions,
+    State,
+    head_payload,
+    trials_payload,
+    viewer_payload,
+    why_payload,
+)
 from schemas.errors import RimError, UsageError
 from schemas.printable import printable, printable_lines
 
@@ -102,11 +109,11 @@ class Actions:
 
         return self._do(act)
 
-    def choose(self, choice: Choice) -> Shown:
+    def choose(self, options: QueryOptions) -> Shown:
         """Name the photo's regions in another way."""
 
         def act() -> tuple[State, str]:
-            state = self._session.choose(choice)
+            state = self._session.choose(options)
             return state, f"Named again{_consequence(state)}."
 
         return self._do(act)
@@ -170,7 +177,7 @@ class Actions:
             why=why_payload(state) | answer,
             trials=trials_payload(state) | answer,
             names=names,
-            chosen=tuple(name for name in state.choice.categories if name in names),
+            chosen=tuple(name for name in state.options.categories if name in names),
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from rim.app.references import ReferenceCard, image_cards, reference_cards
 from rim.app.state import BankFacts
-from rim.app.trial import JoinedBank, Trial, build_trial, own_place
+from rim.app.trial import JoinedBank, TrialCategory, build_trial, own_place
 from rim.bank import Bank
 from rim.changes import accept, add, reject
 from schemas.errors import UsageError
@@ -27,7 +27,7 @@ Progress = Callable[["BuildProgress"], None]
 
 
 @dataclass(frozen=True)
-class Models:
+class ModelOptions:
     """Where the bank's models are found and run; as of `rim.query`."""
 
     preset: str | None
@@ -43,14 +43,14 @@ class _Rejected:
     was_accepted: bool
 
 
-class BankInHand:
+class EditedBank:
     """A bank, changed by a person; no two changes at once.
 
     Attributes:
         asked: what photos are labelled with: the bank, and the categories on trial if there are.
     """
 
-    def __init__(self, bank: Bank, models: Models, folder: Path) -> None:
+    def __init__(self, bank: Bank, models: ModelOptions, folder: Path) -> None:
         """
         Args:
             bank: the latest version.
@@ -60,7 +60,7 @@ class BankInHand:
         self._bank = bank
         self._models = models
         self._folder = folder
-        self._trials: tuple[Trial, ...] = ()
+        self._trials: tuple[TrialCategory, ...] = ()
         self._rejected: tuple[_Rejected, ...] = ()
         self.asked: Bank = bank
 
@@ -190,7 +190,7 @@ class BankInHand:
         """The category that was added last: ids are given in ascending order."""
         return max(record.category_id for record in bank.categories)
 
-    def _trial(self, name: str) -> Trial:
+    def _trial(self, name: str) -> TrialCategory:
         for trial in self._trials:
             if trial.name == name:
                 return trial
@@ -201,6 +201,6 @@ class BankInHand:
         trials = (replace(one, bank=new) if one.bank is old else one for one in self._trials)
         self._set(new if old is self._bank else self._bank, tuple(trials))
 
-    def _set(self, bank: Bank, trials: tuple[Trial, ...]) -> None:
+    def _set(self, bank: Bank, trials: tuple[TrialCategory, ...]) -> None:
         self._bank, self._trials = bank, trials
         self.asked = JoinedBank(bank, trials) if trials else bank

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png, encode_png
-from rim.app.trial import Trial, own_place
+from rim.app.trial import TrialCategory, own_place
 from rim.bank import Bank
 from schemas.errors import ImageError
 from schemas.ids import unpack_image_id
@@ -53,7 +53,7 @@ class ReferenceCard:
 
 
 def reference_cards(
-    bank: Bank, trials: Sequence[Trial], references: Iterable[NearReference]
+    bank: Bank, trials: Sequence[TrialCategory], references: Iterable[NearReference]
 ) -> tuple[ReferenceCard, ...]:
     """The cards of references, in their order.
 
@@ -65,14 +65,14 @@ def reference_cards(
 
 
 def image_cards(
-    bank: Bank, trials: Sequence[Trial], image_ids: Iterable[int]
+    bank: Bank, trials: Sequence[TrialCategory], image_ids: Iterable[int]
 ) -> tuple[ReferenceCard, ...]:
     """The cards of images, without a region that they would be compared with; raises as above."""
     return _cards(bank, trials, dict.fromkeys(image_ids))
 
 
 def _cards(
-    bank: Bank, trials: Sequence[Trial], similarity: Mapping[int, float | None]
+    bank: Bank, trials: Sequence[TrialCategory], similarity: Mapping[int, float | None]
 ) -> tuple[ReferenceCard, ...]:
     """The cards of the images that are the keys, in their order."""
     homes = {image_id: own_place(bank, trials, image_id) for image_id in similarity}

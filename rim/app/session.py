@@ -15,10 +15,10 @@ import numpy as np
 
 from foundation.images.reading import read_image
 from query.result import Segmentation
-from rim.api import category_ids, query_overrides
-from rim.app.edited_bank import BankInHand, Models, Progress
-from rim.app.state import Choice, Selection, State
+from rim.app.edited_bank import EditedBank, ModelOptions, Progress
+from rim.app.state import QueryOptions, Selection, State
 from rim.app.view import PhotoView, view_photo
+from rim.arguments import category_ids, query_overrides
 from rim.bank import Bank
 from schemas.errors import UsageError
 from schemas.ids import UNLABELLED
@@ -63,17 +63,17 @@ class AppSession:
         reference.
         """
         self._lock = threading.RLock()
-        self._models = Models(preset, device, offline)
-        self._choice = Choice.of(bank.settings.matching)
+        self._models = ModelOptions(preset, device, offline)
+        self._options = QueryOptions.of(bank.settings.matching)
         self._labelled: _Labelled | None = None
         self._selected: int | None = None
         self._changed: float | None = None
         self._was: Region | None = None
         self._serial = 0
         self._folder = Path(tempfile.mkdtemp(prefix="rim-app-"))
-        self._bank = BankInHand(bank, self._models, self._folder)
+        self._bank = EditedBank(bank, self._models, self._folder)
         try:
-            self._engine(self._choice)
+            self._engine(self._options)
             stack = bank.model_stack(bank.query_settings(preset, ()), device, offline)
             _ = stack.segmenter, stack.features  # loaded when they are first asked for
         except BaseException:
@@ -101,19 +101,19 @@ class AppSession:
         """
         with self._lock:
             called = name or Path(path).name
-            photo = self._engine(self._choice).cut(read_image(path, named=called))
-            self._label(photo, called, self._choice)
+            photo = self._engine(self._options).cut(read_image(path, named=called))
+            self._label(photo, called, self._options)
             self._selected = self._changed = self._was = None
             return self._state()
 
-    def choose(self, choice: Choice) -> State:
+    def choose(self, options: QueryOptions) -> State:
         """Name the photo's regions in another way.
 
         Raises UsageError or SettingsError for a choice that is none, BankError if none of the
         chosen categories has a reference.
         """
         with self._lock:
-            self._relabel(choice)
+            self._relabel(options)
             return self._state()
 
     def select(self, region: int | None, serial: int | None = None) -> State:
@@ -136,14 +136,14 @@ class AppSession:
         """
         with self._lock:
             self._bank.reject(image_id)
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def undo(self, image_id: int) -> State:
         """Take a rejection of this session back; raises as `reject`."""
         with self._lock:
             self._bank.undo(image_id)
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def try_category(self, entry: str, images: int, progress: Progress | None = None) -> State:
@@ -158,7 +158,7 @@ class AppSession:
         """
         with self._lock:
             self._take_part(self._bank.attempt(entry, images, progress))
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def add(self, entry: str, progress: Progress | None = None) -> State:
@@ -168,23 +168,23 @@ class AppSession:
         """
         with self._lock:
             self._take_part(self._bank.add(entry, progress))
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def keep(self, name: str, progress: Progress | None = None) -> State:
         """Add a category on trial to the bank for good; raises as `rim.add`."""
         with self._lock:
             self._bank.keep(name, progress)
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def drop(self, name: str) -> State:
         """Forget a category on trial. Raises UsageError if it is not on trial."""
         with self._lock:
             self._bank.drop(name)
-            left = tuple(one for one in self._choice.categories if one != name)
-            self._choice = replace(self._choice, categories=left)
-            self._relabel(self._choice)
+            left = tuple(one for one in self._options.categories if one != name)
+            self._options = replace(self._options, categories=left)
+            self._relabel(self._options)
             return self._state()
 
     def results(self) -> tuple[str, bytes]:
@@ -199,10 +199,10 @@ class AppSession:
             raise UsageError("there are no results yet: drop a photo first")
         return zipped_results(labelled.result, labelled.name, self._folder)
 
-    def _engine(self, choice: Choice) -> QueryEngine:
-        unfiltered = () if choice.filter else ("matching.filter=none",)
+    def _engine(self, options: QueryOptions) -> QueryEngine:
+        unfiltered = () if options.filter else ("matching.filter=none",)
         overrides = query_overrides(
-            choice.matcher, choice.background, unfiltered, filter=choice.filter
+            options.matcher, options.background, unfiltered, filter=options.filter
         )
         models = self._models
         return self._bank.asked.engine(
@@ -212,25 +212,25 @@ class AppSession:
             offline=models.offline,
         )
 
-    def _label(self, photo: SegmentedPhoto, name: str, choice: Choice) -> _Labelled:
-        ids = category_ids(self._bank.asked, choice.categories or None)
-        result = self._engine(choice).label(photo, categories=ids)
+    def _label(self, photo: SegmentedPhoto, name: str, options: QueryOptions) -> _Labelled:
+        ids = category_ids(self._bank.asked, options.categories or None)
+        result = self._engine(options).label(photo, categories=ids)
         self._labelled = _Labelled(name, photo, result, view_photo(photo, result))
-        self._choice = choice
+        self._options = options
         self._serial += 1
         return self._labelled
 
-    def _relabel(self, choice: Choice) -> None:
+    def _relabel(self, options: QueryOptions) -> None:
         """Names the photo's regions anew; the selected region stays selected if it has a name."""
         self._changed = self._was = None
         before = self._labelled
         if before is None:
-            category_ids(self._bank.asked, choice.categories or None)
-            self._engine(choice)
-            self._choice = choice
+            category_ids(self._bank.asked, options.categories or None)
+            self._engine(options)
+            self._options = options
             return
         chosen = None if self._selected is None else self._regions()[self._selected]
-        after = self._label(before.photo, before.name, choice)
+        after = self._label(before.photo, before.name, options)
         same = [
             number
             for number, one in enumerate(self._regions())
@@ -242,9 +242,9 @@ class AppSession:
 
     def _take_part(self, name: str) -> None:
         """Has a new category among the chosen ones; all take part where none is chosen."""
-        chosen = self._choice.categories
+        chosen = self._options.categories
         if chosen and name not in chosen:
-            self._choice = replace(self._choice, categories=(*chosen, name))
+            self._options = replace(self._options, categories=(*chosen, name))
 
     def _regions(self) -> tuple[Region, ...]:
         return self._labelled.result.regions if self._labelled else ()
@@ -254,7 +254,7 @@ class AppSession:
         return State(
             serial=self._serial,
             bank=self._bank.facts(),
-            choice=self._choice,
+            options=self._options,
             photo=labelled.name if labelled else None,
             view=labelled.view if labelled else None,
             selection=self._selection(),

@@ -21,7 +21,7 @@ from schemas.settings import Matching
 
 
 @dataclass(frozen=True)
-class Choice:
+class QueryOptions:
     """How regions are named.
 
     Attributes:
@@ -37,7 +37,7 @@ class Choice:
     categories: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, matching: Matching) -> Choice:
+    def of(cls, matching: Matching) -> QueryOptions:
         """The choice that a bank's own settings make."""
         background = "off" if matching.background is None else matching.background
         return cls(matching.matcher, background, matching.filter is not None)
@@ -91,7 +91,7 @@ class State:
 
     serial: int
     bank: BankFacts
-    choice: Choice
+    options: QueryOptions
     photo: str | None
     view: PhotoView | None
     selection: Selection | None

@@ -27,7 +27,7 @@ they still fit into a 16-bit label map."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialCategory:
     """A category that is not in the bank.
 
     bank: a small bank of this category alone. category_id: the one that stands for it while it is
@@ -59,7 +59,7 @@ class JoinedBank(Bank):
     across the two, as a build would do: that is decided when a category is kept.
     """
 
-    def __init__(self, bank: Bank, trials: Sequence[Trial]) -> None:
+    def __init__(self, bank: Bank, trials: Sequence[TrialCategory]) -> None:
         self._base = bank  # before the rest, which asks for the categories
         self._trials = tuple(trials)
         super().__init__(bank.path, bank.version)
@@ -100,7 +100,7 @@ class JoinedBank(Bank):
         )
 
 
-def own_place(bank: Bank, trials: Iterable[Trial], image_id: int) -> tuple[Bank, int]:
+def own_place(bank: Bank, trials: Iterable[TrialCategory], image_id: int) -> tuple[Bank, int]:
     """The bank that an image lies in, and its image_id there; the first bank for what is none."""
     try:
         category_id = unpack_image_id(image_id).category_id
@@ -114,7 +114,7 @@ def own_place(bank: Bank, trials: Iterable[Trial], image_id: int) -> tuple[Bank,
 
 def build_trial(
     bank: Bank,
-    trials: Sequence[Trial],
+    trials: Sequence[TrialCategory],
     name: str,
     images: int,
     folder: Path,
@@ -123,7 +123,7 @@ def build_trial(
     device: str,
     offline: bool,
     progress: Callable[[BuildProgress], None] | None = None,
-) -> Trial:
+) -> TrialCategory:
     """Build a category from a few images with a bank's models and settings, beside the bank.
 
     These are the first images that `rim.add` would make of it.
@@ -164,4 +164,4 @@ def build_trial(
             "try more images, or another name"
         )
     first = bank.manifest.next_category_id + _APART
-    return Trial(title, built, max([first, *(trial.category_id + 1 for trial in trials)]))
+    return TrialCategory(title, built, max([first, *(trial.category_id + 1 for trial in trials)]))

@@ -46,12 +46,6 @@ def told_in_lines() -> Iterator[None]:
         root.removeHandler(handler)
 
 
-def warn(message: str) -> None:
-    """A warning of a command's own."""
-    emit("warning", logger="rim", message=message)
-    say(f"rim: warning: {message}")
-
-
 class _OneLine(logging.Handler):
     """`rim: warning: ...`; of another library's logger with its name."""
 

@@ -20,7 +20,7 @@ _SHOWN = 40
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class Choice(click.Choice[str]):
+class SuggestingChoice(click.Choice[str]):
     """One of several words; an error says which may have been meant."""
 
     def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:

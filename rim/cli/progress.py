@@ -207,13 +207,19 @@ def _display(what: str, note: str = "") -> Iterator[Callable[[_Status], None]]:
         ),
     )
     pace = _Pace(time.monotonic)
-    # Warnings appear above the bar. Standard output is left alone: it may be a file.
+    # Warnings appear above the bar. Standard output is left alone: it may be a file. A call that is
+    # refused before anything is done leaves no bar.
     with Progress(
-        *columns, console=Console(stderr=True), expand=True, redirect_stdout=False
+        *columns,
+        console=Console(stderr=True),
+        expand=True,
+        redirect_stdout=False,
+        transient=True,
     ) as progress:
         task = progress.add_task(what, total=None, note=note, rate="", count="", left="")
 
         def show(status: _Status) -> None:
+            progress.live.transient = False
             speed = pace.of(status)
             progress.update(
                 task,

@@ -109,7 +109,7 @@ def evaluate(
         seed=seed,
         limit=limit,
     )
-    from rim.api import query_overrides
+    from rim.arguments import query_overrides
 
     choice.check()
     overrides = query_overrides(matcher, background, settings)

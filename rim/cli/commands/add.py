@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rim.cli import completions
-from rim.cli.logs import emit, log_json_option, warn
+from rim.cli.logs import emit, log_json_option
 from rim.cli.options import device_option, examples, json_option, offline_option, preset_option
 from rim.cli.output import holdings, print_json, say, tell_lacks
 
@@ -49,24 +49,20 @@ def command(
     categories at once. If it is interrupted, the same command again goes on. Put -- in front of a
     name that begins with a dash.
     """
-    from rim.api import choose_source
-    from rim.bank import Bank
-    from rim.changes import run_add
+    from rim.changes import add
     from rim.cli.progress import build_progress
 
-    pictures = choose_source(source)
-    opened = Bank(bank)
     with build_progress() as progress:
-        report = run_add(
-            opened,
+        grown = add(
+            bank,
             names,
-            pictures,
+            source=source,
             preset=preset,
             device=device,
             offline=offline,
             progress=progress,
-            warn=warn,
         )
+    report = grown.build_report
     emit("result", **asdict(report))
     if as_json:
         print_json(asdict(report))

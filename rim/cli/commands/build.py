@@ -1,4 +1,4 @@
-"""`rim build`: a vocabulary becomes a bank."""
+"""`rim build`: builds a bank for a vocabulary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rim.cli import completions
-from rim.cli.logs import emit, log_json_option, warn
+from rim.cli.logs import emit, log_json_option
 from rim.cli.options import device_option, examples, json_option, offline_option, settings_option
 from rim.cli.output import holdings, print_json, say, tell_lacks
 
@@ -52,7 +52,7 @@ from rim.cli.output import holdings, print_json, say, tell_lacks
     "it where you have a mask.",
 )
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N categories.")
-@click.option("--retry-failed", is_flag=True, help="Make failed images anew.")
+@click.option("--retry-failed", is_flag=True, help="Make failed images again.")
 @click.option("--dry-run", is_flag=True, help="Estimate images, time and disk; build nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace a bank that has other settings.")
 @device_option
@@ -85,20 +85,23 @@ def command(
     Where a photo has no mask, SAM makes one of what is in the middle. A photo keeps its number; new
     files in DIR are added by the same command.
     """
-    from rim.api import choose_settings, choose_source, choose_vocabulary, run_build
+    from rim.arguments import choose_vocabulary
 
-    pictures = choose_source(source)
-    chosen = choose_settings(preset, images_per_category, steps, seed, settings)
     words = choose_vocabulary(vocabulary, limit)
-    for warning in words.warnings:
-        warn(warning)
     if dry_run:
         from bank_builder.build import preview_build
+        from rim.arguments import choose_settings, choose_source
         from rim.cli.estimate import estimate
         from rim.cli.progress import stages
 
+        chosen = choose_settings(preset, images_per_category, steps, seed, settings)
         preview = preview_build(
-            words, out, chosen, source=pictures, overwrite=overwrite, retry_failed=retry_failed
+            words,
+            out,
+            chosen,
+            source=choose_source(source),
+            overwrite=overwrite,
+            retry_failed=retry_failed,
         )
         with stages("estimate") as on_stage:
             result = estimate(
@@ -110,21 +113,26 @@ def command(
             say(result.text())
         return 0
 
+    from rim.api import build
     from rim.cli.progress import build_progress
 
     with build_progress() as progress:
-        report = run_build(
+        bank = build(
             words,
             out,
-            chosen,
-            pictures,
+            preset=preset,
+            images_per_category=images_per_category,
+            steps=steps,
+            seed=seed,
+            settings=settings,
+            source=source,
             device=device,
             offline=offline,
             retry_failed=retry_failed,
             overwrite=overwrite,
             progress=progress,
-            preset=preset,
         )
+    report = bank.build_report
     emit("result", **asdict(report))
     if as_json:
         print_json(asdict(report))

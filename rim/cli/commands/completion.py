@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rim.cli.options import Choice, examples
+from rim.cli.options import SuggestingChoice, examples
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -18,7 +18,7 @@ _SHELLS = ("bash", "zsh", "fish")
         'eval "$(rim completion bash)"          # in this shell alone; for zsh likewise',
     ),
 )
-@click.argument("shell", type=Choice(_SHELLS), metavar="|".join(_SHELLS))
+@click.argument("shell", type=SuggestingChoice(_SHELLS), metavar="|".join(_SHELLS))
 def command(shell: str) -> int:
     """Print the script by which a shell completes rim's commands, options, and names of presets,
     vocabularies, data sets, formats, settings and a bank's categories.

@@ -10,7 +10,7 @@ import click
 from rim.cli import completions
 from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
-    Choice,
+    SuggestingChoice,
     device_option,
     examples,
     json_option,
@@ -37,7 +37,11 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.argument("bank", required=False, type=_FOLDER)
 @click.option(
-    "--dataset", required=True, type=Choice(DATASET_NAMES), metavar="NAME", help="What to score on."
+    "--dataset",
+    required=True,
+    type=SuggestingChoice(DATASET_NAMES),
+    metavar="NAME",
+    help="What to score on.",
 )
 @click.option("--root", type=_FOLDER, help="The benchmark's official folder, or the one above.")
 @click.option("--split", help="Of a benchmark: val or train.  [default: val]")
@@ -56,7 +60,9 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--allow-missing", is_flag=True, help="Score classes that the bank lacks as 0 and list them."
 )
-@click.option("--matcher", type=Choice(["prototype", "knn", "ranking"]), help="As in `rim query`.")
+@click.option(
+    "--matcher", type=SuggestingChoice(["prototype", "knn", "ranking"]), help="As in `rim query`."
+)
 @click.option(
     "--background",
     metavar="COSINE|auto|off",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
-from rim.cli.options import Choice, examples, json_option
+from rim.cli.options import SuggestingChoice, examples, json_option
 from rim.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "--for",
     "purposes",
     multiple=True,
-    type=Choice(("build", "query", "eval", "text")),
+    type=SuggestingChoice(("build", "query", "eval", "text")),
     help="Only the models that this takes; may be given several times. text: comparing texts, as "
     "compare-labels and --text-weight do. By default all of a preset.",
 )

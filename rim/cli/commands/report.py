@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
-from rim.cli.options import Choice, examples, json_option
+from rim.cli.options import SuggestingChoice, examples, json_option
 from rim.cli.output import print_json, say
 from schemas.printable import printable
 
@@ -45,7 +45,7 @@ _SHOWN = 8
 @click.option(
     "--map",
     "projection",
-    type=Choice(("pca", "umap")),
+    type=SuggestingChoice(("pca", "umap")),
     default="pca",
     show_default=True,
     help="How the map of the features is laid out; umap wants the package umap-learn.",
@@ -64,11 +64,11 @@ def command(
     Each category has a page with its images, attention, prompt points and masks, accepted or
     rejected and why. Further pages show which categories look alike, and a map of the features.
     """
+    from rim.api import report as write_pages
     from rim.cli.progress import resumed_counter
-    from rim.reporting import make_report
 
     with resumed_counter("categories") as progress:
-        report = make_report(
+        report = write_pages(
             bank,
             out,
             categories=None if categories is None else categories.split(","),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rim.cli.options import Choice, examples
+from rim.cli.options import SuggestingChoice, examples
 from rim.cli.output import say
 from rim.inspection.sql_limits import TIMEOUT
 from schemas.errors import OutputError, RimError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "style",
-    type=Choice(["table", "csv", "json", "parquet"]),
+    type=SuggestingChoice(["table", "csv", "json", "parquet"]),
     default="table",
     show_default=True,
 )
