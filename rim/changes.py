@@ -106,7 +106,7 @@ def reject(
         undo: take such reviews back: the automatic verdicts count again.
 
     Raises UsageError, with nothing changed, for an image that is not in the bank or that failed,
-    for a reason that is no line of text, and, with `undo`, for an image that a person accepted;
+    for a reason that is no line of text, and, with `undo`, for an image that a user accepted;
     BankError, BankDamaged, OutputError or WriteFailed.
     """
     from bank_builder.review import give_verdicts, take_back_verdicts

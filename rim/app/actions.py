@@ -110,11 +110,11 @@ class Actions:
         return self._do(act)
 
     def choose(self, options: QueryOptions) -> Shown:
-        """Name the photo's regions in another way."""
+        """Classify the photo's regions in another way."""
 
         def act() -> tuple[State, str]:
             state = self._session.choose(options)
-            return state, f"Named again{_consequence(state)}."
+            return state, f"Classified again{_consequence(state)}."
 
         return self._do(act)
 
@@ -168,7 +168,7 @@ class Actions:
         return self._shown(state, notice, "done")
 
     def _shown(self, state: State, notice: str, kind: str) -> Shown:
-        # A number of its own, so that the browser draws anew what was waiting for an answer.
+        # A number of its own, so that the browser draws again what was waiting for an answer.
         answer = {"answer": next(self._answers)}
         names = state.bank.categories
         return Shown(

@@ -1,4 +1,4 @@
-"""What a person does on the page, without the page: photo, labels, changes to the bank."""
+"""The actions of the page, without the page: photo, labels, changes to the bank."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class _Labelled:
 
 
 class AppSession:
-    """One person, one bank, one photo at a time.
+    """One user, one bank, one photo at a time.
 
     Every action returns the new state; if it raises, the labels are those from before. Actions wait
-    for each other, whichever thread they come from. A photo is cut into regions once and named
-    again whenever something changes; the models are loaded once.
+    for each other, whichever thread they come from. A photo is cut into regions once, which are
+    classified again whenever something changes; the models are loaded once.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class AppSession:
             return self._state()
 
     def open_photo(self, path: str | Path, name: str | None = None) -> State:
-        """Cut a photo into regions and name them.
+        """Cuts a photo into regions and classifies them.
 
-        name: what it is called, by default the file's name. Raises ImageError if it cannot be read.
+        name: of the photo, by default the file's name. Raises ImageError if it cannot be read.
         """
         with self._lock:
             called = name or Path(path).name
@@ -107,9 +107,9 @@ class AppSession:
             return self._state()
 
     def choose(self, options: QueryOptions) -> State:
-        """Name the photo's regions in another way.
+        """Classifies the photo's regions in another way.
 
-        Raises UsageError or SettingsError for a choice that is none, BankError if none of the
+        Raises UsageError or SettingsError for options that are none, BankError if none of the
         chosen categories has a reference.
         """
         with self._lock:
@@ -117,7 +117,7 @@ class AppSession:
             return self._state()
 
     def select(self, region: int | None, serial: int | None = None) -> State:
-        """Look at a region by its number, or at none.
+        """Selects a region by its number, or none.
 
         serial: of the state that the number is from; an older one selects nothing.
         """
@@ -129,7 +129,7 @@ class AppSession:
             return self._state()
 
     def reject(self, image_id: int) -> State:
-        """Reject a reference, for good or, of a category on trial, as long as it is on trial.
+        """Rejects a reference, for good or, of a category on trial, as long as it is on trial.
 
         Raises UsageError for an image that is not in the bank, OutputError or WriteFailed where the
         bank cannot be changed.
@@ -140,14 +140,16 @@ class AppSession:
             return self._state()
 
     def undo(self, image_id: int) -> State:
-        """Take a rejection of this session back; raises as `reject`."""
+        """Takes a rejection of this session back; raises as `reject`."""
         with self._lock:
             self._bank.undo(image_id)
             self._relabel(self._options)
             return self._state()
 
     def try_category(self, entry: str, images: int, progress: Progress | None = None) -> State:
-        """Build a category from a few images and name the photo with it; the bank stays as it is.
+        """Builds a category from a few images and labels the photo with it, too.
+
+        The bank stays as it is.
 
         Args:
             entry: "name, synonym, synonym".
@@ -162,7 +164,7 @@ class AppSession:
             return self._state()
 
     def add(self, entry: str, progress: Progress | None = None) -> State:
-        """Add a category to the bank for good, with as many images as the others have.
+        """Adds a category to the bank for good, with as many images as the others have.
 
         entry: "name, synonym, synonym"; a name that is on trial is kept. Raises as `rim.add`.
         """
@@ -172,14 +174,14 @@ class AppSession:
             return self._state()
 
     def keep(self, name: str, progress: Progress | None = None) -> State:
-        """Add a category on trial to the bank for good; raises as `rim.add`."""
+        """Adds a category on trial to the bank for good; raises as `rim.add`."""
         with self._lock:
             self._bank.keep(name, progress)
             self._relabel(self._options)
             return self._state()
 
     def drop(self, name: str) -> State:
-        """Forget a category on trial. Raises UsageError if it is not on trial."""
+        """Forgets a category on trial. Raises UsageError if it is not on trial."""
         with self._lock:
             self._bank.drop(name)
             left = tuple(one for one in self._options.categories if one != name)
@@ -221,7 +223,7 @@ class AppSession:
         return self._labelled
 
     def _relabel(self, options: QueryOptions) -> None:
-        """Names the photo's regions anew; the selected region stays selected if it has a name."""
+        """Classifies the photo's regions again; the selected one stays so if it has a category."""
         self._changed = self._was = None
         before = self._labelled
         if before is None:
@@ -314,5 +316,5 @@ def share_changed(before: Segmentation, after: Segmentation) -> float:
 
 def _file_name(name: str) -> str:
     """A photo's name as it may stand in an archive: letters, digits and a few signs."""
-    kept = "".join(one if one.isalnum() or one in "-_ " else "_" for one in name)
-    return kept[:_LONGEST_NAME].strip() or "photo"
+    safe = "".join(one if one.isalnum() or one in "-_ " else "_" for one in name)
+    return safe[:_LONGEST_NAME].strip() or "photo"

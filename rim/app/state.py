@@ -1,4 +1,8 @@
-"""What the page shows, as plain data: bank, photo, choice, and the clicked region."""
+"""What the page shows, as plain data and as JSON values for the browser.
+
+In the JSON values images are data addresses. Nothing is HTML: the scripts of the page put every
+text into the document as text.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from schemas.settings import Matching
 
 @dataclass(frozen=True)
 class QueryOptions:
-    """How regions are named.
+    """How regions are classified.
 
     Attributes:
         matcher: "prototype", "knn" or "ranking".
@@ -38,7 +42,7 @@ class QueryOptions:
 
     @classmethod
     def of(cls, matching: Matching) -> QueryOptions:
-        """The choice that a bank's own settings make."""
+        """The options that a bank's own settings state."""
         background = "off" if matching.background is None else matching.background
         return cls(matching.matcher, background, matching.filter is not None)
 
@@ -81,7 +85,7 @@ class State:
     """Everything that the page shows.
 
     Attributes:
-        serial: another one whenever the photo is labelled anew.
+        serial: another one whenever the photo is labelled again.
         photo: its name; None before the first.
         changed: share of the photo's pixels whose label is another than before the last action;
             None where there is nothing to compare.
@@ -137,7 +141,7 @@ def viewer_payload(state: State) -> dict[str, Any]:
         "photo": state.photo,
         "width": width,
         "height": height,
-        "picture": _address(view.picture, "JPEG"),
+        "picture": _address(view.image, "JPEG"),
         "tint": _address(tint(view), "PNG"),
         "spot_map": _address(spot_map(view), "PNG"),
         "spots": [
@@ -198,12 +202,12 @@ def tint(view: PhotoView) -> NDArray[np.uint8]:
     colours = [
         (0, 0, 0, 0) if i == UNLABELLED else (*category_colour(i), 255) for i in ids.tolist()
     ]
-    picture = np.array(colours, np.uint8)[inverse].reshape(*view.labels.shape, 4)
+    image = np.array(colours, np.uint8)[inverse].reshape(*view.labels.shape, 4)
     border = np.zeros(view.labels.shape, bool)
     border[:, :-1] |= view.labels[:, :-1] != view.labels[:, 1:]
     border[:-1] |= view.labels[:-1] != view.labels[1:]
-    picture[border] = 255
-    return picture
+    image[border] = 255
+    return image
 
 
 def spot_map(view: PhotoView) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""What the page shows of a labelled photo: a picture, its labels, and a spot under every pixel."""
+"""What the page shows of a labelled photo: an image, its labels, and a spot under every pixel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Spot:
     Attributes:
         category, category_id: of the bank.
         region: its number in `Segmentation.regions`; None for pixels that patches, or several
-            regions of other categories together, have named.
+            regions of other categories together, have classified.
         score: in [0, 1], of the region.
         similarity: cosine to the most similar reference, in [-1, 1].
     """
@@ -66,7 +66,7 @@ class PhotoView:
     """A labelled photo as it is shown, h x w pixels of the photo's H x W.
 
     Attributes:
-        picture: uint8 (h, w, 3).
+        image: uint8 (h, w, 3).
         labels: (h, w) int32 category_id, -1 unlabelled.
         spot_of: (h, w) uint16, 1 + the place in `spots`; 0 unlabelled.
         spots: regions by falling score, then categories.
@@ -75,7 +75,7 @@ class PhotoView:
         plates: where names stand.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     labels: NDArray[np.int32]
     spot_of: NDArray[np.uint16]
     spots: tuple[Spot, ...]
@@ -85,7 +85,7 @@ class PhotoView:
 
 
 def view_photo(photo: SegmentedPhoto, result: Segmentation, side: int = SHOWN_SIDE) -> PhotoView:
-    """How a labelled photo is shown.
+    """Returns how a labelled photo is shown.
 
     A pixel belongs to the region that said most for its label: of the masks over it that have the
     label's category, the one with the largest score / area, which is what it weighs in the vote of
@@ -102,7 +102,7 @@ def view_photo(photo: SegmentedPhoto, result: Segmentation, side: int = SHOWN_SI
     spot_of, spots = _spots(photo, result, parts, labels)
     shares = _shares(result)
     return PhotoView(
-        picture=_shown(result.image, len(rows), len(columns)),
+        image=_shown(result.image, len(rows), len(columns)),
         labels=labels,
         spot_of=spot_of,
         spots=spots,

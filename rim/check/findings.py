@@ -1,4 +1,4 @@
-"""What a step of `rim check` found, and the verdict over all steps."""
+"""The results of steps of `rim check`, and the verdict over all of them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Verdict:
 
 
 def verdict(results: Sequence[StepResult]) -> Verdict:
-    """The verdict over the results of the steps; every step that is not as expected is named."""
+    """The verdict over the results of the steps; it lists every step that is not as expected."""
     broken = [one.name for one in results if one.result == Result.BROKEN]
     odd = [one.name for one in results if one.result == Result.LOOKS_WRONG]
     skipped = [one.name for one in results if one.result == Result.SKIPPED]

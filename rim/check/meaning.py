@@ -32,7 +32,7 @@ MIN_OWN_NEIGHBOUR: Final = 0.7
 MIN_PHOTO_IOU: Final = 0.3
 """Mean over what the photographs show."""
 LOW_PHOTO_IOU: Final = 0.15
-"""What is below is named."""
+"""What is below is listed."""
 _TILE = 160  # pixels, of a reference in the report
 _COLUMNS = [
     *("image_id", "category", "number", "status", "reason", "width", "height"),

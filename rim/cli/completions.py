@@ -1,7 +1,7 @@
-"""What a shell may complete: names of presets, vocabularies, categories, settings, formats.
+"""Completes words on the command line: presets, vocabularies, categories, settings, formats.
 
 Each function has the signature that click's `shell_complete` asks for. Where no name fits, the
-shell goes on with files. Nothing here may fail or write: a person is in the middle of a line.
+shell goes on with files. Nothing here may fail or write: the user is in the middle of a line.
 """
 
 from __future__ import annotations

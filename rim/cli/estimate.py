@@ -1,6 +1,4 @@
-"""What a build will take: images and disk by counting, time by a probe of every stage on this
-machine.
-"""
+"""Estimates what a build takes: images and disk by counting, time by a probe on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from schemas.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from bank_builder.sources.base import SourceImages
 
-# Of a photo as PNG, where no picture can be made to see: natural pictures take 1.5 to 2.
+# Of a photo as PNG, where no image can be made to measure: photos take 1.5 to 2.
 _BYTES_PER_PIXEL = 1.75
 _DIMENSION = 1024
 
@@ -43,7 +41,7 @@ class Estimate:
     missing: str | None = None
 
     def text(self) -> str:
-        """For a person to read."""
+        """The estimate in words."""
         work = f"{self.to_make} of {self.images} images of {self.categories} categories to make"
         disk = f"{self.bytes / 1e6:.0f} MB"
         if self.seconds is None:
@@ -81,8 +79,8 @@ def estimate(
     Without the weights nothing can be timed: images and disk are estimated all the same, and
     nothing is downloaded for it.
 
-    preset: as it was named, for what is said of missing weights.
-    on_stage: called with what is done, such as "loading segmenter".
+    preset: as it was given, for the message about missing weights.
+    on_stage: called with what is being done, such as "loading segmenter".
     """
     pictures = preview.pictures
     probe, missing = None, None
@@ -92,7 +90,7 @@ def estimate(
         missing = str(error)
     if probe is None:
         probe = _Probe({}, int(pictures.pixels() * _BYTES_PER_PIXEL), _DIMENSION, None)
-    # A picture, its attention map (much smaller), two features and one in the index.
+    # An image, its attention map (much smaller), two features and one in the index.
     each = probe.png_bytes + 4000 + 3 * 4 * probe.dimension + 600
     timed = sum(probe.seconds.values()) if probe.seconds else None
     total = None if timed is None else preview.images_to_make * timed

@@ -112,8 +112,8 @@ class FetchedRole:
     name: its location in the settings. revision: the hub's commit, None for files. bytes: of all
     its files. status: "local", a folder that needs no download; "present", was here and is sound;
     "fetched", downloaded now, wholly or in part; "repaired", files of it were damaged and have been
-    downloaded anew. damaged: those files. of_bank: the fingerprint that the bank recorded, if it is
-    fetched for a bank that did.
+    downloaded again. damaged: those files. of_bank: the fingerprint that the bank recorded, if the
+    model is fetched for a bank that did.
     """
 
     role: str
@@ -189,7 +189,7 @@ def fetch_bank(
     The bank's fingerprints tell in the report whether it is them that were found.
     """
     settings = bank.settings
-    # A bank that somebody else made says what its preset was called: that is no file's name here.
+    # The preset's name in another user's bank is no safe file name here.
     record = f"bank-{sha256_bytes(settings.models.model_dump_json().encode())[:16]}"
     # Nothing in a bank is made by the text-image model: it may be any.
     expected = {

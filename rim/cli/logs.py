@@ -1,4 +1,4 @@
-"""What Python's logging and warnings have to say: one line each on standard error, and in the log.
+"""Writes warnings in one line each to standard error, and what a run does to `--log-json FILE`.
 
 Left to themselves, warnings are printed with their source, over several lines and through the
 progress bar; and messages of loggers come without a name and with whatever characters they hold.
@@ -47,7 +47,7 @@ def told_in_lines() -> Iterator[None]:
 
 
 class _OneLine(logging.Handler):
-    """`rim: warning: ...`; of another library's logger with its name."""
+    """Writes `rim: warning: ...`; of another library's logger with its name."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

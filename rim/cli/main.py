@@ -1,4 +1,4 @@
-"""The command `rim`: its group, and what becomes of errors.
+"""The command `rim`: its group of commands, and how errors are told.
 
 Exit status: 0 done, 1 failed, 2 wrong call or unusable input, 3 done except for named items, 130
 interrupted.

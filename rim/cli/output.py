@@ -30,12 +30,12 @@ def stdout_console() -> Console:
 
 
 def say(message: str) -> None:
-    """A line for the person at the keyboard, on standard error."""
+    """Writes a line for the user to standard error."""
     click.echo(printable_lines(message), err=True)
 
 
 def print_json(result: Any) -> None:
-    """The result for a program, on standard output.
+    """Writes the result for a program to standard output.
 
     Names that are not in UTF-8 are written with escapes, by which a program finds their files.
     """
@@ -54,7 +54,7 @@ def holdings(report: BuildReport) -> str:
 def tell_lacks(report: BuildReport, bank: Path, again: str) -> int:
     """Says which images failed and which categories no photo can be labelled with.
 
-    again: what a person types to have failed images made anew. Returns the exit status: 3 if
+    again: what the user types to have failed images made again. Returns the exit status: 3 if
     anything is lacking, 0 otherwise.
     """
     if report.failed:

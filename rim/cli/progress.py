@@ -1,4 +1,4 @@
-"""Progress for people: a bar with rate and time left on a terminal, a plain line now and then
+"""Shows progress: a bar with rate and time left on a terminal, a plain line now and then
 elsewhere, both on standard error; and every step in the log that `--log-json` asks for.
 """
 

@@ -44,7 +44,7 @@ _QUOTED = re.compile(r"'[^']*'")
 
 
 def edited_questions(names: Names) -> Iterator[str | None]:
-    """What a person types, whole questions and commands; None for Ctrl-C; ends at Ctrl-D.
+    """What the user types, whole questions and commands; None for Ctrl-C; ends at Ctrl-D.
 
     Enter ends what `is_whole`, and an empty line any question; Alt-Enter ends it as it is.
     """

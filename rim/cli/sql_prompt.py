@@ -32,7 +32,7 @@ _TEXT_FORMATS = tuple(one for one in FORMATS if one != "parquet")
 
 
 def list_examples(*, with_sql: bool) -> str:
-    """The questions worth asking, numbered from 1, for a person to read."""
+    """The questions worth asking, numbered from 1, as lines to read."""
     lines = []
     for number, one in enumerate(EXAMPLES, start=1):
         lines.append(f"{number:2}  {one.title}")
@@ -49,13 +49,13 @@ def is_whole(text: str) -> bool:
 
 @dataclass
 class Prompt:
-    """A conversation with a bank.
+    """Takes questions to a bank line by line and answers them.
 
     Attributes:
         answer: writes the answer to one question to standard output in the format given; may raise
             RimError, and KeyboardInterrupt at Ctrl-C.
         style: the format.
-        forgiving: whether a person sits here: Ctrl-C then ends a question, not the conversation.
+        forgiving: whether a user types here: Ctrl-C then ends a question, not the conversation.
     """
 
     answer: Callable[[str, str], None]

@@ -1,4 +1,4 @@
-"""`rim accept`: a person's yes to reference images."""
+"""`rim accept`: accepts reference images by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rim.cli.options import examples, json_option
 def command(bank: Path, image_ids: tuple[str, ...], undo: bool, as_json: bool) -> int:
     """Accept reference images of BANK by hand; - reads image_ids from standard input, one a line.
 
-    A person's verdict stands above the automatic one, in later versions too. An image without a
+    A review stands above the automatic verdict, in later versions too. An image without a
     mask has nothing to accept. Status 3 if, with --undo, a category is left without a usable
     reference.
     """

@@ -1,4 +1,4 @@
-"""`rim eval`: a bank's labels, or anybody's, against ground truth."""
+"""`rim eval`: scores a bank's labels, or other label maps, against ground truth."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--out", type=_FOLDER, metavar="DIR", help="Keeps the counts, to go on after an interrupt."
 )
-@click.option("--overwrite", is_flag=True, help="Begin anew if --out holds another evaluation.")
+@click.option("--overwrite", is_flag=True, help="Start over if --out holds another evaluation.")
 @click.option(
     "--pictures", type=_FOLDER, metavar="DIR", help="Photo, truth and prediction side by side."
 )

@@ -49,7 +49,7 @@ def command(
     An interrupted download goes on where it stopped. What was fetched before is compared with the
     record of that time; a large file that has not changed since it was last read (by size, inode
     and times) is not read again without --check. Damaged files that rim has downloaded are named
-    and downloaded anew; files that came here by other ways are never deleted.
+    and downloaded again; files that came here by other ways are never deleted.
 
     The status is 3 if files were damaged, if some of the models could not be had or are not those
     that the bank was made with, and 1 if none could be had.
@@ -88,7 +88,7 @@ def _tell(report: FetchReport, name: str, purposes: tuple[str, ...], as_json: bo
 
     for model in report.models:
         for file in model.damaged:
-            say(f"rim: models.{model.role}: {file} was damaged, and has been downloaded anew")
+            say(f"rim: models.{model.role}: {file} was damaged, and has been downloaded again")
         if not as_json:
             commit = f" at {model.revision[:12]}" if model.revision else ""
             where = f"{gigabytes(model.bytes)}, {model.status}, {model.fingerprint[:12]}"

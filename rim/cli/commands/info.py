@@ -28,7 +28,7 @@ def command(bank: Path, as_json: bool) -> int:
     from schemas.printable import printable
 
     def shown(text: str) -> str:
-        # Somebody else's bank: its texts are neither marks nor codes for the terminal.
+        # The bank may be another user's: its texts are neither marks nor codes for the terminal.
         return escape(printable(text, most=10_000))
 
     console = stdout_console()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--matcher",
     type=SuggestingChoice(["prototype", "knn", "ranking"]),
-    help="How regions are named.  [default: the bank's, knn]",
+    help="How regions are classified.  [default: the bank's, knn]",
 )
 @click.option(
     "--categories",
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     "--text-weight",
     metavar="W",
     type=click.FloatRange(0, 1),
-    help="Of a category's name, beside its pictures.",
+    help="Of a category's name, beside its images.",
 )
 @click.option(
     "--source-weight",

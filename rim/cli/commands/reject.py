@@ -1,4 +1,4 @@
-"""`rim reject`: a person's no to reference images."""
+"""`rim reject`: rejects reference images by hand."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def command(
 ) -> int:
     """Reject reference images of BANK by hand; - reads image_ids from standard input, one a line.
 
-    They stay in the bank, with the reason, but name nothing any more. A person's verdict stands
-    above the automatic one, in later versions too. Status 3 if it leaves a category without a
+    They stay in the bank, with the reason, but decide nothing any more. A review stands above
+    the automatic verdict, in later versions too. Status 3 if it leaves a category without a
     usable reference.
     """
     from bank_builder.review import give_verdicts, take_back_verdicts

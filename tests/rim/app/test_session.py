@@ -27,7 +27,7 @@ def test_a_photo_gets_the_labels_of_a_query(
     assert state.photo == "scene.png"
     assert state.view is not None
     assert np.array_equal(state.view.labels, expected.label_map)
-    assert np.array_equal(state.view.picture, expected.image)
+    assert np.array_equal(state.view.image, expected.image)
     assert {one.category for one in state.view.shares} == {
         expected.category_names[i] for i in np.unique(expected.label_map) if i >= 0
     }

@@ -119,7 +119,9 @@ def test_damaged_files_are_named_and_fetched_again(run: Run, hub: StandInHub, pr
     assert [models[role]["status"] for role in ROLES] == [
         *("repaired", "repaired", "present", "repaired")
     ]
-    assert "models.text_image: config.json was damaged, and has been downloaded anew" in outcome.err
+    assert (
+        "models.text_image: config.json was damaged, and has been downloaded again" in outcome.err
+    )
     assert [model["fingerprint"] for model in models.values()] == [
         model["fingerprint"] for model in report["models"]
     ]
