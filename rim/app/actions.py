@@ -1,4 +1,4 @@
-"""What the events of the page do, without Gradio: checks what they carry, words the notice."""
+"""The actions that the page's events call, without Gradio: check the values, word the notice."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def _found(state: State) -> str:
 
 
 def _consequence(state: State) -> str:
-    """What became of the photo, as the end of a sentence."""
+    """How the photo's labels have changed, as the end of a sentence."""
     version = f"; the bank is at version {state.bank.version}"
     if state.changed is None:
         return version

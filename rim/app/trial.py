@@ -1,4 +1,4 @@
-"""Categories on trial: built beside the bank from a few images, and asked as if they were in it."""
+"""Categories on trial: built beside the bank from a few images, and matched as if in it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class JoinedBank(Bank):
 
     Nothing of it is on the disk: the features are put together in memory, where they take as much
     room as the bank's index, and the prototypes are derived from them. References are not compared
-    across the two, as a build would do: that is decided when a category is kept.
+    across the two, as a build would do: that is decided when a category is added for good.
     """
 
     def __init__(self, bank: Bank, trials: Sequence[TrialCategory]) -> None:
@@ -101,7 +101,7 @@ class JoinedBank(Bank):
 
 
 def own_place(bank: Bank, trials: Iterable[TrialCategory], image_id: int) -> tuple[Bank, int]:
-    """The bank that an image lies in, and its image_id there; the first bank for what is none."""
+    """Returns the bank that an image lies in, and its image_id there; `bank` where none has it."""
     try:
         category_id = unpack_image_id(image_id).category_id
     except ValueError:
@@ -124,7 +124,7 @@ def build_trial(
     offline: bool,
     progress: Callable[[BuildProgress], None] | None = None,
 ) -> TrialCategory:
-    """Build a category from a few images with a bank's models and settings, beside the bank.
+    """Builds a category from a few images with a bank's models and settings, beside the bank.
 
     These are the first images that `rim.add` would make of it.
 

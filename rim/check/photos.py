@@ -1,4 +1,4 @@
-"""The photographs that scikit-image ships, with the masks that were drawn over them by hand."""
+"""The photographs that scikit-image ships, their masks drawn by hand, and scores against these."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class CheckData:
 
 
 def read_check_data() -> CheckData:
-    """What data/check/photos.json says; its README describes the format."""
+    """Reads data/check/photos.json; its README describes the format."""
     data: dict[str, Any] = json.loads(check_photos_path().read_text(encoding="utf-8"))
     return CheckData(
         categories=tuple(CheckCategory(**one) for one in data["categories"]),
@@ -141,7 +141,7 @@ class LabelsPhotos(Protocol):
 def score_photo(
     photo: CheckPhoto, label_map: NDArray[np.int32], names: Mapping[int, str]
 ) -> dict[str, float]:
-    """IoU of each category that a photograph shows, over the pixels that are not ignored.
+    """Computes the IoU of each category that a photograph shows, over the pixels not ignored.
 
     Args:
         photo: with its masks.
@@ -165,7 +165,7 @@ def score_photo(
 
 
 def draw_truth(photo: CheckPhoto, names: Mapping[int, str]) -> NDArray[np.uint8]:
-    """The photograph with its masks, as labels are drawn over it, uint8 (H, W, 3)."""
+    """Draws a photograph's masks over it, as labels are drawn, uint8 (H, W, 3)."""
     truth = np.full(photo.size, UNLABELLED, np.int32)
     for category_id, name in names.items():
         if name in photo.categories:

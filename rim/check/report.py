@@ -1,4 +1,7 @@
-"""The report folder of `rim check`: a page, the same as JSON, and images; nothing private in it."""
+"""Writes the report folder of `rim check`: a page, the same as JSON, and images.
+
+No text in it has the name of the machine or of its user, or the path of the home folder.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def facts(
     verdict: Verdict,
     seconds: float,
 ) -> dict[str, Any]:
-    """Everything but the images as plain data, private words replaced: what `--json` prints."""
+    """Returns all but the images as plain data, private words replaced: what `--json` prints."""
     return dict(
         anonymous(
             {
@@ -178,7 +181,7 @@ _SHORTEST = 3  # letters; a shorter name would be found in many other words
 
 
 def private_words() -> dict[str, str]:
-    """What must not leave, and what stands for it; longest first."""
+    """Returns the words that are replaced in the report, and by what; longest first."""
     folders = {str(Path.home()): "~", tempfile.gettempdir(): "TMP"}
     found = {path: word for path, word in folders.items() if len(path) > 1}
     found |= {str(Path(path).resolve()): word for path, word in found.items()}
@@ -192,7 +195,7 @@ def private_words() -> dict[str, str]:
 
 
 def anonymous(value: Any, private: Mapping[str, str]) -> Any:
-    """The same plain data (dicts, lists, texts, numbers) with private words replaced in all texts.
+    """Returns the same plain data (dicts, lists, texts, numbers), private words in texts replaced.
 
     Paths are replaced wherever they stand, names as whole words, and within paths and addresses
     as a part of a word too.

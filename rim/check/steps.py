@@ -41,7 +41,7 @@ _VERSIONED: Final = _LIBRARIES[:-1]  # segment-anything does not state its versi
 
 
 def _import(bench: Workbench) -> Finding:
-    """The libraries of the models, whose import takes long and which may not fit together."""
+    """Imports the libraries of the models, which takes long and fails where they do not fit."""
     for name in _LIBRARIES:
         import_module(name)
     # Their classes are imported only when they are used.

@@ -1,4 +1,4 @@
-"""What is installed, found and missing on this machine, as plain data; no weights are loaded."""
+"""Finds out what is installed, found and missing on this machine; loads no weights."""
 
 from __future__ import annotations
 

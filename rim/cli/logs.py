@@ -33,7 +33,7 @@ _NOT_ON_MPS = re.compile(r"The operator '([^']+)' is not currently supported on 
 
 @contextmanager
 def told_in_lines() -> Iterator[None]:
-    """Within it warnings, and what loggers say from WARNING on, are told in lines."""
+    """While it is open, warnings and what loggers say from WARNING on are written in lines."""
     handler = _OneLine(logging.WARNING)
     root = logging.getLogger()
     show = warnings.showwarning
@@ -73,7 +73,7 @@ def _show(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Takes the place of `warnings.showwarning`: without the source, which is nobody's here."""
+    """Takes the place of `warnings.showwarning`; leaves out the line of source."""
     lacking = _NOT_ON_MPS.search(str(message))
     if lacking:
         logging.getLogger(_PYTHON_WARNINGS).warning(

@@ -1,4 +1,4 @@
-"""The prompt of `rim sql`: lines become questions, words with a dot in front become commands."""
+"""The prompt of `rim sql`: takes lines as questions, and words with a dot in front as commands."""
 
 from __future__ import annotations
 

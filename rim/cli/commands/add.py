@@ -1,4 +1,4 @@
-"""`rim add`: more categories in a bank."""
+"""`rim add`: adds categories to a bank."""
 
 from __future__ import annotations
 

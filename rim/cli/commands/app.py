@@ -1,4 +1,4 @@
-"""`rim app`: a local page that labels photos and says why."""
+"""`rim app`: opens a local page that labels photos and says why."""
 
 from __future__ import annotations
 

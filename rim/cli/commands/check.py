@@ -1,4 +1,4 @@
-"""`rim check`: does a preset's stack work on this machine?"""
+"""`rim check`: checks that a preset's models work on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rim compare-labels`: how alike two vocabularies are."""
+"""`rim compare-labels`: computes how similar two vocabularies are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rim completion`: the script by which a shell completes commands, options and names."""
+"""`rim completion`: prints the script by which a shell completes commands, options and names."""
 
 from __future__ import annotations
 

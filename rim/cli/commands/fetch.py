@@ -1,4 +1,4 @@
-"""`rim fetch`: the weights of a preset or a bank, downloaded and checked for offline use."""
+"""`rim fetch`: downloads and checks the weights of a preset or a bank for offline use."""
 
 from __future__ import annotations
 

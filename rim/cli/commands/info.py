@@ -1,4 +1,4 @@
-"""`rim info`: what a bank holds."""
+"""`rim info`: says what a bank holds."""
 
 from __future__ import annotations
 

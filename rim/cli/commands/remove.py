@@ -1,4 +1,4 @@
-"""`rim remove`: fewer categories in a bank."""
+"""`rim remove`: takes categories out of a bank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rim report`: a bank as static HTML pages."""
+"""`rim report`: writes static HTML pages about a bank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rim sql`: questions to a bank."""
+"""`rim sql`: answers questions about a bank in SQL."""
 
 from __future__ import annotations
 
