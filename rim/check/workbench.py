@@ -50,8 +50,8 @@ def check_settings(preset: str) -> Settings:
 
 def choose_categories(settings: Settings, data: CheckData) -> tuple[CheckCategory, ...]:
     """Returns the categories of the small bank: the photographs' as far as the generator knows
-    them, and where it knows only some, others of its own up to `FEWEST_CATEGORIES`, so that things and
-    stuff are as many as can be.
+    them, and where it knows only some, others of its own up to `FEWEST_CATEGORIES`, so that things
+    and stuff are as many as can be.
 
     Of a word of the generator's own, stuff is what the prompt gives no article.
     """

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from click import Context, Parameter
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    split_arg_string,
+)
 
 from schemas.errors import RimError
 
@@ -154,14 +158,19 @@ _ESCAPED = r"\\\1"
 
 
 class Bash(BashComplete):
-    """Goes by the line up to the cursor, and answers what bash is to put in place of its word."""
+    """Completes the line up to the cursor, and answers with what replaces bash's word.
+
+    click's own class takes bash's words, which also end at `=` and `:`, so that it cannot complete
+    `--set matching.matcher=kn` or `--source folder:ph`; it escapes no space in a name, and puts one
+    after `section.key=`.
+    """
 
     source_template = _SCRIPT
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """The words before the one at the cursor, and that one."""
         line = os.environ.get("RIM_LINE", "")
-        words = _words(line)[1:]
+        words = split_arg_string(line)[1:]
         if not words or line.endswith((" ", "\t")):
             return words, ""
         return words[:-1], words[-1]
@@ -177,18 +186,6 @@ class Bash(BashComplete):
             value = value[cut:]
         quoted = word.startswith(("'", '"'))
         return f"{item.type},{value if quoted else _SPECIAL.sub(_ESCAPED, value)}"
-
-
-def _words(line: str) -> list[str]:
-    """The words of an unfinished line; the last may lack its closing quote."""
-    reader = shlex.shlex(line, posix=True)
-    reader.whitespace_split, reader.commenters = True, ""
-    words: list[str] = []
-    try:
-        words.extend(reader)
-    except ValueError:
-        words.append(reader.token)
-    return words
 
 
 add_completion_class(Bash)
