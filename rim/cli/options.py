@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -37,6 +38,11 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", f"{title}:", *(f"  {line}" for line in lines)])
 
 
+def bank_argument(function: _Function) -> _Function:
+    """`BANK`: the bank's folder."""
+    return click.argument("bank", type=click.Path(path_type=Path))(function)
+
+
 def device_option(function: _Function) -> _Function:
     """`--device`: where the models run."""
     return click.option(
@@ -66,6 +72,54 @@ def preset_option(function: _Function) -> _Function:
     )(function)
 
 
+def named_preset_option(default: str, help: str) -> Callable[[_Function], _Function]:
+    """`--preset` of a command that takes models and settings from a preset."""
+    return click.option(
+        "--preset",
+        default=default,
+        show_default=True,
+        metavar="NAME|FILE.toml",
+        help=help,
+        shell_complete=completions.presets,
+    )
+
+
+def source_option(help: str) -> Callable[[_Function], _Function]:
+    """`--source`: where reference images come from."""
+    return click.option(
+        "--source",
+        default="diffusion",
+        show_default=True,
+        metavar="diffusion|folder:DIR",
+        shell_complete=completions.sources,
+        help=help,
+    )
+
+
+def categories_option(help: str) -> Callable[[_Function], _Function]:
+    """`--categories A,B,C`: some of the bank's categories; see `listed`."""
+    return click.option(
+        "--categories", metavar="A,B,C", help=help, shell_complete=completions.category_list
+    )
+
+
+def matcher_option(help: str) -> Callable[[_Function], _Function]:
+    """`--matcher`: how regions are classified."""
+    return click.option(
+        "--matcher", type=SuggestingChoice(["prototype", "knn", "ranking"]), help=help
+    )
+
+
+def background_option(help: str) -> Callable[[_Function], _Function]:
+    """`--background`, whose value `parse_background` reads."""
+    return click.option(
+        "--background",
+        metavar="COSINE|auto|off",
+        shell_complete=completions.backgrounds,
+        help=help,
+    )
+
+
 def settings_option(function: _Function) -> _Function:
     """`--set section.key=value`, as often as one likes; the argument `settings`."""
     return click.option(
@@ -83,6 +137,11 @@ def json_option(function: _Function) -> _Function:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
     )(function)
+
+
+def listed(text: str | None) -> list[str] | None:
+    """The names in the value of `--categories`; None if it is not given."""
+    return None if text is None else text.split(",")
 
 
 def parse_background(text: str | None) -> float | str | None:

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import click
 
-from rim.cli import completions
 from rim.cli.logs import emit, log_json_option
-from rim.cli.options import device_option, examples, json_option, offline_option, preset_option
+from rim.cli.options import (
+    bank_argument,
+    device_option,
+    examples,
+    json_option,
+    offline_option,
+    preset_option,
+    source_option,
+)
 from rim.cli.output import holdings, print_json, say, tell_lacks
 
 
@@ -19,16 +26,9 @@ from rim.cli.output import holdings, print_json, say, tell_lacks
         'rim add bank boat "mushroom, toadstool"', "rim add bank boat --source folder:photos"
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("names", nargs=-1, required=True, metavar='"NAME, SYNONYM"...')
-@click.option(
-    "--source",
-    default="diffusion",
-    show_default=True,
-    metavar="diffusion|folder:DIR",
-    shell_complete=completions.sources,
-    help="Generated images, or your own photos of the new categories, as in rim build.",
-)
+@source_option("Generated images, or your own photos of the new categories, as in rim build.")
 @preset_option
 @device_option
 @offline_option

@@ -9,7 +9,15 @@ import click
 
 from rim.cli import completions
 from rim.cli.logs import emit, log_json_option
-from rim.cli.options import device_option, examples, json_option, offline_option, settings_option
+from rim.cli.options import (
+    device_option,
+    examples,
+    json_option,
+    named_preset_option,
+    offline_option,
+    settings_option,
+    source_option,
+)
 from rim.cli.output import holdings, print_json, say, tell_lacks
 
 
@@ -24,14 +32,7 @@ from rim.cli.output import holdings, print_json, say, tell_lacks
 )
 @click.argument("vocabulary", shell_complete=completions.vocabularies)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bank.")
-@click.option(
-    "--preset",
-    default="miniature",
-    show_default=True,
-    metavar="NAME|FILE.toml",
-    help="Models and settings: a preset's name or a TOML file.",
-    shell_complete=completions.presets,
-)
+@named_preset_option("miniature", "Models and settings: a preset's name or a TOML file.")
 @click.option(
     "-k",
     "--images-per-category",
@@ -42,14 +43,9 @@ from rim.cli.output import holdings, print_json, say, tell_lacks
 @click.option("--steps", metavar="N", type=click.IntRange(1), help="Denoising steps.")
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Seed of all randomness.")
 @settings_option
-@click.option(
-    "--source",
-    default="diffusion",
-    show_default=True,
-    metavar="diffusion|folder:DIR",
-    shell_complete=completions.sources,
-    help="Generated images, or your own photos: DIR/CATEGORY/NAME.jpg, and NAME.mask.png beside "
-    "it where you have a mask.",
+@source_option(
+    "Generated images, or your own photos: DIR/CATEGORY/NAME.jpg, and NAME.mask.png beside "
+    "it where you have a mask."
 )
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N categories.")
 @click.option("--retry-failed", is_flag=True, help="Make failed images again.")

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
-from rim.cli.options import device_option, examples, json_option, offline_option
+from rim.cli.options import (
+    device_option,
+    examples,
+    json_option,
+    named_preset_option,
+    offline_option,
+)
 from rim.cli.output import print_json, say, stdout_console
 
 if TYPE_CHECKING:
@@ -20,14 +26,7 @@ if TYPE_CHECKING:
 @click.command("compare-labels", epilog=examples("rim compare-labels ade150 coco-stuff --top 10"))
 @click.argument("a", shell_complete=completions.vocabularies)
 @click.argument("b", shell_complete=completions.vocabularies)
-@click.option(
-    "--preset",
-    default="paper",
-    show_default=True,
-    metavar="NAME|FILE.toml",
-    help="Whose CLIP embeds the names.",
-    shell_complete=completions.presets,
-)
+@named_preset_option("paper", "Whose CLIP embeds the names.")
 @click.option(
     "--template", metavar="TEXT", help="Has {category} in it; by default that of the preset."
 )

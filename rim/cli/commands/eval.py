@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli import completions
 from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
     SuggestingChoice,
+    background_option,
     device_option,
     examples,
     json_option,
+    matcher_option,
     parse_background,
     preset_option,
     settings_option,
@@ -60,15 +61,8 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--allow-missing", is_flag=True, help="Score classes that the bank lacks as 0 and list them."
 )
-@click.option(
-    "--matcher", type=SuggestingChoice(["prototype", "knn", "ranking"]), help="As in `rim query`."
-)
-@click.option(
-    "--background",
-    metavar="COSINE|auto|off",
-    shell_complete=completions.backgrounds,
-    help="As in `rim query`.  [default: off, unless background is a class]",
-)
+@matcher_option("As in `rim query`.")
+@background_option("As in `rim query`.  [default: off, unless background is a class]")
 @settings_option
 @preset_option
 @click.option(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from rim.cli.options import examples, json_option
+from rim.cli.options import bank_argument, examples, json_option
 from rim.cli.output import print_json, stdout_console
 
 
 @click.command("info", epilog=examples("rim info bank --json"))
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @json_option
 def command(bank: Path, as_json: bool) -> int:
     """Say what BANK holds and how it was made."""

@@ -10,10 +10,14 @@ import click
 from rim.cli import completions
 from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
-    SuggestingChoice,
+    background_option,
+    bank_argument,
+    categories_option,
     device_option,
     examples,
     json_option,
+    listed,
+    matcher_option,
     offline_option,
     parse_background,
     preset_option,
@@ -32,25 +36,13 @@ if TYPE_CHECKING:
         "rim query bank photos/ --out labels --format overlay,coco --categories house,grass",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
-@click.option(
-    "--matcher",
-    type=SuggestingChoice(["prototype", "knn", "ranking"]),
-    help="How regions are classified.  [default: the bank's, knn]",
-)
-@click.option(
-    "--categories",
-    metavar="A,B,C",
-    help="Only these categories take part.",
-    shell_complete=completions.category_list,
-)
-@click.option(
-    "--background",
-    metavar="COSINE|auto|off",
-    shell_complete=completions.backgrounds,
-    help="Regions less similar than this stay unlabelled.  [default: auto, from the bank]",
+@matcher_option("How regions are classified.  [default: the bank's, knn]")
+@categories_option("Only these categories take part.")
+@background_option(
+    "Regions less similar than this stay unlabelled.  [default: auto, from the bank]"
 )
 @click.option("--filter", is_flag=True, help="Drop categories with less than 1 % of the photo.")
 @click.option(
@@ -139,7 +131,7 @@ def command(
             images,
             out,
             formats=tuple(word.strip() for word in formats.split(",") if word.strip()),
-            categories=None if categories is None else categories.split(","),
+            categories=listed(categories),
             matcher=matcher,
             background=cut,
             filter=filter,

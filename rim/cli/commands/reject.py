@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rim.cli.options import examples, json_option
+from rim.cli.options import bank_argument, examples, json_option
 
 
 @click.command(
@@ -17,7 +17,7 @@ from rim.cli.options import examples, json_option
         "  | rim reject bank -",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("image_ids", nargs=-1, required=True, metavar="IMAGE_ID...|-")
 @click.option("--reason", metavar="TEXT", help='Why.  [default: "rejected by a person"]')
 @click.option("--undo", is_flag=True, help="Take it back: the automatic verdict counts again.")

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli import completions
-from rim.cli.options import SuggestingChoice, examples, json_option
+from rim.cli.options import (
+    SuggestingChoice,
+    bank_argument,
+    categories_option,
+    examples,
+    json_option,
+    listed,
+)
 from rim.cli.output import print_json, say
 from schemas.printable import printable
 
@@ -25,7 +31,7 @@ _SHOWN = 8
         "rim report bank --out report --categories house,fish --version 2",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.option(
     "--out",
     required=True,
@@ -33,12 +39,7 @@ _SHOWN = 8
     metavar="DIR",
     help="Made if it is missing; an earlier report there is replaced.",
 )
-@click.option(
-    "--categories",
-    metavar="A,B,C",
-    help="Show only these.",
-    shell_complete=completions.category_list,
-)
+@categories_option("Show only these.")
 @click.option(
     "--version", type=click.IntRange(1), metavar="N", help="Of the bank.  [default: latest]"
 )
@@ -71,7 +72,7 @@ def command(
         report = write_pages(
             bank,
             out,
-            categories=None if categories is None else categories.split(","),
+            categories=listed(categories),
             version=version,
             map=projection,
             progress=progress,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rim.cli.options import SuggestingChoice, examples
+from rim.cli.options import SuggestingChoice, bank_argument, examples
 from rim.cli.output import say
 from rim.inspection.sql_limits import TIMEOUT
 from schemas.errors import OutputError, RimError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         "rim sql bank --example 7 --format csv",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("words", nargs=-1, metavar="[SQL]")
 @click.option(
     "--format",

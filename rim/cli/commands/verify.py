@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli.options import device_option, examples, json_option
+from rim.cli.options import bank_argument, device_option, examples, json_option
 from rim.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(
     "verify", epilog=examples("rim verify bank --repair", "rim verify bank --prune --keep 1")
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.option("--repair", is_flag=True, help="Repair what can be repaired.")
 @click.option("--prune", is_flag=True, help="Delete what no version needs.")
 @click.option(
