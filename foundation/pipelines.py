@@ -10,7 +10,7 @@ import torch
 
 from foundation.loading import load_network, quiet
 from schemas.errors import ModelError
-from schemas.printable import printable
+from schemas.text import printable
 
 # Stable Diffusion 1.x and 2.x and their Turbo forms; SDXL and its Turbo form; latent consistency
 # models. All have a UNet with cross-attention to the tokens of the prompt.

@@ -12,7 +12,7 @@ from PIL import Image
 from foundation.images.reading import decode_png
 from rim.inspection.html import Safe, html_table, picture
 from schemas.errors import RimError
-from schemas.printable import printable
+from schemas.text import printable
 
 MAX_CATEGORIES = 12
 IMAGES = 4

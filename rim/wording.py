@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress

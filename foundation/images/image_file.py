@@ -20,7 +20,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin,
 from foundation.images.image_headers import check_structure, image_format
 from schemas.errors import ImageError
 from schemas.lfs import LFS_HINT, looks_like_lfs_pointer
-from schemas.printable import printable
+from schemas.text import printable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 100_000_000

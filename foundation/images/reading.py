@@ -21,7 +21,7 @@ from foundation.images.image_file import (
     open_image_bytes,
 )
 from schemas.errors import ImageError
-from schemas.printable import printable
+from schemas.text import printable
 
 __all__ = [
     "FORMATS",

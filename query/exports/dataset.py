@@ -16,8 +16,8 @@ from query.exports.json_pieces import json_bytes
 from query.exports.kept import PLACEHOLDER
 from query.exports.label_maps import LARGEST_LABEL
 from schemas.errors import ImageError
-from schemas.printable import printable
 from schemas.store.files import atomic_writer, write_atomic
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from schemas.printable import is_unicode
+from schemas.text import is_unicode
 
 
 def json_bytes(value: Any, indent: int | None = None) -> bytes:

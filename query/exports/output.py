@@ -22,8 +22,8 @@ from query.exports.label_maps import labels_path, overlay_path
 from query.exports.palette import palette_path
 from query.exports.regions_json import JSON_VERSION, to_json
 from schemas.errors import OutputError, UsageError
-from schemas.printable import printable
 from schemas.store.files import make_folder, write_atomic
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from query.result import Segmentation

@@ -20,7 +20,7 @@ from rim.app.state import (
     why_payload,
 )
 from schemas.errors import RimError, UsageError
-from schemas.printable import printable, printable_lines
+from schemas.text import printable, printable_lines
 
 logger = logging.getLogger(__name__)
 

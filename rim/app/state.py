@@ -20,8 +20,8 @@ from query.overlay import category_colour
 from rim.app.references import ReferenceCard
 from rim.app.view import PhotoView
 from schemas.ids import UNLABELLED
-from schemas.printable import printable
 from schemas.settings import Matching
+from schemas.text import printable
 
 
 @dataclass(frozen=True)

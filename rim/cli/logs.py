@@ -22,7 +22,7 @@ import click
 
 from rim.cli.output import say
 from schemas.errors import OutputError
-from schemas.printable import is_unicode, printable
+from schemas.text import is_unicode, printable
 
 _OURS = ("schemas", "foundation", "bank_builder", "query", "rim", "miniature")
 _LONGEST = 2000

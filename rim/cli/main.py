@@ -18,7 +18,7 @@ import rim.cli.completions
 from rim.cli.logs import close_log, emit, told_in_lines
 from rim.cli.options import examples
 from schemas.errors import RimError
-from schemas.printable import printable_lines
+from schemas.text import printable_lines
 
 _SECTIONS = {
     "Build a bank": {

@@ -12,11 +12,12 @@ import click
 
 from rim.cli import completions
 from schemas.errors import UsageError
+from schemas.text import cut
 
 _STANDARD_INPUT = "-"
 _HEADER = "image_id"
 _NUMBER = re.compile(r"[0-9]{1,19}")
-_SHOWN = 40
+_SHOWN = 43  # characters of what is no image_id
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -188,7 +189,7 @@ def _lines() -> Iterator[tuple[str, str]]:
 
 def _image_id(text: str, place: str) -> int:
     if _NUMBER.fullmatch(text) is None:
-        found = repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+        found = repr(cut(text, _SHOWN))
         raise UsageError(
             f"{place}: expected an image_id, a whole number, found {found}; nothing was changed"
         )

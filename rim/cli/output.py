@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim.wording import counted
-from schemas.printable import is_unicode, printable_lines
+from schemas.text import is_unicode, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console

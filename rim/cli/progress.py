@@ -23,7 +23,7 @@ from rich.table import Column
 
 from rim.cli.logs import emit
 from rim.wording import duration, stage_words
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress

@@ -20,11 +20,11 @@ from rim.evaluation.scores import ClassScores, Scores
 from rim.evaluation.scoring import Item, Tally
 from schemas.digests import canonical_json
 from schemas.errors import OutputError
-from schemas.printable import printable
 from schemas.store.files import write_atomic
 from schemas.store.lock import build_lock
 from schemas.store.manifest import manifests_folder
 from schemas.store.parquet import parquet_bytes
+from schemas.text import printable
 
 STATE = "state.npz"
 RESULTS = "results.json"

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rim.inspection.sql_formats import table_cell
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,7 +16,7 @@ from rim.inspection.sql_questions import MAX_STATEMENT, views_read
 from rim.inspection.sql_session import Session
 from rim.inspection.sql_views import VIEW_PARTS
 from schemas.errors import SqlError
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from schemas.store.bank import StoredBank

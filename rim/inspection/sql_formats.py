@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import SqlError, UsageError
-from schemas.printable import hidden_character, printable
+from schemas.text import hidden_character, printable
 
 MAX_TABLE_ROWS = 200
 MAX_CELL_WIDTH = 48

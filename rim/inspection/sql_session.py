@@ -13,7 +13,7 @@ from duckdb.func import ARROW, SPECIAL
 from rim.inspection.sql_limits import MEMORY, MEMORY_SHARE, THREADS, Worker
 from rim.inspection.sql_views import VIEWS, builds_table, categories_table
 from schemas.errors import BankDamaged, RimError, SqlError
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from schemas.store.bank import StoredBank

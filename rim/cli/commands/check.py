@@ -17,7 +17,7 @@ from rim.cli.options import (
     offline_option,
 )
 from rim.cli.output import print_json, say
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from rim.check.findings import StepResult

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -16,12 +15,7 @@ from rim.cli.options import (
     listed,
 )
 from rim.cli.output import print_json, say
-from schemas.printable import printable
-
-if TYPE_CHECKING:
-    from rim.inspection.report.write import Report
-
-_SHOWN = 8
+from schemas.text import printable, shortened
 
 
 @click.command(
@@ -97,16 +91,10 @@ def command(
             }
         )
         return 0
-    weak = f"; worth a look: {_names(report)}" if report.weak else ""
+    names = shortened([printable(one.category.name) for one in report.weak])
+    weak = f"; worth a look: {names}" if names else ""
     say(
         f"{report.index}: {report.categories} categories, {report.images} images, "
         f"{report.bytes / 1e6:.1f} MB{weak}"
     )
     return 0
-
-
-def _names(report: Report) -> str:
-    """The first weak categories, and how many more there are."""
-    names = [printable(one.category.name) for one in report.weak[:_SHOWN]]
-    more = len(report.weak) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more else "")

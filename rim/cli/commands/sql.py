@@ -13,7 +13,7 @@ from rim.cli.options import SuggestingChoice, bank_argument, examples
 from rim.cli.output import say
 from rim.inspection.sql_limits import TIMEOUT
 from schemas.errors import OutputError, RimError
-from schemas.printable import printable_lines
+from schemas.text import printable_lines
 
 if TYPE_CHECKING:
     from rim.cli.sql_prompt import Names

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from foundation.images.image_file import open_image
 from schemas.errors import ImageError
-from schemas.printable import printable
+from schemas.text import printable
 
 IGNORE = -1
 """What a pixel that is not scored becomes in every truth."""

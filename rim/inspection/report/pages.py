@@ -17,8 +17,8 @@ from markupsafe import Markup
 from query.overlay import category_colour
 from rim.inspection.report.overview import CategorySummary
 from rim.inspection.report.sheets import Cell
-from schemas.printable import hidden_character, printable_lines
 from schemas.store.bank import StoredBank
+from schemas.text import hidden_character, printable_lines
 
 ASSETS: Final = ("style.css", "tables.js", "map.js", "similarity.js")
 """The files beside the pages; no script is written into a page."""

@@ -24,9 +24,9 @@ from rim.inspection.report.projection import check_kind
 from rim.inspection.report.sheets import COVER, SheetWriter
 from rim.inspection.report.similarity_page import write_similarity
 from rim.inspection.report.weak import RULE, Weakness
-from schemas.printable import printable
 from schemas.records import CategoryRecord
 from schemas.store.bank import StoredBank
+from schemas.text import printable
 
 NEAREST: Final = 6
 """Categories that a category's page names as most like it."""

@@ -35,7 +35,7 @@ def test_a_photo_gets_the_labels_of_a_query(
 
 
 @pytest.mark.parametrize(
-    "choice",
+    "options",
     [
         QueryOptions(matcher="prototype"),
         QueryOptions(background="off"),

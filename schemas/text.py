@@ -1,8 +1,9 @@
-"""Text by strangers, such as file names, made fit for one line of a terminal."""
+"""Text in messages: hidden characters escaped, long texts cut, long lists shortened."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _JOINERS = "\u200c\u200d"
 _CUT = 300
@@ -35,6 +36,22 @@ def printable(text: object, most: int = _CUT) -> str:
 def printable_lines(text: str) -> str:
     """A message as it may be written to a terminal: hidden characters as `\\x1b`, lines kept."""
     return "\n".join(printable(line, most=len(line) * 10) for line in text.split("\n"))
+
+
+def shortened(
+    items: Sequence[object], most: int = 8, *, separator: str = ", ", rest: str = " and {} more"
+) -> str:
+    """The first `most` items in words, and how many there are beside them: "a, b and 3 more".
+
+    rest: stands at the end if there are more; `{}` in it is how many.
+    """
+    shown = separator.join(map(str, items[:most]))
+    return shown + rest.format(len(items) - most) if len(items) > most else shown
+
+
+def cut(text: str, most: int = 60) -> str:
+    """A text of at most `most` characters; the end of a longer one becomes three dots."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def is_unicode(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Text by strangers, fit for a line of a terminal."""
+"""Text in messages: escaped, cut, and lists shortened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.printable import hidden_character, is_unicode, printable, printable_lines
+from schemas.text import cut, hidden_character, is_unicode, printable, printable_lines, shortened
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,27 @@ def test_a_message_keeps_its_lines() -> None:
 def test_names_that_are_not_in_utf8_are_told() -> None:
     assert is_unicode("\u202e\0")
     assert not is_unicode("\udcff")
+
+
+@pytest.mark.parametrize(
+    ("items", "options", "text"),
+    [
+        ([], {}, ""),
+        (["a", 2], {}, "a, 2"),
+        (list("abcdefgh"), {}, "a, b, c, d, e, f, g, h"),
+        (list("abcdefghij"), {}, "a, b, c, d, e, f, g, h and 2 more"),
+        (list("abcd"), {"most": 3}, "a, b, c and 1 more"),
+        (list("abc"), {"most": 2, "separator": "; "}, "a; b and 1 more"),
+        (list("abc"), {"most": 2, "rest": ", ..."}, "a, b, ..."),
+    ],
+)
+def test_a_shortened_list_says_how_many_there_are_beside_the_first(items, options, text):
+    assert shortened(items, **options) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [("abc", 60, "abc"), ("a" * 60, 60, "a" * 60), ("a" * 61, 60, "a" * 57 + "...")],
+)
+def test_a_text_is_cut_to_the_length(text, most, shown):
+    assert cut(text, most) == shown
