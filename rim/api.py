@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rim.arguments import (
+    build_purposes,
     category_ids,
     choose_settings,
     choose_source,
@@ -84,9 +85,8 @@ def build(
     from foundation.stack import ModelStack
     from foundation.weights.missing import Caller
 
-    # Photos as references take the models that a query takes.
-    purposes = ("build",) if images.generates else ("query",)
-    models = ModelStack(chosen, device, offline, caller=Caller(preset, purposes=purposes))
+    caller = Caller(preset, purposes=build_purposes(images))
+    models = ModelStack(chosen, device, offline, caller=caller)
     report = build_bank(
         words,
         folder,

@@ -78,6 +78,13 @@ def choose_source(source: str) -> Source:
     raise UsageError(f"--source: expected diffusion or folder:DIR, found {source!r}")
 
 
+def build_purposes(source: Source) -> tuple[str, ...]:
+    """Returns what a build needs models for, see `foundation.weights.roles`: photos as references
+    take those of a query.
+    """
+    return ("build",) if source.generates else ("query",)
+
+
 def query_overrides(
     matcher: str | None,
     background: float | str | None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rim.arguments import choose_source, log_warnings
+from rim.arguments import build_purposes, choose_source, log_warnings
 from rim.bank import Bank
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ def add(
 
     # Before the model libraries, which take seconds to import.
     log_warnings(check_addition(given, opened.path, images))
-    purposes = ("build",) if images.generates else ("query",)
     stored = opened.query_settings(preset, ())
-    models = opened.model_stack(stored, device, offline, purposes, preset)
+    models = opened.model_stack(stored, device, offline, build_purposes(images), preset)
     report = add_categories(given, opened.path, models, source=images, progress=progress)
     grown = _latest(opened)
     grown.build_report = report

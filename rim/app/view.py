@@ -43,7 +43,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Share:
+class CategoryShare:
     """One line of the legend. share: of the photo's pixels, in (0, 1]."""
 
     category: str
@@ -79,7 +79,7 @@ class PhotoView:
     labels: NDArray[np.int32]
     spot_of: NDArray[np.uint16]
     spots: tuple[Spot, ...]
-    shares: tuple[Share, ...]
+    shares: tuple[CategoryShare, ...]
     unlabelled: float
     plates: tuple[Plate, ...]
 
@@ -163,17 +163,19 @@ def _spots(
     return spot_of_pair[of_pixel.reshape(labels.shape)], tuple(spots)
 
 
-def _shares(result: Segmentation) -> tuple[Share, ...]:
+def _shares(result: Segmentation) -> tuple[CategoryShare, ...]:
     ids, pixels = count_labels(result.label_map)
     order = np.argsort(-pixels, kind="stable")
     return tuple(
-        Share(result.category_names[category_id], category_id, count / result.label_map.size)
+        CategoryShare(
+            result.category_names[category_id], category_id, count / result.label_map.size
+        )
         for category_id, count in zip(ids[order].tolist(), pixels[order].tolist(), strict=True)
         if category_id != UNLABELLED
     )
 
 
-def _plates(result: Segmentation, shares: Sequence[Share]) -> tuple[Plate, ...]:
+def _plates(result: Segmentation, shares: Sequence[CategoryShare]) -> tuple[Plate, ...]:
     height, width = result.label_map.shape
     worth = {one.category_id for one in shares if one.share >= NAMED_SHARE}
     return tuple(

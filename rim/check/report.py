@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from foundation.images.reading import encode_png
-from rim.check.findings import StepResult, Verdict
+from rim.check.findings import CheckVerdict, StepResult
 from rim.inspection.html import Safe, html_table
 from schemas.errors import OutputError, WriteFailed
 from schemas.settings import Settings
@@ -69,7 +69,7 @@ def facts(
     settings: Settings,
     machine: Machine,
     results: Sequence[StepResult],
-    verdict: Verdict,
+    verdict: CheckVerdict,
     seconds: float,
 ) -> dict[str, Any]:
     """Returns all but the images as plain data, private words replaced: what `--json` prints."""

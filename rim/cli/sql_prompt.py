@@ -48,7 +48,7 @@ def is_whole(text: str) -> bool:
 
 
 @dataclass
-class Prompt:
+class SqlPrompt:
     """Takes questions to a bank line by line and answers them.
 
     Attributes:
@@ -149,7 +149,7 @@ class Prompt:
             say("rim: interrupted")
 
 
-def plain_lines(prompt: Prompt) -> Iterator[str | None]:
+def plain_lines(prompt: SqlPrompt) -> Iterator[str | None]:
     """The lines of standard input, where it is not a terminal from which to where one can edit."""
     asking = sys.stdin.isatty()
     while True:

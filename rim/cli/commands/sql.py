@@ -135,12 +135,12 @@ def _answer(connection: BankConnection, sql: str, style: str, output: Path | Non
 
 def _converse(connection: BankConnection, style: str) -> None:
     """Answers questions from the keyboard, or from a file or pipe, until they end."""
-    from rim.cli.sql_prompt import HELP, Prompt, plain_lines
+    from rim.cli.sql_prompt import HELP, SqlPrompt, plain_lines
 
     def answer(sql: str, chosen: str) -> None:
         _answer(connection, sql, chosen, None)
 
-    prompt = Prompt(answer, style, forgiving=sys.stdin.isatty())
+    prompt = SqlPrompt(answer, style, forgiving=sys.stdin.isatty())
     if sys.stdin.isatty():
         say(HELP)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
