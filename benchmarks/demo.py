@@ -21,6 +21,7 @@ from foundation.images.masks import Rle, decode_rle
 from foundation.images.reading import decode_png, encode_png
 from miniature.world import CATEGORIES, draw_scene
 from query.overlay import draw_overlay
+from rim.arguments import choose_settings
 from rim.bank import Bank
 from rim.cli.progress import build_progress, counter
 from rim.evaluation.datasets.miniature import evaluation_seed
@@ -95,7 +96,7 @@ def _has_other_settings(folder: Path) -> bool:
 
     try:
         old = rim.open(folder)
-        wanted = rim.api.choose_settings("miniature", IMAGES_PER_CATEGORY, STEPS, None, ())
+        wanted = choose_settings("miniature", IMAGES_PER_CATEGORY, STEPS, None, ())
         from foundation.stack import ModelStack
 
         found = ModelStack(wanted, "auto", True).fingerprints(tuple(old.manifest.models))

@@ -14,25 +14,82 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rim._version import __version__
-from schemas.errors import RimError
+from rim.shadowed import check_packages
+
+check_packages()
+
+from schemas.errors import (  # noqa: E402  (only when it is known to be rim's)
+    BankDamaged,
+    BankError,
+    BuildFailed,
+    ImageError,
+    MemoryShort,
+    ModelError,
+    OutputError,
+    RimError,
+    SettingsError,
+    SqlError,
+    UsageError,
+    VocabularyError,
+    WriteFailed,
+)
 
 if TYPE_CHECKING:
-    from query.segmentation import Region, Segmentation
-    from rim.api import build, open, query
+    from bank_builder.report import BuildProgress, BuildReport
+    from query.result import NearReference, Region
+    from query.segmentation import QueryEngine, Segmentation, SegmentedPhoto
+    from rim.api import build, open, query, report
     from rim.bank import Bank
     from rim.changes import accept, add, reject, remove
-    from rim.evaluation.label_similarity import compare_labels
-    from rim.evaluation.scores import Scores
-    from rim.photo_queries import query_folder
-    from rim.reporting import report
+    from rim.evaluation.label_similarity import (
+        BestMatch,
+        Direction,
+        LabelComparison,
+        LabelSimilarity,
+        compare_labels,
+    )
+    from rim.evaluation.scores import ClassScores, Failure, Scores
+    from rim.inspection.report.overview import Weakness
+    from rim.inspection.report.write import Report
+    from rim.inspection.sql.connection import Answer
+    from rim.photo_queries import FolderResult, PhotoDone, PhotoFailed, query_folder
     from rim.scoring import evaluate
 
 __all__ = [
+    "Answer",
     "Bank",
+    "BankDamaged",
+    "BankError",
+    "BestMatch",
+    "BuildFailed",
+    "BuildProgress",
+    "BuildReport",
+    "ClassScores",
+    "Direction",
+    "Failure",
+    "FolderResult",
+    "ImageError",
+    "LabelComparison",
+    "LabelSimilarity",
+    "MemoryShort",
+    "ModelError",
+    "NearReference",
+    "OutputError",
+    "PhotoDone",
+    "PhotoFailed",
+    "QueryEngine",
     "Region",
+    "Report",
     "RimError",
     "Scores",
     "Segmentation",
+    "SegmentedPhoto",
+    "SettingsError",
+    "SqlError",
+    "UsageError",
+    "VocabularyError",
+    "Weakness",
+    "WriteFailed",
     "__version__",
     "accept",
     "add",
@@ -47,23 +104,29 @@ __all__ = [
     "report",
 ]
 
-_HOME = {
-    "Bank": "rim.bank",
-    "Region": "query.segmentation",
-    "Scores": "rim.evaluation.scores",
-    "Segmentation": "query.segmentation",
-    "accept": "rim.changes",
-    "add": "rim.changes",
-    "build": "rim.api",
-    "compare_labels": "rim.evaluation.label_similarity",
-    "evaluate": "rim.scoring",
-    "open": "rim.api",
-    "query": "rim.api",
-    "query_folder": "rim.photo_queries",
-    "reject": "rim.changes",
-    "remove": "rim.changes",
-    "report": "rim.reporting",
+# What is loaded when it is first used, by the module that defines it.
+_LAZY = {
+    "bank_builder.report": ("BuildProgress", "BuildReport"),
+    "query.result": ("NearReference", "Region"),
+    "query.segmentation": ("QueryEngine", "Segmentation", "SegmentedPhoto"),
+    "rim.api": ("build", "open", "query", "report"),
+    "rim.bank": ("Bank",),
+    "rim.changes": ("accept", "add", "reject", "remove"),
+    "rim.evaluation.label_similarity": (
+        "BestMatch",
+        "Direction",
+        "LabelComparison",
+        "LabelSimilarity",
+        "compare_labels",
+    ),
+    "rim.scoring": ("evaluate",),
+    "rim.evaluation.scores": ("ClassScores", "Failure", "Scores"),
+    "rim.inspection.report.overview": ("Weakness",),
+    "rim.inspection.report.write": ("Report",),
+    "rim.inspection.sql.connection": ("Answer",),
+    "rim.photo_queries": ("FolderResult", "PhotoDone", "PhotoFailed", "query_folder"),
 }
+_HOME = {name: module for module, names in _LAZY.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

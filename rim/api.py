@@ -1,31 +1,37 @@
-"""The functions of `import rim` that build, open and query banks (changes: `rim.changes`)."""
+"""The functions of `import rim` that build, open, query and report on a bank.
+
+Changes are in `rim.changes`, queries of many photos in `rim.photo_queries`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rim.arguments import (
+    build_purposes,
+    category_ids,
+    choose_settings,
+    choose_source,
+    choose_vocabulary,
+    query_overrides,
+)
 from rim.bank import Bank
 from schemas.errors import UsageError
-from schemas.ids import DIFFUSION, FOLDER, SOURCES
-from schemas.settings import Settings, load_settings
-from schemas.vocabulary import Vocabulary, load_vocabulary, name_key, vocabulary_from_names
+from schemas.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from bank_builder.report import BuildProgress, BuildReport
-    from bank_builder.sources.base import Source
+    from bank_builder.report import BuildProgress
     from query.segmentation import Segmentation
-
-FILTER_SHARE = 0.01
-"""Of the photo, that a category needs where `filter` is on."""
+    from rim.inspection.report.write import Report
 
 
 def build(
-    vocabulary: str | Path | Iterable[str],
+    vocabulary: str | Path | Iterable[str] | Vocabulary,
     out: str | Path,
     *,
     preset: str = "miniature",
@@ -41,7 +47,12 @@ def build(
     overwrite: bool = False,
     progress: Callable[[BuildProgress], None] | None = None,
 ) -> Bank:
-    """Build a bank, or resume or grow the one in `out`, and open it.
+    """Builds a bank, or resumes or grows the one in `out`, and opens it.
+
+        bank = rim.build(["house", "fish, salmon", "grass"], out="bank", images_per_category=8)
+        bank.build_report.accepted
+
+    What is dropped from the vocabulary is logged as a warning.
 
     Args:
         vocabulary: a file, the name of a shipped vocabulary, or category names (each may be "name,
@@ -56,7 +67,7 @@ def build(
         limit: only the first so many categories.
         device: "auto", "cpu", "cuda", ...
         offline: use only weights that are on this machine.
-        retry_failed: make images anew that had failed.
+        retry_failed: make images again that had failed.
         overwrite: replace a bank in `out` whose settings differ.
         progress: called with what is done so far.
 
@@ -65,23 +76,30 @@ def build(
     """
     chosen = choose_settings(preset, images_per_category, steps, seed, settings)
     words = choose_vocabulary(vocabulary, limit)
-    run_build(
-        words,
-        Path(out),
-        chosen,
-        choose_source(source),
-        device=device,
-        offline=offline,
-        retry_failed=retry_failed,
-        overwrite=overwrite,
-        progress=progress,
-        preset=preset,
+    images = choose_source(source)
+    folder = Path(out)
+    from bank_builder.build import prepare_build
+
+    # Before the model libraries, which take seconds to import.
+    prepared = prepare_build(
+        words, folder, chosen, source=images, overwrite=overwrite, retry_failed=retry_failed
     )
-    return Bank(out)
+    from foundation.stack import ModelStack
+    from foundation.weights.missing import Caller
+
+    caller = Caller(preset, purposes=build_purposes(images))
+    models = ModelStack(chosen, device, offline, caller=caller)
+    report = prepared.run(models, progress)
+    bank = Bank(folder)
+    bank.build_report = report
+    return bank
 
 
 def open(path: str | Path, version: int | None = None) -> Bank:
-    """Open a bank: its latest version, or an older one.
+    """Opens a bank: its latest version, or an older one.
+
+        bank = rim.open("bank")
+        before = rim.open("bank", version=bank.version - 1)
 
     Raises BankError if the folder is no bank, BankDamaged if its manifest is damaged.
     """
@@ -103,7 +121,10 @@ def query(
     device: str = "auto",
     offline: bool = False,
 ) -> Segmentation:
-    """Label a photo with the categories of a bank.
+    """Labels a photo with the categories of a bank.
+
+        result = rim.query(bank, "photo.png", matcher="prototype", background=0.4)
+        result.label_map.shape, [region.category for region in result.regions]
 
     Args:
         bank: an open bank (keeps its models between calls) or its folder.
@@ -135,132 +156,44 @@ def query(
     return engine.segment(path, categories=category_ids(opened, categories))
 
 
-def choose_settings(
-    preset: str,
-    images_per_category: int | None,
-    steps: int | None,
-    seed: int | None,
-    overrides: Sequence[str],
-) -> Settings:
-    """A preset's settings with the short options and the overrides applied."""
-    short = {"images_per_category": images_per_category, "steps": steps, "seed": seed}
-    given = [f"generation.{key}={value}" for key, value in short.items() if value is not None]
-    return load_settings(preset, [*given, *overrides])
-
-
-def choose_vocabulary(vocabulary: str | Path | Iterable[str], limit: int | None) -> Vocabulary:
-    """The vocabulary of a file, of a shipped name or of category names, cut to `limit`
-    categories.
-    """
-    if isinstance(vocabulary, str | Path):
-        words = load_vocabulary(str(vocabulary))
-    else:
-        words = vocabulary_from_names(vocabulary)
-    if limit is None:
-        return words
-    if limit < 1:
-        raise UsageError(f"expected a limit of at least one category, found {limit}")
-    return Vocabulary(words.categories[:limit], words.background, words.warnings)
-
-
-def choose_source(source: str) -> Source:
-    """Where a build's images come from: "diffusion", or "folder:DIR".
-
-    Raises UsageError for anything else; whether DIR is there is seen later.
-    """
-    kind, _, folder = source.partition(":")
-    if source == DIFFUSION:
-        from bank_builder.sources.diffusion import GENERATED
-
-        return GENERATED
-    if kind == FOLDER and folder:
-        from bank_builder.sources.folder import FolderSource
-
-        return FolderSource(Path(folder).expanduser())
-    raise UsageError(f"--source: expected diffusion or folder:DIR, found {source!r}")
-
-
-def run_build(
-    vocabulary: Vocabulary,
-    out: Path,
-    settings: Settings,
-    source: Source,
+def report(
+    bank: Bank | str | Path,
+    out: str | Path,
     *,
-    device: str,
-    offline: bool,
-    retry_failed: bool,
-    overwrite: bool,
-    progress: Callable[[BuildProgress], None] | None,
-    preset: str,
-) -> BuildReport:
-    """Load the models and build; the part that the command and the function share.
+    categories: Iterable[str] | None = None,
+    version: int | None = None,
+    map: str = "pca",
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Writes a bank's report as static HTML pages: its references with masks, attention and
+    verdicts, which categories look alike, and a map of the features.
 
-    preset: as it was named, for the error if a model is missing.
+        pages = rim.report(bank, "report", categories=["house", "fish"])
+        pages.index  # open it in a browser; no server and no network are needed
+
+    Args:
+        bank: open, or its folder.
+        out: the report's folder; an earlier report there is replaced when the new one is whole.
+        categories: names or synonyms of those to show; None for all.
+        version: of the bank, if its folder is given; None for the latest.
+        map: "pca", or "umap" where umap-learn is installed.
+        progress: called after each category with the number done and of all.
+
+    Raises UsageError for an unknown category or map, OutputError if `out` holds something else,
+    BankError or BankDamaged as `rim.open`, WriteFailed if the disk does not take it.
     """
-    from bank_builder.build import prepare_build
+    from rim.inspection.report.write import write_report
 
-    # Before the model libraries, which take seconds to import.
-    prepared = prepare_build(
-        vocabulary, out, settings, source=source, overwrite=overwrite, retry_failed=retry_failed
-    )
-    from foundation.stack import ModelStack
-    from foundation.weights.missing import Caller
-
-    # Photos as references take the models that a query takes.
-    purposes = ("build",) if source.generates else ("query",)
-    caller = Caller(preset, purposes=purposes)
-    stack = ModelStack(settings, device, offline, caller=caller)
-    return prepared.run(stack, progress)
-
-
-def query_overrides(
-    matcher: str | None,
-    background: float | str | None,
-    settings: Sequence[str],
-    *,
-    filter: bool = False,
-    text_weight: float | None = None,
-    source_weight: Mapping[str, float] | None = None,
-) -> tuple[str, ...]:
-    """The short options of a query as settings, the explicit settings last.
-
-    Raises UsageError for a source that does not exist.
-    """
-    given = [] if matcher is None else [f"matching.matcher={matcher}"]
-    if background is not None:
-        given.append(f"matching.background={'none' if background == 'off' else background}")
-    if filter:
-        given.append(f"matching.filter={FILTER_SHARE}")
-    if text_weight is not None:
-        given.append(f"matching.text_weight={text_weight}")
-    for source, weight in (source_weight or {}).items():
-        if source not in SOURCES:
-            raise UsageError(f"expected a source out of {', '.join(SOURCES)}, found {source!r}")
-        given.append(f"matching.{source}_weight={float(weight)}")
-    return (*given, *settings)
-
-
-def category_ids(bank: Bank, names: Iterable[str] | None) -> Collection[int] | None:
-    """The category ids of names, by name or synonym; None for None.
-
-    Raises UsageError for a name that the bank does not have.
-    """
-    if names is None:
-        return None
-    known: dict[str, int] = {}
-    for record in bank.categories:
-        for name in (*record.synonyms, record.name):
-            known[name_key(name)] = record.category_id
-    wanted = [name.strip() for name in names if name.strip()]
-    if not wanted:
-        raise UsageError("expected at least one category name, found none")
-    unknown = [name for name in wanted if name_key(name) not in known]
-    if unknown:
-        from schemas.text import did_you_mean
-
-        names_here = [record.name for record in bank.categories]
+    opened = bank if isinstance(bank, Bank) else Bank(bank, version)
+    if version is not None and opened.version != version:
         raise UsageError(
-            f"the bank has no category {unknown[0]!r}{did_you_mean(unknown[0], names_here)}; "
-            f"it has {', '.join(names_here[:30])}"
+            f"expected version {version}, found version {opened.version} of the bank open; "
+            f"open it: rim.open({str(opened.path)!r}, version={version})"
         )
-    return [known[name_key(name)] for name in wanted]
+    return write_report(
+        opened,
+        Path(out),
+        category_ids=category_ids(opened, categories),
+        projection=map,
+        progress=progress,
+    )

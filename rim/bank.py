@@ -1,7 +1,8 @@
-"""Bank: what `rim.open` returns, one version of a bank with questions in SQL."""
+"""One version of a bank with questions in SQL and its models: what `rim.open` returns."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from rim.inspection.sql.limits import TIMEOUT
 from schemas.settings import Settings, apply_overrides
 
 if TYPE_CHECKING:
+    from bank_builder.report import BuildReport
     from foundation.stack import ModelStack
     from query.segmentation import QueryEngine
     from rim.inspection.sql.connection import Answer
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 class Bank(schemas.store.bank.StoredBank):
     """One version of a bank on disk, by default the latest.
+
+        bank = rim.open("bank")
+        bank.sql("SELECT category, accepted FROM categories").fetchall()
 
     Beside what `schemas.store.bank.StoredBank` reads, it answers SQL and keeps the query engines
     that were used with it, so that models are loaded once.
@@ -31,13 +36,33 @@ class Bank(schemas.store.bank.StoredBank):
         return f"Bank({str(self.path)!r}, version={self.version})"
 
     def _repr_html_(self) -> str:
-        """What it holds, with a few pictures, for a notebook."""
+        """What it holds, with a few images, for a notebook."""
         from rim.display import bank_html
 
-        return bank_html(self)
+        return bank_html(self.info(), self._first_images)
+
+    def _first_images(self, category_id: int, most: int) -> dict[int, bytes]:
+        """The PNG files of the first accepted images of a category, by image_id."""
+        facts = self.images_table(["image_id", "status"], category_id).to_pylist()
+        accepted = [row["image_id"] for row in facts if row["status"] == "accepted"]
+        return self.png(accepted[:most])
+
+    @cached_property
+    def build_report(self) -> BuildReport:
+        """What the bank holds after a build.
+
+            rim.build(["house", "fish"], out="bank").build_report.categories_without_feature
+
+        `changed` and `reused_shards` are of the `rim.build` or `rim.add` that returned this bank.
+        """
+        from bank_builder.report import describe_bank
+
+        return describe_bank(self, changed=False, reused_shards=len(self.shards))
 
     def sql(self, statement: str, *, timeout: float | None = TIMEOUT) -> Answer:
-        """The answer to one question over the views that `rim sql` lists.
+        """Returns the answer to one question over the views that `rim sql` lists.
+
+            bank.sql("SELECT reason, count(*) FROM images GROUP BY 1").to_arrow_table()
 
         Fetch it with `.to_arrow_table()` or `.fetchall()`, which may take `timeout` seconds each;
         None or 0 is no limit.
@@ -57,7 +82,10 @@ class Bank(schemas.store.bank.StoredBank):
         device: str = "auto",
         offline: bool = False,
     ) -> QueryEngine:
-        """The query engine of this bank, its models loaded when they are first used.
+        """Returns the query engine of this bank; its models are loaded when they are first used.
+
+            engine = bank.engine(overrides=("matching.matcher=prototype",))
+            labels = [engine.segment(photo).label_map for photo in photos]
 
         overrides: "section.key=value" for the settings of proposals and matching. preset: where to
         find the bank's models, by default where its settings say.
@@ -83,11 +111,11 @@ class Bank(schemas.store.bank.StoredBank):
         purposes: tuple[str, ...] = ("query",),
         preset: str | None = None,
     ) -> ModelStack:
-        """The bank's models, from where `query_settings` says; kept, and loaded when first used.
+        """Returns the bank's models, from where `query_settings` says; held, and loaded when they
+        are first used.
 
         purposes: what they are for, see `foundation.weights.roles`; with the preset, if one was
-        named,
-        for the error where one is missing.
+        named, for the error where one is missing.
         """
         from foundation.stack import ModelStack
         from foundation.weights.missing import Caller
@@ -104,8 +132,8 @@ class Bank(schemas.store.bank.StoredBank):
         self._stacks = other._stacks
 
     def query_settings(self, preset: str | None, overrides: tuple[str, ...]) -> Settings:
-        """The bank's settings with another place for the models and with overrides of the query's
-        own sections.
+        """Returns the bank's settings with another place for the models and with overrides of the
+        query's own sections.
         """
         from schemas.errors import SettingsError
         from schemas.settings import load_settings
@@ -123,8 +151,10 @@ class Bank(schemas.store.bank.StoredBank):
         return apply_overrides(settings, overrides)
 
     def info(self) -> dict[str, Any]:
-        """What the bank holds and how it was made, as plain data; the content of `rim info
+        """Returns what the bank holds and how it was made, as plain data; the content of `rim info
         --json`.
+
+            bank.info()["accepted"]
         """
         from rim.inspection.summary import summary
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rim.api import choose_source
+from rim.arguments import build_purposes, choose_source, log_warnings
 from rim.bank import Bank
 
 if TYPE_CHECKING:
-    from bank_builder.report import BuildProgress, BuildReport
-    from bank_builder.sources.base import Source
+    from bank_builder.report import BuildProgress
 
 
 def add(
@@ -24,10 +23,14 @@ def add(
     offline: bool = False,
     progress: Callable[[BuildProgress], None] | None = None,
 ) -> Bank:
-    """Add categories to a finished bank by its own settings, and open its new version.
+    """Adds categories to a finished bank by its own settings, and opens its new version.
+
+        bank = rim.add(bank, ["boat", "mushroom, toadstool"])
+        bank.build_report.images
 
     All that is there stays as it is; the result equals a bank that was built with all the
-    categories at once. An addition that was interrupted goes on from its finished shards.
+    categories at once. An addition that was interrupted goes on from its finished shards. What is
+    dropped from the vocabulary is logged as a warning.
 
     Args:
         bank: an open bank or its folder; the latest version in the folder is added to.
@@ -43,21 +46,26 @@ def add(
     of which the source has no images, BankError, BankDamaged, ModelError or OutputError, all before
     anything is changed, and BuildFailed or WriteFailed if the work cannot go on.
     """
+    images = choose_source(source)
     opened = _latest(bank)
-    run_add(
-        opened,
-        names if isinstance(names, str) else tuple(names),
-        choose_source(source),
-        preset=preset,
-        device=device,
-        offline=offline,
-        progress=progress,
-    )
-    return _latest(opened)
+    given = names if isinstance(names, str) else tuple(names)
+    from bank_builder.build import prepare_addition
+
+    # Before the model libraries, which take seconds to import.
+    prepared = prepare_addition(given, opened.path, source=images)
+    log_warnings(prepared.plan.vocabulary)
+    stored = opened.query_settings(preset, ())
+    models = opened.model_stack(stored, device, offline, build_purposes(images), preset)
+    report = prepared.run(models, progress)
+    grown = _latest(opened)
+    grown.build_report = report
+    return grown
 
 
 def remove(bank: Bank | str | Path, names: Iterable[str]) -> Bank:
-    """Take categories out of a bank, and open its new version; needs no models.
+    """Takes categories out of a bank, and opens its new version; needs no models.
+
+        bank = rim.remove(bank, ["boat"])
 
     Their ids are not given to other categories, and older versions still have them. The result
     equals a bank that was built without them, but for the ids.
@@ -83,19 +91,22 @@ def reject(
     reason: str | None = None,
     undo: bool = False,
 ) -> Bank:
-    """Reject reference images by hand, and open the bank's new version; needs no models.
+    """Rejects reference images by hand, and opens the bank's new version; needs no models.
 
-    A person's verdict stands above the automatic one and outlives later builds. If the bank says
+        worst = bank.sql("SELECT image_id FROM images ORDER BY sam_score LIMIT 3").fetchall()
+        bank = rim.reject(bank, [image_id for (image_id,) in worst], reason="blurred")
+
+    A review stands above the automatic one and outlives later builds. If the bank says
     the same already there is no new version.
 
     Args:
         bank: an open bank or its folder; the latest version in the folder is changed.
         image_ids: as `SELECT image_id FROM images` gives them.
         reason: one line of text; by default "rejected by a person".
-        undo: take such verdicts back: the automatic ones count again.
+        undo: take such reviews back: the automatic verdicts count again.
 
     Raises UsageError, with nothing changed, for an image that is not in the bank or that failed,
-    for a reason that is no line of text, and, with `undo`, for an image that a person accepted;
+    for a reason that is no line of text, and, with `undo`, for an image that a user accepted;
     BankError, BankDamaged, OutputError or WriteFailed.
     """
     from bank_builder.review import give_verdicts, take_back_verdicts
@@ -112,7 +123,9 @@ def reject(
 
 
 def accept(bank: Bank | str | Path, image_ids: Iterable[int], *, undo: bool = False) -> Bank:
-    """Accept reference images by hand, and open the bank's new version; needs no models.
+    """Accepts reference images by hand, and opens the bank's new version; needs no models.
+
+        bank = rim.accept(bank, [16777219])
 
     Args:
         bank, image_ids, undo: as of `reject`.
@@ -128,34 +141,6 @@ def accept(bank: Bank | str | Path, image_ids: Iterable[int], *, undo: bool = Fa
     else:
         give_verdicts(opened.path, image_ids, "accepted")
     return _latest(opened)
-
-
-def run_add(
-    bank: Bank,
-    names: Sequence[str],
-    source: Source,
-    *,
-    preset: str | None,
-    device: str,
-    offline: bool,
-    progress: Callable[[BuildProgress], None] | None,
-    warn: Callable[[str], None] | None = None,
-) -> BuildReport:
-    """Load the models and add; the part that the command and the function share.
-
-    warn: called with what is dropped from the vocabulary, before any work.
-    """
-    from bank_builder.build import prepare_addition
-
-    # Before the model libraries, which take seconds to import.
-    prepared = prepare_addition(names, bank.path, source=source)
-    settings = bank.query_settings(preset, ())
-    if warn is not None:
-        for warning in prepared.plan.vocabulary.warnings:
-            warn(warning)
-    purposes = ("build",) if source.generates else ("query",)
-    models = bank.model_stack(settings, device, offline, purposes, preset)
-    return prepared.run(models, progress)
 
 
 def _latest(bank: Bank | str | Path) -> Bank:

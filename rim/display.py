@@ -1,9 +1,10 @@
-"""How a bank shows itself in a notebook: a small table with a few pictures of each category."""
+"""A bank in HTML, for a notebook: a small table with a few images of each category."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,32 +14,37 @@ from rim.html import Safe, embedded_image, html_table
 from schemas.errors import RimError
 from schemas.text import printable
 
-if TYPE_CHECKING:
-    from rim.bank import Bank
-
 MAX_CATEGORIES = 12
-PICTURES = 4
+IMAGES = 4
 """Of each category that is shown."""
 _SIDE = 64  # pixels
 
 
-def bank_html(bank: Bank) -> str:
-    """The bank in HTML: how many images, accepted ones and features, and the first MAX_CATEGORIES
-    categories with PICTURES accepted images each, 64 pixels wide at most and within the page.
+def bank_html(
+    facts: Mapping[str, Any], first_images: Callable[[int, int], Mapping[int, bytes]]
+) -> str:
+    """Returns the bank in HTML: how many images, accepted ones and features, and the first
+    MAX_CATEGORIES categories with IMAGES accepted images each, 64 pixels wide at most and within
+    the page.
 
-    Names and reasons are escaped. A picture that cannot be read is left out.
+    Names and reasons are escaped. An image that cannot be read is left out.
+
+    Args:
+        facts: as `rim info --json` prints them.
+        first_images: the PNG files, by image_id, of the first accepted images of a category_id, so
+            many at most; may raise RimError.
     """
-    facts = bank.info()
     shown = facts["categories"][:MAX_CATEGORIES]
     rows = []
     for one in shown:
         synonyms = ", ".join(one["synonyms"])
-        pictures = _pictures(bank, one["category_id"])
-        rows.append((one["name"], synonyms, one["images"], one["accepted"], pictures))
+        images = _images(first_images, one["category_id"])
+        rows.append((one["name"], synonyms, one["images"], one["accepted"], images))
     rest = len(facts["categories"]) - len(shown)
     failed = f", {facts['failed']} failed" if facts["failed"] else ""
     note = (
-        f"{printable(bank.path)}, version {bank.version}, preset {printable(facts['preset'])}: "
+        f"{printable(facts['path'])}, version {facts['version']}, "
+        f"preset {printable(facts['preset'])}: "
         f"{facts['images']} images, {facts['accepted']} accepted, {facts['rejected']} rejected"
         f"{failed}, {facts['features']} features"
     )
@@ -46,19 +52,17 @@ def bank_html(bank: Bank) -> str:
     return html_table(["category", "synonyms", "images", "accepted", ""], rows, note)
 
 
-def _pictures(bank: Bank, category_id: int) -> Safe:
+def _images(first_images: Callable[[int, int], Mapping[int, bytes]], category_id: int) -> Safe:
     """The first accepted images of a category, small."""
     try:
-        table = bank.images_table(["image_id", "status"], category_id)
-        ids = [row["image_id"] for row in table.to_pylist() if row["status"] == "accepted"]
-        found = bank.png(ids[:PICTURES])
-        return Safe("".join(embedded_image(_small(found[one]), str(one)) for one in found))
+        found = first_images(category_id, IMAGES)
+        return Safe("".join(embedded_image(_small(png), str(one)) for one, png in found.items()))
     except RimError:
         return Safe("")
 
 
 def _small(png: bytes) -> bytes:
-    """A picture of the bank, whose size is checked before it is decoded, as a small one."""
+    """An image of the bank, whose size is checked before it is decoded, as a small one."""
     image = Image.fromarray(np.asarray(decode_png(png)))
     image.thumbnail((_SIDE, _SIDE))
     stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""`rim.query_folder`: many photos at once, with what is done kept; the command's work as well."""
+"""`rim.query_folder`: labels many photos into a folder that holds what is done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rim.api import category_ids, query_overrides
+from rim.arguments import category_ids, query_overrides
 from rim.bank import Bank
 from schemas.errors import ImageError
 
@@ -60,24 +60,23 @@ class FolderResult:
 
 
 @dataclass(frozen=True)
-class PhotoQuery:
+class _PhotoQuery:
     """How photos are labelled; the fields are the arguments of `rim.query`.
 
-    on_role: called with the role of each model before it is loaded. on_ready: called when all are.
+    on_stage: called with what is done before the first photo, such as "loading segmenter".
     """
 
     bank: Bank
     categories: Collection[int] | None
     overrides: tuple[str, ...]
-    preset: str | None = None
-    device: str = "auto"
-    offline: bool = False
-    on_role: Callable[[str], None] = lambda role: None
-    on_ready: Callable[[], None] = lambda: None
+    preset: str | None
+    device: str
+    offline: bool
+    on_stage: Callable[[str], None]
 
     @cached_property
     def engine(self) -> QueryEngine:
-        """The models, checked against the bank; only what is not done yet needs them."""
+        """The engine, its models checked against the bank; only photos to label need them."""
         return self.bank.engine(
             overrides=self.overrides, preset=self.preset, device=self.device, offline=self.offline
         )
@@ -86,12 +85,12 @@ class PhotoQuery:
     def _loaded(self) -> QueryEngine:
         """The engine, its models loaded."""
         engine = self.engine
-        engine.load(self.on_role)
-        self.on_ready()
+        engine.load(lambda role: self.on_stage(f"loading {role}"))
+        self.on_stage("first photo")
         return engine
 
     def segment(self, photo: Path) -> Segmentation:
-        """Label a photo; ImageError if it cannot be read, and then no model is loaded for it."""
+        """Labels a photo; ImageError if it cannot be read, and then no model is loaded for it."""
         from foundation.images.reading import read_image
 
         if "_loaded" not in vars(self):
@@ -99,7 +98,7 @@ class PhotoQuery:
         return self._loaded.segment(photo, categories=self.categories)
 
     def identity(self) -> RunIdentity:
-        """What determines the results beside the photos."""
+        """Returns what determines the results beside the photos."""
         from query.exports.run_identity import RunIdentity
 
         settings = self.bank.query_settings(self.preset, self.overrides)
@@ -133,8 +132,15 @@ def query_folder(
     device: str = "auto",
     offline: bool = False,
     overwrite: bool = False,
+    resumable: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    on_stage: Callable[[str], None] = lambda words: None,
+    on_failure: Callable[[PhotoFailed], None] = lambda failure: None,
 ) -> FolderResult:
-    """Label many photos into a folder; what `rim query BANK IMAGES --out OUT` does.
+    """Labels many photos into a folder, as `rim query BANK IMAGES --out OUT` does.
+
+        result = rim.query_folder(bank, "photos", "labels", formats=["labels", "coco"])
+        [(done.image.name, done.regions) for done in result.images], result.failed
 
     Photos that an earlier call with the same bank and settings has labelled are not labelled again
     unless they have changed; an interrupted call goes on. `OUT/regions.parquet` has the regions of
@@ -145,13 +151,20 @@ def query_folder(
         formats: out of "labels", "overlay", "json", "palette", "labelme", "coco", "dataset" and
             "regions"; formats that the folder has already are kept up to date.
         overwrite: delete the results of other settings that are in `out`.
+        resumable: if False, one photo alone leaves nothing but its own files in `out`, beside
+            whatever else is there; several photos, or a format of all photos, are always resumed.
+        progress: called after each photo that was not done before, with the number of all that are
+            done, or have failed, and of all.
+        on_stage: called with what is done before the first photo, such as "loading segmenter".
+        on_failure: called with each photo that cannot be read.
 
     The other arguments are those of `rim.query`.
 
     Raises UsageError if there is no photo, or two would have results of one name; OutputError if
-    `out` holds results of another bank or other settings, naming the first difference; and what
-    `rim.query` raises, except ImageError.
+    `out` holds results of another bank or other settings, naming the first difference; WriteFailed
+    if the disk does not take the results; and what `rim.query` raises, except ImageError.
     """
+    from query.exports.formats import check_category_ids, of_a_run
     from query.exports.inputs import check_outputs, collect_inputs
 
     opened = bank if isinstance(bank, Bank) else Bank(bank)
@@ -165,31 +178,29 @@ def query_folder(
     )
     chosen = category_ids(opened, categories)
     inputs = collect_inputs([images] if isinstance(images, str | Path) else images)
-    check_outputs(inputs, Path(out), formats)
-    query = PhotoQuery(opened, chosen, overrides, preset, device, offline)
-    return run_over(query, inputs, Path(out), formats, overwrite=overwrite)
+    folder = Path(out)
+    check_outputs(inputs, folder, formats)
+    check_category_ids(formats, [record.category_id for record in opened.categories])
+    query = _PhotoQuery(opened, chosen, overrides, preset, device, offline, on_stage)
+    if not resumable and len(inputs) == 1 and not of_a_run(formats):
+        result = _label_alone(query, inputs[0], folder, formats)
+        progress(1, 1)
+        for failure in result.failed:
+            on_failure(failure)
+        return result
+    return _label_all(query, inputs, folder, formats, overwrite, progress, on_failure)
 
 
-def run_over(
-    query: PhotoQuery,
+def _label_all(
+    query: _PhotoQuery,
     inputs: Sequence[InputImage],
     out: Path,
     formats: Sequence[str],
-    *,
-    overwrite: bool = False,
-    on_photo: Callable[[int, int], None] = lambda done, total: None,
-    on_failure: Callable[[str], None] = lambda error: None,
+    overwrite: bool,
+    progress: Callable[[int, int], None],
+    on_failure: Callable[[PhotoFailed], None],
 ) -> FolderResult:
-    """Label photos into a folder that keeps what is done.
-
-    Args:
-        inputs: checked by `query.exports.inputs.check_outputs`.
-        on_photo: called after each photo that was not done before, with the number of all that are
-            done, or have failed, and of all.
-        on_failure: called with the error of a photo that cannot be read.
-
-    Raises as `query_folder` does; WriteFailed if the disk does not take the results.
-    """
+    """Labels photos into a folder that holds what is done."""
     from query.exports.run_folder import has_run, query_run
 
     identity = query.identity()
@@ -199,10 +210,10 @@ def run_over(
     failed: list[PhotoFailed] = []
     with query_run(out, identity, formats, overwrite=overwrite) as run:
         for item in inputs:
-            kept = run.earlier(item)
-            if kept is not None and not run.missing(item, kept):
+            stored = run.earlier(item)
+            if stored is not None and not run.missing(item, stored):
                 done[item.name] = PhotoDone(
-                    item.path, len(kept.regions), run.files(item, kept), reused=True
+                    item.path, len(stored.regions), run.files(item, stored), reused=True
                 )
         left = [item for item in inputs if item.name not in done]
         for item in left:
@@ -210,8 +221,8 @@ def run_over(
                 done[item.name] = _label(query, run, item)
             except ImageError as error:
                 failed.append(PhotoFailed(item.path, str(error)))
-                on_failure(str(error))
-            on_photo(len(done) + len(failed), len(inputs))
+                on_failure(failed[-1])
+            progress(len(done) + len(failed), len(inputs))
         labelled = [item for item in inputs if item.name in done]
         files = run.finish(inputs, labelled) if labelled else ()
         others = run.others(inputs)
@@ -219,8 +230,10 @@ def run_over(
     return FolderResult(out, images, tuple(failed), files, others)
 
 
-def single(query: PhotoQuery, image: InputImage, out: Path, formats: Sequence[str]) -> FolderResult:
-    """Label one photo into a folder that keeps nothing but its files, whatever else is there."""
+def _label_alone(
+    query: _PhotoQuery, image: InputImage, out: Path, formats: Sequence[str]
+) -> FolderResult:
+    """Labels one photo into a folder that gets nothing but its files, whatever else is there."""
     try:
         result = query.segment(image.path)
     except ImageError as error:
@@ -229,16 +242,16 @@ def single(query: PhotoQuery, image: InputImage, out: Path, formats: Sequence[st
     return FolderResult(out, (PhotoDone(image.path, len(result.regions), files, False),), ())
 
 
-def _label(query: PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
-    """The photo's results; only those that are missing, if it was labelled before."""
+def _label(query: _PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
+    """Writes the photo's results; only those that are missing, if it was labelled before."""
     from query.exports.stored_photo import PhotoMark
 
-    kept = run.earlier(item)
-    if kept is not None:
-        result = _known_result(run, item, kept)
+    stored = run.earlier(item)
+    if stored is not None:
+        result = _known_result(run, item, stored)
         if result is not None:
-            files = run.complete(item, result, kept)
-            return PhotoDone(item.path, len(kept.regions), files, reused=True)
+            files = run.complete(item, result, stored)
+            return PhotoDone(item.path, len(stored.regions), files, reused=True)
     mark = PhotoMark.of(item.path)
     result = query.segment(item.path)
     if mark is None:  # it has come, or become readable, since
@@ -247,7 +260,7 @@ def _label(query: PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
 
 
 def _known_result(run: QueryRun, item: InputImage, stored: StoredPhoto) -> LabelledPhoto | None:
-    """The stored result, with the photo's pixels; None if they do not go together."""
+    """The stored result with the photo's pixels; None if they do not go together."""
     from foundation.images.reading import read_image
 
     image = read_image(item.path)

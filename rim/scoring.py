@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rim._version import __version__
-from rim.api import query_overrides
+from rim.arguments import query_overrides
 from rim.bank import Bank
 from rim.evaluation.datasets.choice import NO_SOURCE, DatasetChoice
 from schemas.errors import UsageError

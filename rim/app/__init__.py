@@ -1,1 +1,1 @@
-"""`rim app`: a local page that labels photos, shows why, and lets a person mend the bank."""
+"""`rim app`: a local page that labels photos, shows why, and lets the user correct the bank."""

@@ -1,4 +1,4 @@
-"""What the events of the page do, without Gradio: checks what they carry, words the notice."""
+"""The actions that the page's events call, without Gradio: check the values, word the notice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rim.app.bank_in_hand import Progress
-from rim.app.payload import head_payload, trials_payload, viewer_payload, why_payload
+from rim.app.edited_bank import Progress
 from rim.app.session import AppSession
-from rim.app.state import Choice, State
+from rim.app.state import (
+    QueryOptions,
+    State,
+    head_payload,
+    trials_payload,
+    viewer_payload,
+    why_payload,
+)
 from schemas.errors import RimError, UsageError
 from schemas.text import printable, printable_lines
 
@@ -24,7 +30,7 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Shown:
-    """The values of the page's parts after an action; see `rim.app.payload`.
+    """The values of the page's parts after an action; see `rim.app.state`.
 
     names: all categories. chosen: those that take part, none for all.
     """
@@ -103,12 +109,12 @@ class Actions:
 
         return self._do(act)
 
-    def choose(self, choice: Choice) -> Shown:
-        """Name the photo's regions in another way."""
+    def choose(self, options: QueryOptions) -> Shown:
+        """Classify the photo's regions in another way."""
 
         def act() -> tuple[State, str]:
-            state = self._session.choose(choice)
-            return state, f"Named again{_consequence(state)}."
+            state = self._session.choose(options)
+            return state, f"Classified again{_consequence(state)}."
 
         return self._do(act)
 
@@ -162,7 +168,7 @@ class Actions:
         return self._shown(state, notice, "done")
 
     def _shown(self, state: State, notice: str, kind: str) -> Shown:
-        # A number of its own, so that the browser draws anew what was waiting for an answer.
+        # A number of its own, so that the browser draws again what was waiting for an answer.
         answer = {"answer": next(self._answers)}
         names = state.bank.categories
         return Shown(
@@ -171,7 +177,7 @@ class Actions:
             why=why_payload(state) | answer,
             trials=trials_payload(state) | answer,
             names=names,
-            chosen=tuple(name for name in state.choice.categories if name in names),
+            chosen=tuple(name for name in state.options.categories if name in names),
         )
 
 
@@ -192,7 +198,7 @@ def _found(state: State) -> str:
 
 
 def _consequence(state: State) -> str:
-    """What became of the photo, as the end of a sentence."""
+    """How the photo's labels have changed, as the end of a sentence."""
     version = f"; the bank is at version {state.bank.version}"
     if state.changed is None:
         return version

@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from rim.app.actions import Actions, Shown
-from rim.app.payload import head_payload, trials_payload, viewer_payload, why_payload
 from rim.app.session import AppSession
-from rim.app.state import Choice, State
-from rim.cli.progress import stage_words
+from rim.app.state import (
+    QueryOptions,
+    State,
+    head_payload,
+    trials_payload,
+    viewer_payload,
+    why_payload,
+)
+from rim.wording import stage_words
 
 if TYPE_CHECKING:
     from bank_builder.report import BuildProgress
@@ -89,7 +95,7 @@ def _connect(
         names: list[str], matcher: str, background: str, cosine: float, filter: bool
     ) -> Outputs:
         least = float(cosine) if background == _COSINE else background
-        return _values(actions.choose(Choice(matcher, least, bool(filter), tuple(names))))
+        return _values(actions.choose(QueryOptions(matcher, least, bool(filter), tuple(names))))
 
     # Gradio finds a progress by the default of the parameter.
     def attempt(name: str, images: float, keep: bool, progress: gr.Progress = _PROGRESS) -> Outputs:
@@ -179,7 +185,7 @@ class _Controls:
 
 def _controls(state: State) -> _Controls:
     parts = _Controls()
-    background = state.choice.background
+    background = state.options.background
     own_cosine = isinstance(background, float)
     with gr.Group():
         parts.categories = gr.Dropdown(
@@ -191,7 +197,7 @@ def _controls(state: State) -> _Controls:
             elem_id="rim-categories",
         )
         parts.matcher = gr.Radio(
-            _MATCHERS, value=state.choice.matcher, label="Matcher", elem_id="rim-matcher"
+            _MATCHERS, value=state.options.matcher, label="Matcher", elem_id="rim-matcher"
         )
         parts.background = gr.Radio(
             _BACKGROUNDS,
@@ -210,7 +216,7 @@ def _controls(state: State) -> _Controls:
             elem_id="rim-cosine",
         )
         parts.filter = gr.Checkbox(
-            value=state.choice.filter,
+            value=state.options.filter,
             label="Drop categories under 1 % of the photo",
             elem_id="rim-filter",
         )

@@ -1,4 +1,4 @@
-"""The references behind a region as cards: a small picture with its mask, and its facts."""
+"""The references behind a region as cards: a small image with its mask, and its facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png, encode_png
-from rim.app.trial import Trial, own_place
+from rim.app.trial import TrialCategory, own_place
 from rim.bank import Bank
 from schemas.errors import ImageError
 from schemas.ids import unpack_image_id
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from query.result import NearReference
 
 CARD_SIDE = 192
-"""Pixels of the longer side of a card's picture."""
+"""Pixels of the longer side of a card's image."""
 
 _OUTSIDE = 0.35  # of its brightness, what lies outside the mask keeps
 
@@ -38,7 +38,7 @@ class ReferenceCard:
         similarity: cosine of its feature to the region's; None where there is no region.
         status, reason: of the image in the bank.
         on_trial: whether its category is on trial.
-        png: the picture, dark outside the mask; None if the bank has none.
+        png: the image, dark outside the mask; None if the bank has none.
     """
 
     image_id: int
@@ -53,7 +53,7 @@ class ReferenceCard:
 
 
 def reference_cards(
-    bank: Bank, trials: Sequence[Trial], references: Iterable[NearReference]
+    bank: Bank, trials: Sequence[TrialCategory], references: Iterable[NearReference]
 ) -> tuple[ReferenceCard, ...]:
     """The cards of references, in their order.
 
@@ -65,25 +65,25 @@ def reference_cards(
 
 
 def image_cards(
-    bank: Bank, trials: Sequence[Trial], image_ids: Iterable[int]
+    bank: Bank, trials: Sequence[TrialCategory], image_ids: Iterable[int]
 ) -> tuple[ReferenceCard, ...]:
     """The cards of images, without a region that they would be compared with; raises as above."""
     return _cards(bank, trials, dict.fromkeys(image_ids))
 
 
 def _cards(
-    bank: Bank, trials: Sequence[Trial], similarity: Mapping[int, float | None]
+    bank: Bank, trials: Sequence[TrialCategory], similarity: Mapping[int, float | None]
 ) -> tuple[ReferenceCard, ...]:
     """The cards of the images that are the keys, in their order."""
     homes = {image_id: own_place(bank, trials, image_id) for image_id in similarity}
     cards: dict[int, ReferenceCard] = {}
     for home in {id(home): home for home, _ in homes.values()}.values():
         own = {own_id: image_id for image_id, (place, own_id) in homes.items() if place is home}
-        pictures = home.png(own)
+        pixels = home.png(own)
         for row in _facts(home, own):
             image_id = own[row["image_id"]]
             key = unpack_image_id(image_id)
-            png = pictures.get(row["image_id"])
+            png = pixels.get(row["image_id"])
             cards[image_id] = ReferenceCard(
                 image_id=image_id,
                 category=row["category"],
@@ -114,22 +114,22 @@ def _rle(mask: Mapping[str, Any] | None) -> Rle | None:
 
 
 def card_image(
-    picture: NDArray[np.uint8] | NDArray[np.uint16], mask: Rle | None
+    pixels: NDArray[np.uint8] | NDArray[np.uint16], mask: Rle | None
 ) -> NDArray[np.uint8]:
-    """A picture, uint8 (H, W, 3), at most CARD_SIDE large; darker where it is not under the mask.
+    """Returns an image, uint8 (H, W, 3), at most CARD_SIDE large; darker outside the mask.
 
     Raises ImageError for another shape or type, or a mask of another size.
     """
     from PIL import Image
 
-    if picture.dtype != np.uint8 or picture.ndim != 3:
-        raise ImageError(f"expected uint8 (H, W, 3), found {picture.dtype} {picture.shape}")
-    shown = picture
+    if pixels.dtype != np.uint8 or pixels.ndim != 3:
+        raise ImageError(f"expected uint8 (H, W, 3), found {pixels.dtype} {pixels.shape}")
+    shown = pixels
     if mask is not None:
         inside = decode_rle(mask)
-        if inside.shape != picture.shape[:2]:
-            raise ImageError(f"expected a mask of {picture.shape[:2]}, found {inside.shape}")
-        shown = np.where(inside[:, :, None], picture, picture * _OUTSIDE).astype(np.uint8)
+        if inside.shape != pixels.shape[:2]:
+            raise ImageError(f"expected a mask of {pixels.shape[:2]}, found {inside.shape}")
+        shown = np.where(inside[:, :, None], pixels, pixels * _OUTSIDE).astype(np.uint8)
     image = Image.fromarray(shown.astype(np.uint8))
     image.thumbnail((CARD_SIDE, CARD_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(image, np.uint8)

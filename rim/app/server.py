@@ -1,4 +1,4 @@
-"""Serving the page on this machine alone: nothing leaves it, and no other site gets in."""
+"""Serves the page on this machine alone; refuses requests of other sites."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def make_app(session: AppSession) -> FastAPI:
 
 
 def serve(app: FastAPI, listener: socket.socket, started: Callable[[], None]) -> None:
-    """Answer until Ctrl-C, which comes out as KeyboardInterrupt.
+    """Answers until Ctrl-C, which comes out as KeyboardInterrupt.
 
     started: called once the page can be opened.
     """

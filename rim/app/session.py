@@ -1,22 +1,26 @@
-"""What a person does on the page, without the page: photo, labels, changes to the bank."""
+"""The actions of the page, without the page: photo, labels, changes to the bank."""
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 import threading
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from foundation.images.reading import read_image
-from rim.api import category_ids, query_overrides
-from rim.app.bank_in_hand import BankInHand, Models, Progress
-from rim.app.results import share_changed, zipped_results
-from rim.app.state import Choice, Selection, State
+from rim.app.edited_bank import EditedBank, ModelOptions, Progress
+from rim.app.state import QueryOptions, Selection, State
 from rim.app.view import PhotoView, view_photo
+from rim.arguments import category_ids, query_overrides
 from rim.bank import Bank
 from schemas.errors import UsageError
+from schemas.ids import UNLABELLED
 
 if TYPE_CHECKING:
     from query.regions import SegmentedPhoto
@@ -33,11 +37,11 @@ class _Labelled:
 
 
 class AppSession:
-    """One person, one bank, one photo at a time.
+    """One user, one bank, one photo at a time.
 
     Every action returns the new state; if it raises, the labels are those from before. Actions wait
-    for each other, whichever thread they come from. A photo is cut into regions once and named
-    again whenever something changes; the models are loaded once.
+    for each other, whichever thread they come from. A photo is cut into regions once, which are
+    classified again whenever something changes; the models are loaded once.
     """
 
     def __init__(
@@ -58,17 +62,17 @@ class AppSession:
         reference.
         """
         self._lock = threading.RLock()
-        self._models = Models(preset, device, offline)
-        self._choice = Choice.of(bank.settings.matching)
+        self._models = ModelOptions(preset, device, offline)
+        self._options = QueryOptions.of(bank.settings.matching)
         self._labelled: _Labelled | None = None
         self._selected: int | None = None
         self._changed: float | None = None
         self._was: Region | None = None
         self._serial = 0
         self._folder = Path(tempfile.mkdtemp(prefix="rim-app-"))
-        self._bank = BankInHand(bank, self._models, self._folder)
+        self._bank = EditedBank(bank, self._models, self._folder)
         try:
-            self._engine(self._choice)
+            self._engine(self._options)
             stack = bank.model_stack(bank.query_settings(preset, ()), device, offline)
             _ = stack.segmenter, stack.features  # loaded when they are first asked for
         except BaseException:
@@ -90,29 +94,29 @@ class AppSession:
             return self._state()
 
     def open_photo(self, path: str | Path, name: str | None = None) -> State:
-        """Cut a photo into regions and name them.
+        """Cuts a photo into regions and classifies them.
 
-        name: what it is called, by default the file's name. Raises ImageError if it cannot be read.
+        name: of the photo, by default the file's name. Raises ImageError if it cannot be read.
         """
         with self._lock:
             called = name or Path(path).name
-            photo = self._engine(self._choice).cut(read_image(path, named=called))
-            self._label(photo, called, self._choice)
+            photo = self._engine(self._options).cut(read_image(path, named=called))
+            self._label(photo, called, self._options)
             self._selected = self._changed = self._was = None
             return self._state()
 
-    def choose(self, choice: Choice) -> State:
-        """Name the photo's regions in another way.
+    def choose(self, options: QueryOptions) -> State:
+        """Classifies the photo's regions in another way.
 
-        Raises UsageError or SettingsError for a choice that is none, BankError if none of the
+        Raises UsageError or SettingsError for options that are none, BankError if none of the
         chosen categories has a reference.
         """
         with self._lock:
-            self._relabel(choice)
+            self._relabel(options)
             return self._state()
 
     def select(self, region: int | None, serial: int | None = None) -> State:
-        """Look at a region by its number, or at none.
+        """Selects a region by its number, or none.
 
         serial: of the state that the number is from; an older one selects nothing.
         """
@@ -124,25 +128,27 @@ class AppSession:
             return self._state()
 
     def reject(self, image_id: int) -> State:
-        """Reject a reference, for good or, of a category on trial, as long as it is on trial.
+        """Rejects a reference, for good or, of a category on trial, as long as it is on trial.
 
         Raises UsageError for an image that is not in the bank, OutputError or WriteFailed where the
         bank cannot be changed.
         """
         with self._lock:
             self._bank.reject(image_id)
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def undo(self, image_id: int) -> State:
-        """Take a rejection of this session back; raises as `reject`."""
+        """Takes a rejection of this session back; raises as `reject`."""
         with self._lock:
             self._bank.undo(image_id)
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def try_category(self, entry: str, images: int, progress: Progress | None = None) -> State:
-        """Build a category from a few images and name the photo with it; the bank stays as it is.
+        """Builds a category from a few images and labels the photo with it, too.
+
+        The bank stays as it is.
 
         Args:
             entry: "name, synonym, synonym".
@@ -153,33 +159,33 @@ class AppSession:
         """
         with self._lock:
             self._take_part(self._bank.attempt(entry, images, progress))
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def add(self, entry: str, progress: Progress | None = None) -> State:
-        """Add a category to the bank for good, with as many images as the others have.
+        """Adds a category to the bank for good, with as many images as the others have.
 
         entry: "name, synonym, synonym"; a name that is on trial is kept. Raises as `rim.add`.
         """
         with self._lock:
             self._take_part(self._bank.add(entry, progress))
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def keep(self, name: str, progress: Progress | None = None) -> State:
-        """Add a category on trial to the bank for good; raises as `rim.add`."""
+        """Adds a category on trial to the bank for good; raises as `rim.add`."""
         with self._lock:
             self._bank.keep(name, progress)
-            self._relabel(self._choice)
+            self._relabel(self._options)
             return self._state()
 
     def drop(self, name: str) -> State:
-        """Forget a category on trial. Raises UsageError if it is not on trial."""
+        """Forgets a category on trial. Raises UsageError if it is not on trial."""
         with self._lock:
             self._bank.drop(name)
-            left = tuple(one for one in self._choice.categories if one != name)
-            self._choice = replace(self._choice, categories=left)
-            self._relabel(self._choice)
+            left = tuple(one for one in self._options.categories if one != name)
+            self._options = replace(self._options, categories=left)
+            self._relabel(self._options)
             return self._state()
 
     def results(self) -> tuple[str, bytes]:
@@ -194,10 +200,10 @@ class AppSession:
             raise UsageError("there are no results yet: drop a photo first")
         return zipped_results(labelled.result, labelled.name, self._folder)
 
-    def _engine(self, choice: Choice) -> QueryEngine:
-        unfiltered = () if choice.filter else ("matching.filter=none",)
+    def _engine(self, options: QueryOptions) -> QueryEngine:
+        unfiltered = () if options.filter else ("matching.filter=none",)
         overrides = query_overrides(
-            choice.matcher, choice.background, unfiltered, filter=choice.filter
+            options.matcher, options.background, unfiltered, filter=options.filter
         )
         models = self._models
         return self._bank.asked.engine(
@@ -207,25 +213,25 @@ class AppSession:
             offline=models.offline,
         )
 
-    def _label(self, photo: SegmentedPhoto, name: str, choice: Choice) -> _Labelled:
-        ids = category_ids(self._bank.asked, choice.categories or None)
-        result = self._engine(choice).label(photo, categories=ids)
+    def _label(self, photo: SegmentedPhoto, name: str, options: QueryOptions) -> _Labelled:
+        ids = category_ids(self._bank.asked, options.categories or None)
+        result = self._engine(options).label(photo, categories=ids)
         self._labelled = _Labelled(name, photo, result, view_photo(photo, result))
-        self._choice = choice
+        self._options = options
         self._serial += 1
         return self._labelled
 
-    def _relabel(self, choice: Choice) -> None:
-        """Names the photo's regions anew; the selected region stays selected if it has a name."""
+    def _relabel(self, options: QueryOptions) -> None:
+        """Classifies the photo's regions again; the selected one stays so if it has a category."""
         self._changed = self._was = None
         before = self._labelled
         if before is None:
-            category_ids(self._bank.asked, choice.categories or None)
-            self._engine(choice)
-            self._choice = choice
+            category_ids(self._bank.asked, options.categories or None)
+            self._engine(options)
+            self._options = options
             return
         chosen = None if self._selected is None else self._regions()[self._selected]
-        after = self._label(before.photo, before.name, choice)
+        after = self._label(before.photo, before.name, options)
         same = [
             number
             for number, one in enumerate(self._regions())
@@ -237,9 +243,9 @@ class AppSession:
 
     def _take_part(self, name: str) -> None:
         """Has a new category among the chosen ones; all take part where none is chosen."""
-        chosen = self._choice.categories
+        chosen = self._options.categories
         if chosen and name not in chosen:
-            self._choice = replace(self._choice, categories=(*chosen, name))
+            self._options = replace(self._options, categories=(*chosen, name))
 
     def _regions(self) -> tuple[Region, ...]:
         return self._labelled.result.regions if self._labelled else ()
@@ -249,7 +255,7 @@ class AppSession:
         return State(
             serial=self._serial,
             bank=self._bank.facts(),
-            choice=self._choice,
+            options=self._options,
             photo=labelled.name if labelled else None,
             view=labelled.view if labelled else None,
             selection=self._selection(),
@@ -274,3 +280,40 @@ class AppSession:
             references=self._bank.cards(region.references),
             was=None if was is None or same else (was.category, was.score),
         )
+
+
+_LONGEST_NAME = 60  # characters of a photo's name in the names of its results
+_NO_ID_BEFORE = UNLABELLED - 1
+
+
+def zipped_results(result: Segmentation, photo: str, folder: Path) -> tuple[str, bytes]:
+    """The label map, overlay and JSON of a photo, as `rim query` writes them, in a ZIP; its name.
+
+    photo: its file's name or any other. folder: where files may stand for a moment.
+    """
+    name = _file_name(Path(photo).stem)
+    data = io.BytesIO()
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        files = result.save(place, name)
+        with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in files:
+                archive.write(file, file.name)
+    return f"{name}.zip", data.getvalue()
+
+
+def share_changed(before: Segmentation, after: Segmentation) -> float:
+    """The share of a photo's pixels whose category has another name; ids may have changed."""
+    own = {name: category_id for category_id, name in before.category_names.items()}
+    ids, inverse = np.unique(after.label_map, return_inverse=True)
+    same_name = [
+        UNLABELLED if one == UNLABELLED else own.get(after.category_names[one], _NO_ID_BEFORE)
+        for one in ids.tolist()
+    ]
+    translated = np.array(same_name)[inverse].reshape(before.label_map.shape)
+    return float(np.mean(translated != before.label_map))
+
+
+def _file_name(name: str) -> str:
+    """A photo's name as it may stand in an archive: letters, digits and a few signs."""
+    safe = "".join(one if one.isalnum() or one in "-_ " else "_" for one in name)
+    return safe[:_LONGEST_NAME].strip() or "photo"

@@ -1,4 +1,4 @@
-"""Categories on trial: built beside the bank from a few images, and asked as if they were in it."""
+"""Categories on trial: built beside the bank from a few images, and matched as if in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ they still fit into a 16-bit label map."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialCategory:
     """A category that is not in the bank.
 
     bank: a small bank of this category alone. category_id: the one that stands for it while it is
@@ -56,10 +56,10 @@ class JoinedBank(Bank):
 
     Nothing of it is on the disk: the features are put together in memory, where they take as much
     room as the bank's index, and the prototypes are derived from them. References are not compared
-    across the two, as a build would do: that is decided when a category is kept.
+    across the two, as a build would do: that is decided when a category is added for good.
     """
 
-    def __init__(self, bank: Bank, trials: Sequence[Trial]) -> None:
+    def __init__(self, bank: Bank, trials: Sequence[TrialCategory]) -> None:
         self._base = bank  # before the rest, which asks for the categories
         self._trials = tuple(trials)
         super().__init__(bank.path, bank.version)
@@ -100,8 +100,8 @@ class JoinedBank(Bank):
         )
 
 
-def own_place(bank: Bank, trials: Iterable[Trial], image_id: int) -> tuple[Bank, int]:
-    """The bank that an image lies in, and its image_id there; the first bank for what is none."""
+def own_place(bank: Bank, trials: Iterable[TrialCategory], image_id: int) -> tuple[Bank, int]:
+    """Returns the bank that an image lies in, and its image_id there; `bank` where none has it."""
     try:
         category_id = unpack_image_id(image_id).category_id
     except ValueError:
@@ -114,7 +114,7 @@ def own_place(bank: Bank, trials: Iterable[Trial], image_id: int) -> tuple[Bank,
 
 def build_trial(
     bank: Bank,
-    trials: Sequence[Trial],
+    trials: Sequence[TrialCategory],
     name: str,
     images: int,
     folder: Path,
@@ -123,8 +123,8 @@ def build_trial(
     device: str,
     offline: bool,
     progress: Callable[[BuildProgress], None] | None = None,
-) -> Trial:
-    """Build a category from a few images with a bank's models and settings, beside the bank.
+) -> TrialCategory:
+    """Builds a category from a few images with a bank's models and settings, beside the bank.
 
     These are the first images that `rim.add` would make of it.
 
@@ -163,4 +163,4 @@ def build_trial(
             "try more images, or another name"
         )
     first = bank.manifest.next_category_id + _APART
-    return Trial(title, built, max([first, *(trial.category_id + 1 for trial in trials)]))
+    return TrialCategory(title, built, max([first, *(trial.category_id + 1 for trial in trials)]))

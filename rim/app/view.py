@@ -1,4 +1,4 @@
-"""What the page shows of a labelled photo: a picture, its labels, and a spot under every pixel."""
+"""What the page shows of a labelled photo: an image, its labels, and a spot under every pixel."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Spot:
     Attributes:
         category, category_id: of the bank.
         region: its number in `Segmentation.regions`; None for pixels that patches, or several
-            regions of other categories together, have named.
+            regions of other categories together, have classified.
         score: in [0, 1], of the region.
         similarity: cosine to the most similar reference, in [-1, 1].
     """
@@ -45,7 +45,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Share:
+class CategoryShare:
     """One line of the legend. share: of the photo's pixels, in (0, 1]."""
 
     category: str
@@ -68,7 +68,7 @@ class PhotoView:
     """A labelled photo as it is shown, h x w pixels of the photo's H x W.
 
     Attributes:
-        picture: uint8 (h, w, 3).
+        image: uint8 (h, w, 3).
         labels: (h, w) int32 category_id, -1 unlabelled.
         spot_of: (h, w) uint16, 1 + the place in `spots`; 0 unlabelled.
         spots: regions by falling score, then categories.
@@ -77,17 +77,17 @@ class PhotoView:
         plates: where names stand.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     labels: NDArray[np.int32]
     spot_of: NDArray[np.uint16]
     spots: tuple[Spot, ...]
-    shares: tuple[Share, ...]
+    shares: tuple[CategoryShare, ...]
     unlabelled: float
     plates: tuple[Plate, ...]
 
 
 def view_photo(photo: SegmentedPhoto, result: Segmentation, side: int = SHOWN_SIDE) -> PhotoView:
-    """How a labelled photo is shown.
+    """Returns how a labelled photo is shown.
 
     A pixel belongs to the region that said most for its label: of the masks over it that have the
     label's category, the one with the largest score / area, which is what it weighs in the vote of
@@ -104,7 +104,7 @@ def view_photo(photo: SegmentedPhoto, result: Segmentation, side: int = SHOWN_SI
     spot_of, spots = _spots(photo, result, parts, labels)
     shares = _shares(result)
     return PhotoView(
-        picture=_shown(result.image, len(rows), len(columns)),
+        image=_shown(result.image, len(rows), len(columns)),
         labels=labels,
         spot_of=spot_of,
         spots=spots,
@@ -165,17 +165,19 @@ def _spots(
     return spot_of_pair[of_pixel.reshape(labels.shape)], tuple(spots)
 
 
-def _shares(result: Segmentation) -> tuple[Share, ...]:
+def _shares(result: Segmentation) -> tuple[CategoryShare, ...]:
     ids, pixels = count_labels(result.label_map)
     order = np.argsort(-pixels, kind="stable")
     return tuple(
-        Share(result.category_names[category_id], category_id, count / result.label_map.size)
+        CategoryShare(
+            result.category_names[category_id], category_id, count / result.label_map.size
+        )
         for category_id, count in zip(ids[order].tolist(), pixels[order].tolist(), strict=True)
         if category_id != UNLABELLED
     )
 
 
-def _plates(result: Segmentation, shares: Sequence[Share]) -> tuple[Plate, ...]:
+def _plates(result: Segmentation, shares: Sequence[CategoryShare]) -> tuple[Plate, ...]:
     height, width = result.label_map.shape
     worth = {one.category_id for one in shares if one.share >= NAMED_SHARE}
     return tuple(

@@ -23,7 +23,7 @@ from schemas.errors import ModelError
 MIN_TOKEN_COSINE: Final = 0.995
 """Of all but the worst twentieth of the patches."""
 MIN_EMBEDDED_COSINE: Final = 0.99
-"""Of SAM's image embedding, median over its places: SAM's masks forgive what this does not."""
+"""Of SAM's image embedding, median over its places: it shows errors that SAM's masks hardly do."""
 MIN_MASK_IOU: Final = 0.9
 """Mean over masks, weighted by their area."""
 MAX_QUALITY_DIFFERENCE: Final = 0.05
@@ -43,7 +43,7 @@ _POINTS: Final = ((0.9, 0.1), (0.12, 0.75), (0.6, 0.15), (0.85, 0.55))
 
 
 def read_photos(bench: Workbench) -> Finding:
-    """Every photograph read by rim, and by skimage.io: the same pixels."""
+    """Compares the pixels of every photograph as rim and as skimage.io read them."""
     from skimage.io import imread
 
     different = []
@@ -60,7 +60,7 @@ def read_photos(bench: Workbench) -> Finding:
 
 
 def features(bench: Workbench) -> Finding:
-    """Patch tokens of a photograph against transformers' own."""
+    """Compares the patch tokens of a photograph with transformers' own."""
     from rim.check.by_transformers import patch_tokens
 
     photo = bench.photo()
@@ -69,7 +69,7 @@ def features(bench: Workbench) -> Finding:
     # One of the two models at a time.
     bench.stack.free("features")
     size = bench.settings.features.size
-    with _room():
+    with _memory_may_be_short():
         library = patch_tokens(folder, photo, size, bench.stack.device)
     if own.shape != library.shape:
         return Finding(f"tokens {own.shape}, transformers {library.shape}", fine=False)
@@ -88,7 +88,7 @@ def features(bench: Workbench) -> Finding:
 
 
 def masks(bench: Workbench) -> Finding:
-    """SAM's embedding of a photograph and masks for points against segment-anything's own."""
+    """Compares SAM's embedding of a photograph and its masks with segment-anything's own."""
     from rim.check.by_segment_anything import Predicted, predict
 
     photo = bench.photo()
@@ -107,7 +107,7 @@ def masks(bench: Workbench) -> Finding:
     del segmenter, embedding, candidates
     bench.stack.free("segmenter")
     source = bench.settings.models.segmenter
-    with _room():
+    with _memory_may_be_short():
         library = predict(source, checkpoint, photo, points, bench.stack.device)
     cosine = float(np.median(_cosine(own.embedding.T, library.embedding.T)))
     union = np.count_nonzero(own.masks | library.masks)
@@ -127,14 +127,14 @@ def masks(bench: Workbench) -> Finding:
 
 
 def generation(bench: Workbench) -> Finding:
-    """An image of two steps and its category's attention against a plain pipeline's."""
+    """Compares an image of two steps and its category's attention with a plain pipeline's."""
     from rim.check.by_diffusers import PlainPipeline
 
     prompt = bench.prompt()
     own = bench.stack.text_to_image.shortened(STEPS).generate([prompt], [SEED])[0]
     folder = bench.stack.path("text_to_image")
     bench.stack.free("text_to_image")
-    with _room():
+    with _memory_may_be_short():
         plain = PlainPipeline(folder, bench.settings.generation, STEPS, bench.stack.device)
         image = plain.image(prompt, SEED)
         attention = plain.attention(prompt, SEED)
@@ -167,7 +167,7 @@ def generation(bench: Workbench) -> Finding:
 
 
 def text_image(bench: Workbench) -> Finding:
-    """CLIP's embeddings against transformers' own, where CLIP is on this machine."""
+    """Compares CLIP's embeddings with transformers' own, where CLIP is on this machine."""
     from foundation.stack import ModelStack
     from rim.check.by_transformers import image_and_text_embeddings
 
@@ -187,7 +187,7 @@ def text_image(bench: Workbench) -> Finding:
     own_image = stack.text_image.embed_images([square])[0]
     own_texts = stack.text_image.embed_texts(texts)
     stack.free("text_image")
-    with _room():
+    with _memory_may_be_short():
         image, library = image_and_text_embeddings(folder, square, texts, stack.device)
     of_image = float(_cosine(own_image, image))
     of_texts = float(_cosine(own_texts, library).min())
@@ -199,9 +199,10 @@ def text_image(bench: Workbench) -> Finding:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
-    """Around a library's own way, which is in float32 and frugal with nothing: that it does not fit
-    says nothing about rim.
+def _memory_may_be_short() -> Iterator[None]:
+    """Raises NotApplicable where a library's own way does not fit into the memory.
+
+    It runs in float32, so that says nothing about rim.
     """
     from foundation.memory import is_out_of_memory
 

@@ -46,7 +46,7 @@ class PlainPipeline:
         self._device = device
 
     def image(self, prompt: Prompt, seed: int) -> NDArray[np.uint8]:
-        """The image of a prompt and a seed, uint8 (H, W, 3)."""
+        """Generates the image of a prompt and a seed, uint8 (H, W, 3)."""
         output = self._pipeline(
             prompt=prompt.text,
             height=self._generation.height,
@@ -59,10 +59,10 @@ class PlainPipeline:
         return np.asarray(output.images[0].convert("RGB"), dtype=np.uint8)
 
     def attention(self, prompt: Prompt, seed: int) -> NDArray[np.float64]:
-        """The averaged attention probability of the category's tokens, (h, w), not scaled.
+        """Computes the averaged attention probability of the category's tokens, (h, w), not scaled.
 
-        Every cross-attention layer computes all of its probabilities in the open, the prompt's half
-        is found by its embedding, and the maps are resized by Pillow.
+        Every cross-attention layer computes all of its probabilities, the prompt's half is found by
+        its embedding, and the maps are resized by Pillow.
         """
         unet = self._pipeline.unet
         processors = dict(unet.attn_processors)

@@ -34,7 +34,7 @@ def predict(
     points: NDArray[np.float32],
     device: torch.device,
 ) -> Predicted:
-    """The image's embedding, and three masks for each point with their predicted quality.
+    """Computes the image's embedding, and three masks for each point with their predicted quality.
 
     Args:
         source: names the architecture.

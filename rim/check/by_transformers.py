@@ -20,7 +20,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def patch_tokens(
     folder: Path, image: NDArray[np.uint8], size: int, device: torch.device
 ) -> NDArray[np.float32]:
-    """The last layer's patch tokens of a DINO model.
+    """Computes the last layer's patch tokens of a DINO model.
 
     The image is resized by Pillow, so that its short side is `size` and both sides are the nearest
     whole numbers of patches; the folder's own image processor rescales and normalises it.
@@ -54,7 +54,7 @@ def patch_tokens(
 def image_and_text_embeddings(
     folder: Path, image: NDArray[np.uint8], texts: Sequence[str], device: torch.device
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """CLIP's embeddings of an image (d,) and of texts (n, d), L2-normalised float32.
+    """Computes CLIP's embeddings of an image (d,) and of texts (n, d), L2-normalised float32.
 
     Everything is the folder's own: image processor, tokenizer and model.
     """

@@ -1,4 +1,4 @@
-"""What a step of `rim check` found, and the verdict over all steps."""
+"""The results of steps of `rim check`, and the verdict over all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Result(StrEnum):
+class Outcome(StrEnum):
     """How a step ended."""
 
     FINE = "fine"
@@ -19,7 +19,7 @@ class Result(StrEnum):
     SKIPPED = "skipped"
 
 
-_EXIT_STATUS = {Result.FINE: 0, Result.LOOKS_WRONG: 3, Result.BROKEN: 1}
+_EXIT_STATUS = {Outcome.FINE: 0, Outcome.LOOKS_WRONG: 3, Outcome.BROKEN: 1}
 
 
 class NotApplicable(Exception):
@@ -61,7 +61,7 @@ class StepResult:
     """
 
     name: str
-    result: Result
+    result: Outcome
     found: str
     expected: str
     seconds: float
@@ -72,10 +72,10 @@ class StepResult:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckVerdict:
     """All steps together. result: the worst of them. text: one line for people."""
 
-    result: Result
+    result: Outcome
     text: str
 
     @property
@@ -84,15 +84,15 @@ class Verdict:
         return _EXIT_STATUS[self.result]
 
 
-def verdict(results: Sequence[StepResult]) -> Verdict:
-    """The verdict over the results of the steps; every step that is not as expected is named."""
-    broken = [one.name for one in results if one.result == Result.BROKEN]
-    odd = [one.name for one in results if one.result == Result.LOOKS_WRONG]
-    skipped = [one.name for one in results if one.result == Result.SKIPPED]
+def verdict(results: Sequence[StepResult]) -> CheckVerdict:
+    """The verdict over the results of the steps; it lists every step that is not as expected."""
+    broken = [one.name for one in results if one.result == Outcome.BROKEN]
+    odd = [one.name for one in results if one.result == Outcome.LOOKS_WRONG]
+    skipped = [one.name for one in results if one.result == Outcome.SKIPPED]
     note = f"; skipped: {', '.join(skipped)}" if skipped else ""
     if broken:
         more = f"; looks wrong: {', '.join(odd)}" if odd else ""
-        return Verdict(Result.BROKEN, f"does not work: {', '.join(broken)}{more}{note}")
+        return CheckVerdict(Outcome.BROKEN, f"does not work: {', '.join(broken)}{more}{note}")
     if odd:
-        return Verdict(Result.LOOKS_WRONG, f"works, but looks wrong: {', '.join(odd)}{note}")
-    return Verdict(Result.FINE, f"all well{note}")
+        return CheckVerdict(Outcome.LOOKS_WRONG, f"works, but looks wrong: {', '.join(odd)}{note}")
+    return CheckVerdict(Outcome.FINE, f"all well{note}")

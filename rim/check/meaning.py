@@ -1,4 +1,4 @@
-"""Steps that look at what the stack makes: a small bank, its attention, masks and features, photos.
+"""Steps that judge what the stack makes: a small bank, its attention, masks and features, photos.
 
 The bounds are what a stack that works should pass with room to spare, by judgement: on the
 miniature stack they were tried, with the weights of a full-size preset nobody has. So a miss means
@@ -17,7 +17,7 @@ from PIL import Image
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
 from rim.check.findings import Finding, NotApplicable, ReportImage
-from rim.check.photo_scores import LabelsPhotos, draw_truth, score_photo
+from rim.check.photos import LabelsPhotos, draw_truth, score_photo
 from rim.check.workbench import Workbench
 from schemas.rle import Rle
 
@@ -32,7 +32,7 @@ MIN_OWN_NEIGHBOUR: Final = 0.7
 MIN_PHOTO_IOU: Final = 0.3
 """Mean over what the photographs show."""
 LOW_PHOTO_IOU: Final = 0.15
-"""What is below is named."""
+"""What is below is listed."""
 _TILE = 160  # pixels, of a reference in the report
 _COLUMNS = [
     *("image_id", "category", "number", "status", "reason", "width", "height"),
@@ -41,7 +41,7 @@ _COLUMNS = [
 
 
 def build(bench: Workbench) -> Finding:
-    """A bank of a few images a category, in a temporary folder."""
+    """Builds a bank of a few images a category, in a temporary folder."""
     from bank_builder.build import build_bank
     from rim.bank import Bank
     from schemas.vocabulary import vocabulary_from_names
@@ -74,7 +74,7 @@ def build(bench: Workbench) -> Finding:
 
 
 def attention(bench: Workbench) -> Finding:
-    """Whether attention lies on the things, and SAM's masks agree with it."""
+    """Checks whether attention lies on the things, and SAM's masks agree with it."""
     rows = _of(bench, stuff=False)
     maps = bench.built().attention_png([row["image_id"] for row in rows])
     lifts = [_lift(maps[row["image_id"]], row) for row in rows]
@@ -94,7 +94,7 @@ def attention(bench: Workbench) -> Finding:
 
 
 def stuff(bench: Workbench) -> Finding:
-    """Whether masks of stuff are larger than masks of things."""
+    """Checks whether masks of stuff are larger than masks of things."""
     areas = {}
     for kind in (True, False):
         found = [float(row["mask_area"]) for row in _of(bench, stuff=kind)]
@@ -107,7 +107,7 @@ def stuff(bench: Workbench) -> Finding:
 
 
 def structure(bench: Workbench) -> Finding:
-    """Whether a feature's nearest other one is of its own category."""
+    """Checks whether a feature's nearest other one is of its own category."""
     stored = bench.built().features()
     foreground = stored.role == 0
     vectors, ids = stored.embeddings[foreground], stored.category_id[foreground]
@@ -131,7 +131,7 @@ def structure(bench: Workbench) -> Finding:
 
 
 def photographs(bench: Workbench) -> Finding:
-    """The photographs labelled by the small bank, against masks drawn by hand."""
+    """Labels the photographs with the small bank and compares with masks drawn by hand."""
     wanted = {one.name for one in bench.data.categories}
     known = wanted & {one.name for one in bench.categories}
     if known != wanted:
@@ -145,7 +145,7 @@ def photographs(bench: Workbench) -> Finding:
 
 
 def photographs_labelled_by(engine: LabelsPhotos, bench: Workbench) -> Finding:
-    """The same with anything that labels photos with the check's names."""
+    """Does the same with anything that labels photos with the check's names."""
     ious: dict[str, float] = {}
     images = []
     for photo in bench.data.photos:
@@ -208,7 +208,7 @@ def _chance(ids: NDArray[np.int32]) -> float:
 
 
 def _sheet(bench: Workbench, name: str, rows: list[dict[str, Any]]) -> ReportImage:
-    """A category's images, below them their attention and what their masks leave of them."""
+    """A category's images, below them their attention and the images darkened outside the masks."""
     own = sorted((row for row in rows if row["category"] == name), key=lambda row: row["number"])
     bank = bench.built()
     ids = [row["image_id"] for row in own]

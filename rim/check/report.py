@@ -1,19 +1,26 @@
-"""The report folder of `rim check`: a page, the same as JSON, and images; nothing private in it."""
+"""Writes the report folder of `rim check`: a page, the same as JSON, and images.
+
+No text in it has the name of the machine or of its user, or the path of the home folder.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import json
 import os
+import re
 import shutil
-from collections.abc import Sequence
+import socket
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 from foundation.images.reading import encode_png
-from rim.check.anonymous import anonymous, private_words
-from rim.check.findings import StepResult, Verdict
+from rim.check.findings import CheckVerdict, StepResult
 from rim.html import Safe, html_table
 from schemas.errors import OutputError, WriteFailed
 from schemas.settings import Settings
@@ -62,10 +69,10 @@ def facts(
     settings: Settings,
     machine: Machine,
     results: Sequence[StepResult],
-    verdict: Verdict,
+    verdict: CheckVerdict,
     seconds: float,
 ) -> dict[str, Any]:
-    """Everything but the images as plain data, private words replaced: what `--json` prints."""
+    """Returns all but the images as plain data, private words replaced: what `--json` prints."""
     return dict(
         anonymous(
             {
@@ -168,3 +175,55 @@ def _figure(file: str, caption: str) -> Safe:
         f'<figure><img src="{escape(file, quote=True)}" alt=""><figcaption>{escape(caption)}'
         "</figcaption></figure>"
     )
+
+
+_SHORTEST = 3  # letters; a shorter name would be found in many other words
+
+
+def private_words() -> dict[str, str]:
+    """Returns the words that are replaced in the report, and by what; longest first."""
+    folders = {str(Path.home()): "~", tempfile.gettempdir(): "TMP"}
+    found = {path: word for path, word in folders.items() if len(path) > 1}
+    found |= {str(Path(path).resolve()): word for path, word in found.items()}
+    host = socket.gethostname()
+    names = {host: "HOST", host.partition(".")[0]: "HOST"}
+    with contextlib.suppress(KeyError, OSError):  # a user without a name
+        names[getpass.getuser()] = "USER"
+    names[Path.home().name] = "USER"
+    found |= {name: word for name, word in names.items() if name}
+    return dict(sorted(found.items(), key=lambda pair: -len(pair[0])))
+
+
+def anonymous(value: Any, private: Mapping[str, str]) -> Any:
+    """Returns the same plain data (dicts, lists, texts, numbers), private words in texts replaced.
+
+    Paths are replaced wherever they stand, names as whole words, and within paths and addresses
+    as a part of a word too.
+    """
+    if isinstance(value, str):
+        return _replaced(value, private)
+    if isinstance(value, Mapping):
+        return {key: anonymous(one, private) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [anonymous(one, private) for one in value]
+    return value
+
+
+def _replaced(text: str, private: Mapping[str, str]) -> str:
+    for word, stand_in in private.items():
+        if "/" in word or "\\" in word:
+            text = text.replace(word, stand_in)
+            continue
+        inside = re.compile(re.escape(word), re.IGNORECASE)
+
+        def in_path(
+            match: re.Match[str], inside: re.Pattern[str] = inside, by: str = stand_in
+        ) -> str:
+            return inside.sub(by, match[0])
+
+        if len(word) >= _SHORTEST:
+            text = re.sub(r"\S*[/\\@]\S*", in_path, text)
+            text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", stand_in, text)
+        else:
+            text = re.sub(rf"(?<=[/\\@]){re.escape(word)}(?=[/\\@]|$)", stand_in, text)
+    return text

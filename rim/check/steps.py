@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rim.check import agreement, meaning
-from rim.check.findings import Finding, NotApplicable, Result, StepResult
+from rim.check.findings import Finding, NotApplicable, Outcome, StepResult
 from rim.check.photos import read_check_data
 from rim.check.workbench import Workbench, choose_categories
 from schemas.settings import Settings
@@ -33,7 +33,7 @@ class Step:
     name: str
     run: Callable[[Workbench], Finding]
     expected: str
-    on_miss: Result
+    on_miss: Outcome
 
 
 _LIBRARIES: Final = ("torch", "torchvision", "transformers", "diffusers", "segment_anything")
@@ -41,7 +41,7 @@ _VERSIONED: Final = _LIBRARIES[:-1]  # segment-anything does not state its versi
 
 
 def _import(bench: Workbench) -> Finding:
-    """The libraries of the models, whose import takes long and which may not fit together."""
+    """Imports the libraries of the models, which takes long and fails where they do not fit."""
     for name in _LIBRARIES:
         import_module(name)
     # Their classes are imported only when they are used.
@@ -59,32 +59,34 @@ def _load(role: str) -> Callable[[Workbench], Finding]:
 
 
 AGREEMENT: Final = (
-    Step("read photographs", agreement.read_photos, "the same pixels as skimage.io", Result.BROKEN),
+    Step(
+        "read photographs", agreement.read_photos, "the same pixels as skimage.io", Outcome.BROKEN
+    ),
     Step(
         "features = transformers",
         agreement.features,
         f"cosine at least {agreement.MIN_TOKEN_COSINE}",
-        Result.BROKEN,
+        Outcome.BROKEN,
     ),
     Step(
         "masks = SamPredictor",
         agreement.masks,
         f"cosine at least {agreement.MIN_EMBEDDED_COSINE}, IoU at least "
         f"{agreement.MIN_MASK_IOU}, quality within {agreement.MAX_QUALITY_DIFFERENCE}",
-        Result.BROKEN,
+        Outcome.BROKEN,
     ),
     Step(
         "image, attention = diffusers",
         agreement.generation,
         f"pixels within {agreement.MAX_PIXEL_DIFFERENCE:g}, correlation at least "
         f"{agreement.MIN_ATTENTION_CORRELATION}, mean within {agreement.MAX_ATTENTION_RATIO} times",
-        Result.BROKEN,
+        Outcome.BROKEN,
     ),
     Step(
         "text and image = CLIP",
         agreement.text_image,
         f"cosine at least {agreement.MIN_EMBEDDING_COSINE}",
-        Result.BROKEN,
+        Outcome.BROKEN,
     ),
 )
 MEANING: Final = (
@@ -92,32 +94,32 @@ MEANING: Final = (
         "build a small bank",
         meaning.build,
         f"at least {meaning.MIN_ACCEPTED:.0%} accepted, one of every category, none failed",
-        Result.LOOKS_WRONG,
+        Outcome.LOOKS_WRONG,
     ),
     Step(
         "attention on the object",
         meaning.attention,
         f"at least {meaning.MIN_LIFT} times as dense, IoU at least {meaning.MIN_AGREEMENT}, the "
         "preset's min_quality",
-        Result.LOOKS_WRONG,
+        Outcome.LOOKS_WRONG,
     ),
-    Step("stuff and things", meaning.stuff, "stuff covers more", Result.LOOKS_WRONG),
+    Step("stuff and things", meaning.stuff, "stuff covers more", Outcome.LOOKS_WRONG),
     Step(
         "features by category",
         meaning.structure,
         f"at least {meaning.MIN_OWN_NEIGHBOUR:.0%}, closer within",
-        Result.LOOKS_WRONG,
+        Outcome.LOOKS_WRONG,
     ),
     Step(
         "label photographs",
         meaning.photographs,
         f"mean IoU at least {meaning.MIN_PHOTO_IOU}",
-        Result.LOOKS_WRONG,
+        Outcome.LOOKS_WRONG,
     ),
 )
-IMPORTING: Final = Step("import libraries", _import, "all there", Result.BROKEN)
+IMPORTING: Final = Step("import libraries", _import, "all there", Outcome.BROKEN)
 LOADING: Final = tuple(
-    Step(f"load {role}", _load(role), "loads", Result.BROKEN)
+    Step(f"load {role}", _load(role), "loads", Outcome.BROKEN)
     for role in ("features", "segmenter", "text_to_image")
 )
 STEPS: Final = (IMPORTING, *LOADING, *AGREEMENT, *MEANING)
@@ -172,13 +174,13 @@ def _run(step: Step, bench: Workbench) -> StepResult:
     trace = ""
     try:
         finding = step.run(bench)
-        result = Result.FINE if finding.fine else step.on_miss
+        result = Outcome.FINE if finding.fine else step.on_miss
     except NotApplicable as reason:
-        finding, result = Finding(str(reason)), Result.SKIPPED
+        finding, result = Finding(str(reason)), Outcome.SKIPPED
     except Exception as error:  # every library has errors of its own, and the next steps are due
         _LOG.debug("%s failed", step.name, exc_info=True)
         said = (str(error).strip().splitlines() or ["no message"])[0]
-        finding, result = Finding(f"{type(error).__name__}: {said}"), Result.BROKEN
+        finding, result = Finding(f"{type(error).__name__}: {said}"), Outcome.BROKEN
         trace = traceback.format_exc()
     return StepResult(
         name=step.name,

@@ -1,4 +1,4 @@
-"""What the steps of `rim check` share: settings, models, photographs, and the small bank."""
+"""The things that the steps of `rim check` share: settings, models, photographs, the small bank."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _PHOTO = "coffee.png"
 
 
 def check_settings(preset: str) -> Settings:
-    """A preset's settings, changed for a small bank: few images of few steps, and matching by
-    prototypes, since the votes of many neighbours would reach into other categories.
+    """Returns a preset's settings, changed for a small bank: few images of few steps, and matching
+    by prototypes, since the votes of many neighbours would reach into other categories.
 
     Raises SettingsError for an unknown preset.
     """
@@ -49,7 +49,7 @@ def check_settings(preset: str) -> Settings:
 
 
 def choose_categories(settings: Settings, data: CheckData) -> tuple[CheckCategory, ...]:
-    """What the small bank is made of: the photographs' categories, as far as the generator knows
+    """Returns the categories of the small bank: the photographs' as far as the generator knows
     them, and where it knows only some, others of its own up to `FEWEST_CATEGORIES`, so that things
     and stuff are as many as can be.
 

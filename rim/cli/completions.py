@@ -1,16 +1,23 @@
-"""What a shell may complete: names of presets, vocabularies, categories, settings, formats.
+"""Completes words on the command line: presets, vocabularies, categories, settings, formats.
 
 Each function has the signature that click's `shell_complete` asks for. Where no name fits, the
-shell goes on with files. Nothing here may fail or write: a person is in the middle of a line.
+shell goes on with files. Nothing here may fail or write: the user is in the middle of a line.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from click import Context, Parameter
-from click.shell_completion import CompletionItem
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    split_arg_string,
+)
 
 from schemas.errors import RimError
 
@@ -122,3 +129,63 @@ def _or_files(begun: str, names: Iterable[str]) -> Items:
 
 def _items(values: Iterable[str]) -> Items:
     return [CompletionItem(value) for value in values]
+
+
+_SCRIPT = """\
+%(complete_func)s() {
+    local IFS=$'\\n' response completion type value
+    response=$(env RIM_LINE="${COMP_LINE:0:COMP_POINT}" RIM_WORD="${COMP_WORDS[COMP_CWORD]}" \\
+        %(complete_var)s=bash_complete "$1")
+    COMPREPLY=()
+    for completion in $response; do
+        type="${completion%%%%,*}"
+        value="${completion#*,}"
+        if [[ $type == dir ]]; then
+            compopt -o dirnames
+        elif [[ $type == file ]]; then
+            compopt -o default
+        else
+            COMPREPLY+=("$value")
+            [[ $value == *[=:/,] ]] && compopt -o nospace
+        fi
+    done
+    return 0
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+_SPECIAL = re.compile(r"([\s'\"\\$`!&|;<>()*?\[\]#~{}])")
+_ESCAPED = r"\\\1"
+
+
+class Bash(BashComplete):
+    """Completes the line up to the cursor, and answers with what replaces bash's word.
+
+    click's own class takes bash's words, which also end at `=` and `:`, so that it cannot complete
+    `--set matching.matcher=kn` or `--source folder:ph`; it escapes no space in a name, and puts one
+    after `section.key=`.
+    """
+
+    source_template = _SCRIPT
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one at the cursor, and that one."""
+        line = os.environ.get("RIM_LINE", "")
+        words = split_arg_string(line)[1:]
+        if not words or line.endswith((" ", "\t")):
+            return words, ""
+        return words[:-1], words[-1]
+
+    def format_completion(self, item: CompletionItem[str]) -> str:
+        """What follows the last `=` or `:` where bash has cut the word there."""
+        _, begun = self.get_completion_args()
+        word = os.environ.get("RIM_WORD", "")
+        word = "" if word in ("=", ":") else word
+        value = item.value
+        cut = len(begun) - len(word)
+        if cut > 0 and begun[cut - 1] in "=:" and begun.endswith(word):
+            value = value[cut:]
+        quoted = word.startswith(("'", '"'))
+        return f"{item.type},{value if quoted else _SPECIAL.sub(_ESCAPED, value)}"
+
+
+add_completion_class(Bash)

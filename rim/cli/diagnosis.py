@@ -1,4 +1,4 @@
-"""What is installed, found and missing on this machine, as plain data; no weights are loaded."""
+"""Finds out what is installed, found and missing on this machine; loads no weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import rim
 from foundation.weights.cache import cache_folder
 from foundation.weights.missing import fetch_command
 from foundation.weights.roles import roles_for
-from rim.cli.fetched import read_fetched
+from rim.cli.fetching import read_fetched
 from schemas.errors import ModelError
 from schemas.resources import preset_names
 from schemas.settings import ModelSource, load_settings

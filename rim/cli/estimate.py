@@ -1,6 +1,4 @@
-"""What a build will take: images and disk by counting, time by a probe of every stage on this
-machine.
-"""
+"""Estimates what a build takes: images and disk by counting, time by a probe on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from schemas.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from bank_builder.sources.base import PlannedImages
 
-# Of a photo as PNG, where no image can be made to see: photos take 1.5 to 2.
+# Of a photo as PNG, where no image can be made to measure: photos take 1.5 to 2.
 _BYTES_PER_PIXEL = 1.75
 _DIMENSION = 1024
 
@@ -43,7 +41,7 @@ class Estimate:
     missing: str | None = None
 
     def text(self) -> str:
-        """For a person to read."""
+        """The estimate in words."""
         work = f"{self.to_make} of {self.images} images of {self.categories} categories to make"
         disk = f"{self.bytes / 1e6:.0f} MB"
         if self.seconds is None:

@@ -1,4 +1,7 @@
-"""Getting the models of a preset or a bank onto this machine, and checking those that are here."""
+"""Downloads the models of a preset or a bank, checks those on this machine, and records them.
+
+The record is one small JSON file a preset, or bank, in the user's folder of caches.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field, ValidationError
+
+from foundation.weights.cache import cache_folder
 from foundation.weights.checkpoint import checkpoint_path
 from foundation.weights.download import Watch
 from foundation.weights.hub import snapshot_folder
@@ -23,15 +29,80 @@ from foundation.weights.model_files import (
     resolve,
 )
 from foundation.weights.roles import BUILD_ROLES
-from rim.cli.fetched import Fetched, FetchedFile, FetchedModel, read_fetched, write_fetched
 from schemas.digests import sha256_bytes
-from schemas.errors import ModelError
+from schemas.errors import ModelError, OutputError
+from schemas.records import Count, Record, Sha256
 from schemas.settings import ModelSource, Settings
+from schemas.store.files import write_atomic
 
 if TYPE_CHECKING:
     from schemas.store.bank import StoredBank
 
+
 Status = Literal["local", "present", "fetched", "repaired"]
+
+
+class FetchedFile(Record):
+    """One file as it was fetched. name: relative to the model's folder, "" for a single file."""
+
+    name: str
+    sha256: Sha256
+    size: Count
+
+
+class FetchedModel(Record):
+    """One model as it was fetched.
+
+    location, revision: as the preset had them. commit: the hub's, None for a single file.
+    fingerprint: as a bank records it. fetched: ISO 8601, UTC.
+    """
+
+    location: str
+    revision: str | None
+    commit: str | None
+    fingerprint: Sha256
+    files: tuple[FetchedFile, ...]
+    fetched: str
+
+    def is_of(self, source: ModelSource) -> bool:
+        """Whether this is still the model that a preset names."""
+        same = (self.location, self.revision) == (source.location, source.revision)
+        return same and source.sha256 in (None, *(file.sha256 for file in self.files))
+
+
+class Fetched(Record):
+    """The fetched models of one preset by their role."""
+
+    preset: str
+    models: dict[str, FetchedModel] = Field(default_factory=dict)
+
+
+def read_fetched(preset: str) -> Fetched:
+    """What is recorded of a preset; nothing if there is no record, or none that can be read."""
+    try:
+        return Fetched.model_validate_json(_path(preset).read_bytes())
+    except (OSError, ValidationError):
+        return Fetched(preset=preset)
+
+
+def write_fetched(record: Fetched) -> None:
+    """Writes a preset's record, replacing the old one in a single step.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = _path(record.preset)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, record.model_dump_json(indent=1).encode("utf-8"))
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); name another folder by RIM_CACHE"
+        ) from error
+
+
+def _path(preset: str) -> Path:
+    return cache_folder() / "fetched" / f"{preset}.json"
 
 
 @dataclass(frozen=True)
@@ -41,8 +112,8 @@ class FetchedRole:
     name: its location in the settings. revision: the hub's commit, None for files. bytes: of all
     its files. status: "local", a folder that needs no download; "present", was here and is sound;
     "fetched", downloaded now, wholly or in part; "repaired", files of it were damaged and have been
-    downloaded anew. damaged: those files. of_bank: the fingerprint that the bank recorded, if it is
-    fetched for a bank that did.
+    downloaded again. damaged: those files. of_bank: the fingerprint that the bank recorded, if the
+    model is fetched for a bank that did.
     """
 
     role: str
@@ -118,7 +189,7 @@ def fetch_bank(
     The bank's fingerprints tell in the report whether it is them that were found.
     """
     settings = bank.settings
-    # A bank that somebody else made says what its preset was called: that is no file's name here.
+    # The preset's name in another user's bank is no safe file name here.
     record = f"bank-{sha256_bytes(settings.models.model_dump_json().encode())[:16]}"
     # Nothing in a bank is made by the text-image model: it may be any.
     expected = {

@@ -1,4 +1,4 @@
-"""The command `rim`: its group, and what becomes of errors.
+"""The command `rim`: its group of commands, and how errors are told.
 
 Exit status: 0 done, 1 failed, 2 wrong call or unusable input, 3 done except for named items, 130
 interrupted.
@@ -14,12 +14,11 @@ from typing import Any
 import click
 
 import rim
-from rim.cli.logs import told_in_lines
+import rim.cli.completions
+from rim.cli.logs import close_log, emit, told_in_lines
 from rim.cli.options import examples
-from rim.cli.run_log import close_log, emit
-from rim.cli.usage import explained
 from schemas.errors import RimError
-from schemas.text import printable_lines
+from schemas.text import did_you_mean, printable_lines
 
 _SECTIONS = {
     "Build a bank": {
@@ -80,8 +79,6 @@ class _Commands(click.Group):
         if args[:1] == ["help"]:
             args = [*args[1:2], "--help"]
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from schemas.text import did_you_mean
-
             hint = did_you_mean(args[0], list(_COMMANDS))
             raise click.UsageError(
                 f"no command {args[0]!r}{hint}; commands: {', '.join(_COMMANDS)}", ctx
@@ -106,8 +103,6 @@ def cli(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
-    if COMPLETION_VARIABLE in os.environ:
-        import rim.cli.bash_completion  # noqa: F401  (known to click from then on)
     # `--debug` may stand anywhere, also after the command's own arguments.
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
@@ -165,3 +160,57 @@ def _one_line(error: BaseException) -> str:
 def _complain(message: str) -> None:
     emit("error", message=message)
     click.echo(f"rim: {printable_lines(message)}", err=True)
+
+
+_CLUMSY = {
+    "is not a valid integer range": "is no whole number",
+    "is not a valid float range": "is no number",
+    "is not a valid integer": "is no whole number",
+    "is not a valid float": "is no number",
+}
+
+
+def explained(error: click.ClickException) -> str:
+    """The error in one line, with where to read more."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    message = _message(error, context).rstrip(".")
+    return f"{message} (see {context.command_path} --help)" if context else message
+
+
+def _message(error: click.ClickException, context: click.Context | None) -> str:
+    if isinstance(error, click.NoSuchOption):
+        return f"No such option {error.option_name!r}{_guess(error.option_name, context)}"
+    if isinstance(error, click.MissingParameter):
+        kind = "option" if isinstance(error.param, click.Option) else "argument"
+        example = _first_example(context)
+        such_as = f"; for example: {example}" if example else ""
+        return f"Missing {kind} {_name(error, context)}{such_as}"
+    if isinstance(error, click.BadParameter):
+        message = error.message
+        for clumsy, better in _CLUMSY.items():
+            message = message.replace(clumsy, better)
+        option = _name(error, context).replace("'", "")
+        return f"{option}: {message}"
+    return error.format_message()
+
+
+def _name(error: click.BadParameter, context: click.Context | None) -> str:
+    hint = error.param_hint
+    if hint is None and error.param is not None and context is not None:
+        hint = error.param.get_error_hint(context)
+    if hint is None:
+        return "the arguments"
+    return hint if isinstance(hint, str) else " / ".join(hint)
+
+
+def _guess(option: str, context: click.Context | None) -> str:
+
+    if context is None:
+        return ""
+    known = [name for one in context.command.get_params(context) for name in one.opts]
+    return did_you_mean(option, [name for name in known if name.startswith("--")])
+
+
+def _first_example(context: click.Context | None) -> str:
+    lines = (context.command.epilog or "").splitlines() if context else []
+    return next((line.strip() for line in lines if line.startswith("  ")), "")

@@ -1,25 +1,28 @@
-"""Command line options that several commands share, and how results leave."""
+"""Command line options and arguments that several commands share."""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from rim.cli import completions
-from schemas.text import is_unicode, printable_lines
+from schemas.errors import UsageError
+from schemas.text import cut
 
-if TYPE_CHECKING:
-    from rich.console import Console
+_STANDARD_INPUT = "-"
+_HEADER = "image_id"
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_SHOWN = 43  # characters of what is no image_id
 
-_UNBROKEN = 100_000  # columns
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class Choice(click.Choice[str]):
+class SuggestingChoice(click.Choice[str]):
     """One of several words; an error says which may have been meant."""
 
     def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:
@@ -34,6 +37,11 @@ def examples(*lines: str) -> str:
     """The end of a command's help: lines that can be copied, so none is wrapped."""
     title = "Example" if len(lines) == 1 else "Examples"
     return "\n".join(["\b", f"{title}:", *(f"  {line}" for line in lines)])
+
+
+def bank_argument(function: _Function) -> _Function:
+    """`BANK`: the bank's folder."""
+    return click.argument("bank", type=click.Path(path_type=Path))(function)
 
 
 def device_option(function: _Function) -> _Function:
@@ -65,6 +73,54 @@ def preset_option(function: _Function) -> _Function:
     )(function)
 
 
+def named_preset_option(default: str, help: str) -> Callable[[_Function], _Function]:
+    """`--preset` of a command that takes models and settings from a preset."""
+    return click.option(
+        "--preset",
+        default=default,
+        show_default=True,
+        metavar="NAME|FILE.toml",
+        help=help,
+        shell_complete=completions.presets,
+    )
+
+
+def source_option(help: str) -> Callable[[_Function], _Function]:
+    """`--source`: where reference images come from."""
+    return click.option(
+        "--source",
+        default="diffusion",
+        show_default=True,
+        metavar="diffusion|folder:DIR",
+        shell_complete=completions.sources,
+        help=help,
+    )
+
+
+def categories_option(help: str) -> Callable[[_Function], _Function]:
+    """`--categories A,B,C`: some of the bank's categories; see `listed`."""
+    return click.option(
+        "--categories", metavar="A,B,C", help=help, shell_complete=completions.category_list
+    )
+
+
+def matcher_option(help: str) -> Callable[[_Function], _Function]:
+    """`--matcher`: how regions are classified."""
+    return click.option(
+        "--matcher", type=SuggestingChoice(["prototype", "knn", "ranking"]), help=help
+    )
+
+
+def background_option(help: str) -> Callable[[_Function], _Function]:
+    """`--background`, whose value `parse_background` reads."""
+    return click.option(
+        "--background",
+        metavar="COSINE|auto|off",
+        shell_complete=completions.backgrounds,
+        help=help,
+    )
+
+
 def settings_option(function: _Function) -> _Function:
     """`--set section.key=value`, as often as one likes; the argument `settings`."""
     return click.option(
@@ -84,6 +140,11 @@ def json_option(function: _Function) -> _Function:
     )(function)
 
 
+def listed(text: str | None) -> list[str] | None:
+    """The names in the value of `--categories`; None if it is not given."""
+    return None if text is None else text.split(",")
+
+
 def parse_background(text: str | None) -> float | str | None:
     """The value of `--background`: a cosine, "auto" or "off"; None if it is not given.
 
@@ -100,27 +161,36 @@ def parse_background(text: str | None) -> float | str | None:
         ) from None
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things: "1 image", "2 images"."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def read_image_ids(words: tuple[str, ...]) -> list[int]:
+    """The image_ids of a command's arguments; "-" stands for the lines of standard input.
 
+    Empty lines are skipped there, and so is a first line `image_id`, the heading that `rim sql
+    --format csv` writes.
 
-def stdout_console() -> Console:
-    """Standard output for tables: as wide as the terminal; in a file or pipe no line is broken."""
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _UNBROKEN)
-
-
-def say(message: str) -> None:
-    """A line for the person at the keyboard, on standard error."""
-    click.echo(printable_lines(message), err=True)
-
-
-def print_json(result: Any) -> None:
-    """The result for a program, on standard output.
-
-    Names that are not in UTF-8 are written with escapes, by which a program finds their files.
+    Raises UsageError, naming argument or line, for what is no image_id.
     """
-    text = json.dumps(result, ensure_ascii=False)
-    click.echo(text if is_unicode(text) else json.dumps(result))
+    ids: list[int] = []
+    for word in words:
+        if word == _STANDARD_INPUT:
+            ids += [_image_id(line, place) for place, line in _lines()]
+        else:
+            ids.append(_image_id(word, "the arguments"))
+    return ids
+
+
+def _lines() -> Iterator[tuple[str, str]]:
+    """The lines of standard input that say something, with their places."""
+    content = sys.stdin.buffer.read().decode("utf-8", "replace")
+    for number, line in enumerate(content.removeprefix("\ufeff").splitlines(), start=1):
+        text = line.strip()
+        if text and not (number == 1 and text == _HEADER):
+            yield f"standard input, line {number}", text
+
+
+def _image_id(text: str, place: str) -> int:
+    if _NUMBER.fullmatch(text) is None:
+        found = repr(cut(text, _SHOWN))
+        raise UsageError(
+            f"{place}: expected an image_id, a whole number, found {found}; nothing was changed"
+        )
+    return int(text)

@@ -1,4 +1,4 @@
-"""Progress for people: a bar with rate and time left on a terminal, a plain line now and then
+"""Shows progress: a bar with rate and time left on a terminal, a plain line now and then
 elsewhere, both on standard error; and every step in the log that `--log-json` asks for.
 """
 
@@ -21,7 +21,8 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from rim.cli.run_log import emit
+from rim.cli.logs import emit
+from rim.wording import duration, stage_words
 from schemas.text import printable
 
 if TYPE_CHECKING:
@@ -112,17 +113,6 @@ def build_progress() -> Iterator[Callable[[BuildProgress], None]]:
         yield on_event
 
 
-def stage_words(event: BuildProgress) -> str:
-    """What a build is doing, such as "loading segmenter" or "references fish"."""
-    words = {
-        "weights": "finding and checking the weights",
-        "trial": "trying how many images fit into the memory",
-        "first batch": "making the first batch:",
-    }.get(event.stage, event.stage)
-    about = (event.role,) if event.stage in ("loading", "weights", "trial") else (event.category,)
-    return " ".join([words, *(printable(one) for one in about if one)])
-
-
 @contextmanager
 def transfer_progress(what: str) -> Iterator[Callable[[Transfer], None]]:
     """Shows the bytes of a model as they arrive."""
@@ -199,16 +189,6 @@ def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: round(one, 3) if isinstance(one, float) else one for key, one in fields.items()}
 
 
-def duration(seconds: float) -> str:
-    """A time for people, such as `42 s`, `3 min 20 s`, `5 h 07 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
 @contextmanager
 def _display(what: str, note: str = "") -> Iterator[Callable[[_Status], None]]:
     if not sys.stderr.isatty():
@@ -227,13 +207,19 @@ def _display(what: str, note: str = "") -> Iterator[Callable[[_Status], None]]:
         ),
     )
     pace = _Pace(time.monotonic)
-    # Warnings appear above the bar. Standard output is left alone: it may be a file.
+    # Warnings appear above the bar. Standard output is left alone: it may be a file. A call that is
+    # refused before anything is done leaves no bar.
     with Progress(
-        *columns, console=Console(stderr=True), expand=True, redirect_stdout=False
+        *columns,
+        console=Console(stderr=True),
+        expand=True,
+        redirect_stdout=False,
+        transient=True,
     ) as progress:
         task = progress.add_task(what, total=None, note=note, rate="", count="", left="")
 
         def show(status: _Status) -> None:
+            progress.live.transient = False
             speed = pace.of(status)
             progress.update(
                 task,

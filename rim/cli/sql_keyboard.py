@@ -18,13 +18,11 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
-from rim.cli.sql_prompt import COMMANDS, MORE, PROMPT, is_whole
+from rim.cli.sql_prompt import COMMANDS, MORE, PROMPT, Names, is_whole
 from rim.inspection.sql.examples import EXAMPLES
 
 if TYPE_CHECKING:
     from prompt_toolkit.document import Document
-
-    from rim.cli.sql_prompt import Names
 
 _KEYWORDS = (
     *("SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "HAVING", "QUALIFY", "WITH"),
@@ -46,7 +44,7 @@ _QUOTED = re.compile(r"'[^']*'")
 
 
 def edited_questions(names: Names) -> Iterator[str | None]:
-    """What a person types, whole questions and commands; None for Ctrl-C; ends at Ctrl-D.
+    """What the user types, whole questions and commands; None for Ctrl-C; ends at Ctrl-D.
 
     Enter ends what `is_whole`, and an empty line any question; Alt-Enter ends it as it is.
     """

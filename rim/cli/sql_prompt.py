@@ -1,4 +1,4 @@
-"""The prompt of `rim sql`: lines become questions, words with a dot in front become commands."""
+"""The prompt of `rim sql`: takes lines as questions, and words with a dot in front as commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from rim.cli.options import say
+from rim.cli.output import say
 from rim.inspection.sql.examples import EXAMPLES, example
 from rim.inspection.sql.formats import FORMATS
 from schemas.errors import RimError, UsageError
@@ -31,7 +31,7 @@ _TEXT_FORMATS = tuple(one for one in FORMATS if one != "parquet")
 
 
 def list_examples(*, with_sql: bool) -> str:
-    """The questions worth asking, numbered from 1, for a person to read."""
+    """The questions worth asking, numbered from 1, as lines to read."""
     lines = []
     for number, one in enumerate(EXAMPLES, start=1):
         lines.append(f"{number:2}  {one.title}")
@@ -47,14 +47,14 @@ def is_whole(text: str) -> bool:
 
 
 @dataclass
-class Prompt:
-    """A conversation with a bank.
+class SqlPrompt:
+    """Takes questions to a bank line by line and answers them.
 
     Attributes:
         answer: writes the answer to one question to standard output in the format given; may raise
             RimError, and KeyboardInterrupt at Ctrl-C.
         style: the format.
-        forgiving: whether a person sits here: Ctrl-C then ends a question, not the conversation.
+        forgiving: whether a user types here: Ctrl-C then ends a question, not the conversation.
     """
 
     answer: Callable[[str, str], None]
@@ -148,7 +148,7 @@ class Prompt:
             say("rim: interrupted")
 
 
-def plain_lines(prompt: Prompt) -> Iterator[str | None]:
+def plain_lines(prompt: SqlPrompt) -> Iterator[str | None]:
     """The lines of standard input, where it is not a terminal from which to where one can edit."""
     asking = sys.stdin.isatty()
     while True:
@@ -164,24 +164,6 @@ def plain_lines(prompt: Prompt) -> Iterator[str | None]:
             yield None
         except EOFError:
             return
-
-
-def converse(answer: Callable[[str, str], None], style: str, names: Callable[[], Names]) -> None:
-    """Questions from the keyboard, or from a file or pipe, until they end.
-
-    answer: as of `Prompt`. names: what a keyboard's words are completed with; asked for once.
-    """
-    prompt = Prompt(answer, style, forgiving=sys.stdin.isatty())
-    if not sys.stdin.isatty():
-        prompt.converse(plain_lines(prompt))
-        return
-    say(HELP)
-    if not sys.stdout.isatty():
-        prompt.converse(plain_lines(prompt))
-        return
-    from rim.cli.sql_keyboard import edited_questions
-
-    prompt.converse(edited_questions(names()))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`rim accept`: a person's yes to reference images."""
+"""`rim accept`: accepts reference images by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rim.cli.options import examples, json_option
+from rim.cli.options import bank_argument, examples, json_option
 
 
 @click.command(
@@ -17,19 +17,20 @@ from rim.cli.options import examples, json_option
         "  | rim accept bank -",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("image_ids", nargs=-1, required=True, metavar="IMAGE_ID...|-")
 @click.option("--undo", is_flag=True, help="Take it back: the automatic verdict counts again.")
 @json_option
 def command(bank: Path, image_ids: tuple[str, ...], undo: bool, as_json: bool) -> int:
     """Accept reference images of BANK by hand; - reads image_ids from standard input, one a line.
 
-    A person's verdict stands above the automatic one, in later versions too. An image without a
+    A review stands above the automatic verdict, in later versions too. An image without a
     mask has nothing to accept. Status 3 if, with --undo, a category is left without a usable
     reference.
     """
     from bank_builder.review import give_verdicts, take_back_verdicts
-    from rim.cli.verdict_lines import read_image_ids, tell_verdicts
+    from rim.cli.options import read_image_ids
+    from rim.cli.output import tell_verdicts
 
     ids = read_image_ids(image_ids)
     if undo:

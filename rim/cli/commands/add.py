@@ -1,4 +1,4 @@
-"""`rim add`: more categories in a bank."""
+"""`rim add`: adds categories to a bank."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from pathlib import Path
 
 import click
 
-from rim.cli import completions
-from rim.cli.logs import warn
+from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
+    bank_argument,
     device_option,
     examples,
     json_option,
     offline_option,
     preset_option,
-    print_json,
-    say,
+    source_option,
 )
-from rim.cli.report_words import holdings, tell_lacks
-from rim.cli.run_log import emit, log_json_option
+from rim.cli.output import holdings, print_json, say, tell_lacks
 
 
 @click.command(
@@ -28,16 +26,9 @@ from rim.cli.run_log import emit, log_json_option
         'rim add bank boat "mushroom, toadstool"', "rim add bank boat --source folder:photos"
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("names", nargs=-1, required=True, metavar='"NAME, SYNONYM"...')
-@click.option(
-    "--source",
-    default="diffusion",
-    show_default=True,
-    metavar="diffusion|folder:DIR",
-    shell_complete=completions.sources,
-    help="Generated images, or your own photos of the new categories, as in rim build.",
-)
+@source_option("Generated images, or your own photos of the new categories, as in rim build.")
 @preset_option
 @device_option
 @offline_option
@@ -58,24 +49,20 @@ def command(
     categories at once. If it is interrupted, the same command again goes on. Put -- in front of a
     name that begins with a dash.
     """
-    from rim.api import choose_source
-    from rim.bank import Bank
-    from rim.changes import run_add
+    from rim.changes import add
     from rim.cli.progress import build_progress
 
-    image_source = choose_source(source)
-    opened = Bank(bank)
     with build_progress() as progress:
-        report = run_add(
-            opened,
+        grown = add(
+            bank,
             names,
-            image_source,
+            source=source,
             preset=preset,
             device=device,
             offline=offline,
             progress=progress,
-            warn=warn,
         )
+    report = grown.build_report
     emit("result", **asdict(report))
     if as_json:
         print_json(asdict(report))

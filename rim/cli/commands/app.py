@@ -1,4 +1,4 @@
-"""`rim app`: a local page that labels photos and says why."""
+"""`rim app`: opens a local page that labels photos and says why."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from rim.cli.options import device_option, examples, offline_option, preset_option, say
+from rim.cli.options import bank_argument, device_option, examples, offline_option, preset_option
+from rim.cli.output import say
 
 _PORT = 7860
 
 
 @click.command("app", epilog=examples("rim app bank"))
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.option(
     "--port",
     default=_PORT,

@@ -1,4 +1,4 @@
-"""`rim build`: a vocabulary becomes a bank."""
+"""`rim build`: builds a bank for a vocabulary."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from pathlib import Path
 import click
 
 from rim.cli import completions
-from rim.cli.logs import warn
+from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
     device_option,
     examples,
     json_option,
+    named_preset_option,
     offline_option,
-    print_json,
-    say,
     settings_option,
+    source_option,
 )
-from rim.cli.report_words import holdings, tell_lacks
-from rim.cli.run_log import emit, log_json_option
+from rim.cli.output import holdings, print_json, say, tell_lacks
 
 
 @click.command(
@@ -33,14 +32,7 @@ from rim.cli.run_log import emit, log_json_option
 )
 @click.argument("vocabulary", shell_complete=completions.vocabularies)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bank.")
-@click.option(
-    "--preset",
-    default="miniature",
-    show_default=True,
-    metavar="NAME|FILE.toml",
-    help="Models and settings: a preset's name or a TOML file.",
-    shell_complete=completions.presets,
-)
+@named_preset_option("miniature", "Models and settings: a preset's name or a TOML file.")
 @click.option(
     "-k",
     "--images-per-category",
@@ -51,14 +43,9 @@ from rim.cli.run_log import emit, log_json_option
 @click.option("--steps", metavar="N", type=click.IntRange(1), help="Denoising steps.")
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Seed of all randomness.")
 @settings_option
-@click.option(
-    "--source",
-    default="diffusion",
-    show_default=True,
-    metavar="diffusion|folder:DIR",
-    shell_complete=completions.sources,
-    help="Generated images, or your own photos: DIR/CATEGORY/NAME.jpg, and NAME.mask.png beside "
-    "it where you have a mask.",
+@source_option(
+    "Generated images, or your own photos: DIR/CATEGORY/NAME.jpg, and NAME.mask.png beside "
+    "it where you have a mask."
 )
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N categories.")
 @click.option("--retry-failed", is_flag=True, help="Make failed images again.")
@@ -94,20 +81,23 @@ def command(
     Where a photo has no mask, SAM makes one of what is in the middle. A photo keeps its number; new
     files in DIR are added by the same command.
     """
-    from rim.api import choose_settings, choose_source, choose_vocabulary, run_build
+    from rim.arguments import choose_vocabulary
 
-    image_source = choose_source(source)
-    chosen = choose_settings(preset, images_per_category, steps, seed, settings)
     words = choose_vocabulary(vocabulary, limit)
-    for warning in words.warnings:
-        warn(warning)
     if dry_run:
         from bank_builder.build import prepare_build
+        from rim.arguments import choose_settings, choose_source
         from rim.cli.estimate import estimate
         from rim.cli.progress import stages
 
+        chosen = choose_settings(preset, images_per_category, steps, seed, settings)
         prepared = prepare_build(
-            words, out, chosen, source=image_source, overwrite=overwrite, retry_failed=retry_failed
+            words,
+            out,
+            chosen,
+            source=choose_source(source),
+            overwrite=overwrite,
+            retry_failed=retry_failed,
         )
         with stages("estimate") as on_stage:
             result = estimate(
@@ -119,21 +109,26 @@ def command(
             say(result.text())
         return 0
 
+    from rim.api import build
     from rim.cli.progress import build_progress
 
     with build_progress() as progress:
-        report = run_build(
+        bank = build(
             words,
             out,
-            chosen,
-            image_source,
+            preset=preset,
+            images_per_category=images_per_category,
+            steps=steps,
+            seed=seed,
+            settings=settings,
+            source=source,
             device=device,
             offline=offline,
             retry_failed=retry_failed,
             overwrite=overwrite,
             progress=progress,
-            preset=preset,
         )
+    report = bank.build_report
     emit("result", **asdict(report))
     if as_json:
         print_json(asdict(report))

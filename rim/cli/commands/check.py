@@ -1,4 +1,4 @@
-"""`rim check`: does a preset's stack work on this machine?"""
+"""`rim check`: checks that a preset's models work on this machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli import completions
-from rim.cli.options import device_option, examples, json_option, offline_option, print_json, say
+from rim.cli.options import (
+    device_option,
+    examples,
+    json_option,
+    named_preset_option,
+    offline_option,
+)
+from rim.cli.output import print_json, say
 from schemas.text import printable
 
 if TYPE_CHECKING:
@@ -25,14 +31,7 @@ _SILENCE = 10.0  # seconds between lines about one step
     "check",
     epilog=examples("rim check", "rim check --preset paper --out report", "rim check --json"),
 )
-@click.option(
-    "--preset",
-    default="miniature",
-    show_default=True,
-    metavar="NAME|FILE.toml",
-    help="Whose models are checked.",
-    shell_complete=completions.presets,
-)
+@named_preset_option("miniature", "Whose models are checked.")
 @click.option(
     "--out",
     default="rim-check",

@@ -1,4 +1,4 @@
-"""`rim compare-labels`: how alike two vocabularies are."""
+"""`rim compare-labels`: computes how similar two vocabularies are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from rim.cli.options import (
     device_option,
     examples,
     json_option,
+    named_preset_option,
     offline_option,
-    print_json,
-    say,
-    stdout_console,
 )
+from rim.cli.output import print_json, say, stdout_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,14 +25,7 @@ if TYPE_CHECKING:
 @click.command("compare-labels", epilog=examples("rim compare-labels ade150 coco-stuff --top 10"))
 @click.argument("a", shell_complete=completions.vocabularies)
 @click.argument("b", shell_complete=completions.vocabularies)
-@click.option(
-    "--preset",
-    default="paper",
-    show_default=True,
-    metavar="NAME|FILE.toml",
-    help="Whose CLIP embeds the names.",
-    shell_complete=completions.presets,
-)
+@named_preset_option("paper", "Whose CLIP embeds the names.")
 @click.option(
     "--template", metavar="TEXT", help="Has {category} in it; by default that of the preset."
 )

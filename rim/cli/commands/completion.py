@@ -1,10 +1,10 @@
-"""`rim completion`: the script by which a shell completes commands, options and names."""
+"""`rim completion`: prints the script by which a shell completes commands, options and names."""
 
 from __future__ import annotations
 
 import click
 
-from rim.cli.options import Choice, examples
+from rim.cli.options import SuggestingChoice, examples
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -18,7 +18,7 @@ _SHELLS = ("bash", "zsh", "fish")
         'eval "$(rim completion bash)"          # in this shell alone; for zsh likewise',
     ),
 )
-@click.argument("shell", type=Choice(_SHELLS), metavar="|".join(_SHELLS))
+@click.argument("shell", type=SuggestingChoice(_SHELLS), metavar="|".join(_SHELLS))
 def command(shell: str) -> int:
     """Print the script by which a shell completes rim's commands, options, and names of presets,
     vocabularies, data sets, formats, settings and a bank's categories.
@@ -27,7 +27,6 @@ def command(shell: str) -> int:
     """
     from click.shell_completion import get_completion_class
 
-    import rim.cli.bash_completion  # noqa: F401  (known to click from then on)
     from rim.cli.main import COMPLETION_VARIABLE, cli
 
     kind = get_completion_class(shell)

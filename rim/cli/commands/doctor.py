@@ -1,4 +1,4 @@
-"""`rim doctor`: what is installed, found and missing."""
+"""`rim doctor`: says what is installed, found and missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli.options import examples, json_option, print_json
+from rim.cli.options import examples, json_option
+from rim.cli.output import print_json
 
 if TYPE_CHECKING:
     from rim.cli.diagnosis import Device, Diagnosis, ModelState, PresetState
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("doctor", epilog=examples("rim doctor --json"))
 @json_option
 def command(as_json: bool) -> int:
-    """Say which devices and libraries there are, where weights are kept, and which presets are
+    """Say which devices and libraries there are, where weights are stored, and which presets are
     complete.
 
     Loads no weights and asks no server. A preset that is not complete is no failure: status 0.

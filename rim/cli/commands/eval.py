@@ -1,4 +1,4 @@
-"""`rim eval`: a bank's labels, or anybody's, against ground truth."""
+"""`rim eval`: scores a bank's labels, or other label maps, against ground truth."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli import completions
+from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
-    Choice,
+    SuggestingChoice,
+    background_option,
     device_option,
     examples,
     json_option,
+    matcher_option,
     parse_background,
     preset_option,
-    print_json,
-    say,
     settings_option,
-    stdout_console,
 )
-from rim.cli.run_log import emit, log_json_option
+from rim.cli.output import print_json, say, stdout_console
 from rim.evaluation.datasets.choice import DATASET_NAMES
 
 if TYPE_CHECKING:
@@ -39,7 +38,11 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.argument("bank", required=False, type=_FOLDER)
 @click.option(
-    "--dataset", required=True, type=Choice(DATASET_NAMES), metavar="NAME", help="What to score on."
+    "--dataset",
+    required=True,
+    type=SuggestingChoice(DATASET_NAMES),
+    metavar="NAME",
+    help="What to score on.",
 )
 @click.option("--root", type=_FOLDER, help="The benchmark's official folder, or the one above.")
 @click.option("--split", help="Of a benchmark: val or train.  [default: val]")
@@ -58,13 +61,8 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--allow-missing", is_flag=True, help="Score classes that the bank lacks as 0 and list them."
 )
-@click.option("--matcher", type=Choice(["prototype", "knn", "ranking"]), help="As in `rim query`.")
-@click.option(
-    "--background",
-    metavar="COSINE|auto|off",
-    shell_complete=completions.backgrounds,
-    help="As in `rim query`.  [default: off, unless background is a class]",
-)
+@matcher_option("As in `rim query`.")
+@background_option("As in `rim query`.  [default: off, unless background is a class]")
 @settings_option
 @preset_option
 @click.option(
@@ -76,7 +74,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--out", type=_FOLDER, metavar="DIR", help="Keeps the counts, to go on after an interrupt."
 )
-@click.option("--overwrite", is_flag=True, help="Begin anew if --out holds another evaluation.")
+@click.option("--overwrite", is_flag=True, help="Start over if --out holds another evaluation.")
 @click.option(
     "--pictures", type=_FOLDER, metavar="DIR", help="Photo, truth and prediction side by side."
 )

@@ -1,4 +1,4 @@
-"""`rim fetch`: the weights of a preset or a bank, downloaded and checked for offline use."""
+"""`rim fetch`: downloads and checks the weights of a preset or a bank for offline use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rim.cli import completions
-from rim.cli.options import Choice, examples, json_option, print_json, say
+from rim.cli.options import SuggestingChoice, examples, json_option
+from rim.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from rim.cli.fetching import FetchReport
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     "--for",
     "purposes",
     multiple=True,
-    type=Choice(("build", "query", "eval", "text")),
+    type=SuggestingChoice(("build", "query", "eval", "text")),
     help="Only the models that this takes; may be given several times. text: comparing texts, as "
     "compare-labels and --text-weight do. By default all of a preset.",
 )
@@ -48,7 +49,7 @@ def command(
     An interrupted download goes on where it stopped. What was fetched before is compared with the
     record of that time; a large file that has not changed since it was last read (by size, inode
     and times) is not read again without --check. Damaged files that rim has downloaded are named
-    and downloaded anew; files that came here by other ways are never deleted.
+    and downloaded again; files that came here by other ways are never deleted.
 
     The status is 3 if files were damaged, if some of the models could not be had or are not those
     that the bank was made with, and 1 if none could be had.
@@ -87,7 +88,7 @@ def _tell(report: FetchReport, name: str, purposes: tuple[str, ...], as_json: bo
 
     for model in report.models:
         for file in model.damaged:
-            say(f"rim: models.{model.role}: {file} was damaged, and has been downloaded anew")
+            say(f"rim: models.{model.role}: {file} was damaged, and has been downloaded again")
         if not as_json:
             commit = f" at {model.revision[:12]}" if model.revision else ""
             where = f"{gigabytes(model.bytes)}, {model.status}, {model.fingerprint[:12]}"

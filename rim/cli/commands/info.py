@@ -1,4 +1,4 @@
-"""`rim info`: what a bank holds."""
+"""`rim info`: says what a bank holds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from rim.cli.options import examples, json_option, print_json, stdout_console
+from rim.cli.options import bank_argument, examples, json_option
+from rim.cli.output import print_json, stdout_console
 
 
 @click.command("info", epilog=examples("rim info bank --json"))
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @json_option
 def command(bank: Path, as_json: bool) -> int:
     """Say what BANK holds and how it was made."""
@@ -27,7 +28,7 @@ def command(bank: Path, as_json: bool) -> int:
     from schemas.text import printable
 
     def shown(text: str) -> str:
-        # Somebody else's bank: its texts are neither marks nor codes for the terminal.
+        # The bank may be another user's: its texts are neither marks nor codes for the terminal.
         return escape(printable(text, most=10_000))
 
     console = stdout_console()

@@ -1,4 +1,4 @@
-"""`rim query`: photos become label maps."""
+"""`rim query`: labels photos."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rim.cli import completions
+from rim.cli.logs import emit, log_json_option
 from rim.cli.options import (
-    Choice,
+    background_option,
+    bank_argument,
+    categories_option,
     device_option,
     examples,
     json_option,
+    listed,
+    matcher_option,
     offline_option,
     parse_background,
     preset_option,
-    print_json,
-    say,
     settings_option,
 )
-from rim.cli.run_log import emit, log_json_option
+from rim.cli.output import print_json, say
 
 if TYPE_CHECKING:
-    from rim.photo_queries import FolderResult
+    from rim.photo_queries import FolderResult, PhotoFailed
 
 
 @click.command(
@@ -33,32 +36,20 @@ if TYPE_CHECKING:
         "rim query bank photos/ --out labels --format overlay,coco --categories house,grass",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
-@click.option(
-    "--matcher",
-    type=Choice(["prototype", "knn", "ranking"]),
-    help="How regions are named.  [default: the bank's, knn]",
-)
-@click.option(
-    "--categories",
-    metavar="A,B,C",
-    help="Only these categories take part.",
-    shell_complete=completions.category_list,
-)
-@click.option(
-    "--background",
-    metavar="COSINE|auto|off",
-    shell_complete=completions.backgrounds,
-    help="Regions less similar than this stay unlabelled.  [default: auto, from the bank]",
+@matcher_option("How regions are classified.  [default: the bank's, knn]")
+@categories_option("Only these categories take part.")
+@background_option(
+    "Regions less similar than this stay unlabelled.  [default: auto, from the bank]"
 )
 @click.option("--filter", is_flag=True, help="Drop categories with less than 1 % of the photo.")
 @click.option(
     "--text-weight",
     metavar="W",
     type=click.FloatRange(0, 1),
-    help="Of a category's name, beside its pictures.",
+    help="Of a category's name, beside its images.",
 )
 @click.option(
     "--source-weight",
@@ -124,65 +115,43 @@ def command(
     command again skips the photos that are done and have not changed, goes on after an interrupt,
     and makes further formats without labelling again.
     """
-    from query.exports.formats import check_category_ids, of_a_run
-    from query.exports.inputs import check_outputs, collect_inputs
-    from rim.api import category_ids, query_overrides
-    from rim.bank import Bank
     from rim.cli.progress import resumed_counter
-    from rim.photo_queries import PhotoQuery, run_over, single
+    from rim.photo_queries import query_folder
 
-    wanted = tuple(word.strip() for word in formats.split(",") if word.strip())
-    opened = Bank(bank)
-    overrides = query_overrides(
-        matcher,
-        parse_background(background),
-        settings,
-        filter=filter,
-        text_weight=text_weight,
-        source_weight=_parse_weights(source_weight),
-    )
-    chosen = category_ids(opened, categories.split(",") if categories is not None else None)
-    inputs = collect_inputs(images)
-    check_outputs(inputs, out, wanted)
-    check_category_ids(wanted, [record.category_id for record in opened.categories])
+    weights = _parse_weights(source_weight)
+    cut = parse_background(background)
 
-    def complain(error: str) -> None:
-        emit("left_out", error=error)
-        say(f"rim: {error}")
+    def complain(failure: PhotoFailed) -> None:
+        emit("left_out", error=failure.error)
+        say(f"rim: {failure.error}")
 
-    alone = len(inputs) == 1 and not of_a_run(wanted)
-    with resumed_counter("labelling") as advance:
-        query = PhotoQuery(
-            opened,
-            chosen,
-            overrides,
-            preset,
-            device,
-            offline,
-            on_role=advance.loading,
-            on_ready=lambda: advance.stage("first photo"),
+    with resumed_counter("labelling") as progress:
+        result = query_folder(
+            bank,
+            images,
+            out,
+            formats=tuple(word.strip() for word in formats.split(",") if word.strip()),
+            categories=listed(categories),
+            matcher=matcher,
+            background=cut,
+            filter=filter,
+            text_weight=text_weight,
+            source_weight=weights,
+            settings=settings,
+            preset=preset,
+            device=device,
+            offline=offline,
+            overwrite=overwrite,
+            resumable=False,
+            progress=progress,
+            on_stage=progress.stage,
+            on_failure=complain,
         )
-        if alone:
-            result = single(query, inputs[0], out, wanted)
-            advance(1, 1)
-        else:
-            result = run_over(
-                query,
-                inputs,
-                out,
-                wanted,
-                overwrite=overwrite,
-                on_photo=advance,
-                on_failure=complain,
-            )
-    if alone:
-        for one in result.failed:
-            complain(one.error)
     emit("result", **_as_data(result))
     if as_json:
         print_json(_as_data(result))
     else:
-        say(_in_words(result, len(inputs)))
+        say(_in_words(result))
     if result.failed and not result.images:
         return 2
     return 3 if result.failed else 0
@@ -206,7 +175,8 @@ def _as_data(result: FolderResult) -> dict[str, Any]:
     }
 
 
-def _in_words(result: FolderResult, number: int) -> str:
+def _in_words(result: FolderResult) -> str:
+    number = len(result.images) + len(result.failed)
     reused = sum(one.reused for one in result.images)
     before = f" ({reused} of them by an earlier run)" if reused else ""
     words = f"{len(result.images)} of {number} images labelled{before}, results in {result.out}"

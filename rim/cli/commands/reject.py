@@ -1,4 +1,4 @@
-"""`rim reject`: a person's no to reference images."""
+"""`rim reject`: rejects reference images by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rim.cli.options import examples, json_option
+from rim.cli.options import bank_argument, examples, json_option
 
 
 @click.command(
@@ -17,7 +17,7 @@ from rim.cli.options import examples, json_option
         "  | rim reject bank -",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("image_ids", nargs=-1, required=True, metavar="IMAGE_ID...|-")
 @click.option("--reason", metavar="TEXT", help='Why.  [default: "rejected by a person"]')
 @click.option("--undo", is_flag=True, help="Take it back: the automatic verdict counts again.")
@@ -27,12 +27,13 @@ def command(
 ) -> int:
     """Reject reference images of BANK by hand; - reads image_ids from standard input, one a line.
 
-    They stay in the bank, with the reason, but name nothing any more. A person's verdict stands
-    above the automatic one, in later versions too. Status 3 if it leaves a category without a
+    They stay in the bank, with the reason, but decide nothing any more. A review stands above
+    the automatic verdict, in later versions too. Status 3 if it leaves a category without a
     usable reference.
     """
     from bank_builder.review import give_verdicts, take_back_verdicts
-    from rim.cli.verdict_lines import read_image_ids, tell_verdicts
+    from rim.cli.options import read_image_ids
+    from rim.cli.output import tell_verdicts
 
     if undo and reason is not None:
         raise click.UsageError("--undo takes no --reason", click.get_current_context())

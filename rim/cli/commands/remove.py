@@ -1,4 +1,4 @@
-"""`rim remove`: fewer categories in a bank."""
+"""`rim remove`: takes categories out of a bank."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from rim.cli import completions
-from rim.cli.options import examples, json_option, print_json, say
+from rim.cli.options import bank_argument, examples, json_option
+from rim.cli.output import print_json, say
 
 
 @click.command("remove", epilog=examples("rim remove bank water boat"))
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument(
     "categories",
     nargs=-1,

@@ -1,18 +1,21 @@
-"""`rim report`: a bank as static HTML pages."""
+"""`rim report`: writes static HTML pages about a bank."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli import completions
-from rim.cli.options import Choice, examples, json_option, print_json, say
+from rim.cli.options import (
+    SuggestingChoice,
+    bank_argument,
+    categories_option,
+    examples,
+    json_option,
+    listed,
+)
+from rim.cli.output import print_json, say
 from schemas.text import printable, shortened
-
-if TYPE_CHECKING:
-    from rim.inspection.report.write import Report
 
 
 @click.command(
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
         "rim report bank --out report --categories house,fish --version 2",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.option(
     "--out",
     required=True,
@@ -30,19 +33,14 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Made if it is missing; an earlier report there is replaced.",
 )
-@click.option(
-    "--categories",
-    metavar="A,B,C",
-    help="Show only these.",
-    shell_complete=completions.category_list,
-)
+@categories_option("Show only these.")
 @click.option(
     "--version", type=click.IntRange(1), metavar="N", help="Of the bank.  [default: latest]"
 )
 @click.option(
     "--map",
     "projection",
-    type=Choice(("pca", "umap")),
+    type=SuggestingChoice(("pca", "umap")),
     default="pca",
     show_default=True,
     help="How the map of the features is laid out; umap wants the package umap-learn.",
@@ -61,14 +59,14 @@ def command(
     Each category has a page with its images, attention, prompt points and masks, accepted or
     rejected and why. Further pages show which categories look alike, and a map of the features.
     """
+    from rim.api import report as write_pages
     from rim.cli.progress import resumed_counter
-    from rim.reporting import make_report
 
     with resumed_counter("categories") as progress:
-        report = make_report(
+        report = write_pages(
             bank,
             out,
-            categories=None if categories is None else categories.split(","),
+            categories=listed(categories),
             version=version,
             map=projection,
             progress=progress,
@@ -93,14 +91,10 @@ def command(
             }
         )
         return 0
-    weak = f"; worth a look: {_names(report)}" if report.weak else ""
+    names = shortened([printable(one.category.name) for one in report.weak])
+    weak = f"; worth a look: {names}" if names else ""
     say(
         f"{report.index}: {report.categories} categories, {report.images} images, "
         f"{report.bytes / 1e6:.1f} MB{weak}"
     )
     return 0
-
-
-def _names(report: Report) -> str:
-    """The first weak categories, and how many more there are."""
-    return shortened([printable(one.category.name) for one in report.weak])

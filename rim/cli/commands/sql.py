@@ -1,4 +1,4 @@
-"""`rim sql`: questions to a bank."""
+"""`rim sql`: answers questions about a bank in SQL."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rim.cli.options import Choice, examples, say
+from rim.cli.options import SuggestingChoice, bank_argument, examples
+from rim.cli.output import say
 from rim.inspection.sql.limits import TIMEOUT
 from schemas.errors import OutputError, RimError
 from schemas.text import printable_lines
 
 if TYPE_CHECKING:
+    from rim.cli.sql_prompt import Names
     from rim.inspection.sql.connection import BankConnection
 
 
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
         "rim sql bank --example 7 --format csv",
     ),
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.argument("words", nargs=-1, metavar="[SQL]")
 @click.option(
     "--format",
     "style",
-    type=Choice(["table", "csv", "json", "parquet"]),
+    type=SuggestingChoice(["table", "csv", "json", "parquet"]),
     default="table",
     show_default=True,
 )
@@ -132,13 +134,29 @@ def _answer(connection: BankConnection, sql: str, style: str, output: Path | Non
 
 
 def _converse(connection: BankConnection, style: str) -> None:
-    from rim.cli.sql_prompt import COLUMNS, Names, converse
+    """Answers questions from the keyboard, or from a file or pipe, until they end."""
+    from rim.cli.sql_prompt import HELP, SqlPrompt, plain_lines
 
-    def names() -> Names:
-        columns = connection.ask(COLUMNS).fetchall()
-        return Names(
-            {view: tuple(listed.split(", ")) for view, listed in columns},
-            tuple(category.name for category in connection.bank.categories),
-        )
+    def answer(sql: str, chosen: str) -> None:
+        _answer(connection, sql, chosen, None)
 
-    converse(lambda sql, chosen: _answer(connection, sql, chosen, None), style, names)
+    prompt = SqlPrompt(answer, style, forgiving=sys.stdin.isatty())
+    if sys.stdin.isatty():
+        say(HELP)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        prompt.converse(plain_lines(prompt))
+        return
+    from rim.cli.sql_keyboard import edited_questions
+
+    prompt.converse(edited_questions(_names(connection)))
+
+
+def _names(connection: BankConnection) -> Names:
+    """The names that are completed at the prompt."""
+    from rim.cli.sql_prompt import COLUMNS, Names
+
+    columns = connection.ask(COLUMNS).fetchall()
+    return Names(
+        {view: tuple(listed.split(", ")) for view, listed in columns},
+        tuple(category.name for category in connection.bank.categories),
+    )

@@ -1,4 +1,4 @@
-"""`rim verify`: every byte of a bank checked, and what can be repaired is repaired."""
+"""`rim verify`: checks every byte of a bank, and repairs what can be repaired."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rim.cli.options import device_option, examples, json_option, print_json, say
+from rim.cli.options import bank_argument, device_option, examples, json_option
+from rim.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from foundation.interfaces import BuildStack
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(
     "verify", epilog=examples("rim verify bank --repair", "rim verify bank --prune --keep 1")
 )
-@click.argument("bank", type=click.Path(path_type=Path))
+@bank_argument
 @click.option("--repair", is_flag=True, help="Repair what can be repaired.")
 @click.option("--prune", is_flag=True, help="Delete what no version needs.")
 @click.option(
@@ -36,8 +37,8 @@ def command(
 
     --repair derives index and prototypes again from the shards, and makes damaged shards of
     generated images again, if the bank's weights are on this machine. A shard that cannot be made
-    again is given up: its images count as failed, and `rim build --retry-failed` makes them again.
-    A damaged manifest is set aside, and the version before it is the bank.
+    again is given up: its images count as failed, and `rim build --retry-failed` makes them. A
+    damaged manifest is set aside, and the version before it is the bank.
 
     --prune deletes what interrupted builds left and, with --keep, old versions with their files.
     What a build that is to be resumed has finished stays.

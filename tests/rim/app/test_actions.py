@@ -10,7 +10,7 @@ import pytest
 
 from rim.app.actions import Actions, Shown
 from rim.app.session import AppSession
-from rim.app.state import Choice
+from rim.app.state import QueryOptions
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_only_uploads_are_opened(actions: Actions, uploads: Path, tmp_path: Path
         (lambda actions: actions.reject("12x"), "expected a whole number, found 12x"),
         (lambda actions: actions.reject(-1), "expected image_ids of the bank, found -1"),
         (lambda actions: actions.undo(5), "was not rejected here"),
-        (lambda actions: actions.choose(Choice(matcher="magic")), "matching.matcher"),
+        (lambda actions: actions.choose(QueryOptions(matcher="magic")), "matching.matcher"),
         (lambda actions: actions.keep("x", no_progress), "no category 'x' is on trial"),
         (lambda actions: actions.attempt("  ", 2, False, no_progress), "1 to 200 characters"),
         (lambda actions: actions.attempt("zebra", 2, True, no_progress), "does not know zebra"),

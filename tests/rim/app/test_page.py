@@ -148,7 +148,7 @@ def test_a_reference_is_rejected_and_taken_back(seen: Seen, running: Running) ->
 def test_choices_and_new_categories(seen: Seen, running: Running) -> None:
     page = seen.page
     page.click("#rim-matcher label:has-text('prototype')")
-    page.wait_for_selector("#rim-notice:has-text('Named again')")
+    page.wait_for_selector("#rim-notice:has-text('Classified again')")
     page.fill("#rim-new-name :is(input, textarea)", "zebra")
     page.click("#rim-attempt")
     page.wait_for_selector("#rim-notice.rim-is-error:has-text('does not know zebra')")

@@ -15,7 +15,7 @@ import rim
 from foundation.stack import ModelStack
 from query.segmentation import QueryEngine
 from rim.app.session import AppSession
-from rim.app.state import Choice
+from rim.app.state import QueryOptions
 from schemas.errors import ImageError, UsageError
 
 
@@ -27,7 +27,7 @@ def test_a_photo_gets_the_labels_of_a_query(
     assert state.photo == "scene.png"
     assert state.view is not None
     assert np.array_equal(state.view.labels, expected.label_map)
-    assert np.array_equal(state.view.picture, expected.image)
+    assert np.array_equal(state.view.image, expected.image)
     assert {one.category for one in state.view.shares} == {
         expected.category_names[i] for i in np.unique(expected.label_map) if i >= 0
     }
@@ -35,33 +35,33 @@ def test_a_photo_gets_the_labels_of_a_query(
 
 
 @pytest.mark.parametrize(
-    "choice",
+    "options",
     [
-        Choice(matcher="prototype"),
-        Choice(background="off"),
-        Choice(background=0.9),
-        Choice(filter=True),
-        Choice(categories=("fish", "sky")),
+        QueryOptions(matcher="prototype"),
+        QueryOptions(background="off"),
+        QueryOptions(background=0.9),
+        QueryOptions(filter=True),
+        QueryOptions(categories=("fish", "sky")),
     ],
 )
 def test_a_choice_names_again_what_was_cut_once(
     session: AppSession,
     scene: Path,
     opened: rim.Bank,
-    choice: Choice,
+    options: QueryOptions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = session.open_photo(scene)
     expected = rim.query(
         opened,
         scene,
-        matcher=choice.matcher,
-        background=choice.background,
-        filter=choice.filter,
-        categories=choice.categories or None,
+        matcher=options.matcher,
+        background=options.background,
+        filter=options.filter,
+        categories=options.categories or None,
     )
     monkeypatch.delattr(QueryEngine, "cut")
-    after = session.choose(choice)
+    after = session.choose(options)
     assert before.view is not None
     assert after.view is not None
     assert np.array_equal(after.view.labels, expected.label_map)
@@ -72,9 +72,9 @@ def test_a_choice_names_again_what_was_cut_once(
 def test_a_wrong_choice_changes_nothing(session: AppSession, scene: Path) -> None:
     before = session.open_photo(scene)
     with pytest.raises(UsageError, match="no category 'zebra'"):
-        session.choose(Choice(categories=("zebra",)))
+        session.choose(QueryOptions(categories=("zebra",)))
     after = session.state()
-    assert (after.choice, after.serial) == (before.choice, before.serial)
+    assert (after.options, after.serial) == (before.options, before.serial)
 
 
 def test_a_file_that_is_no_picture_leaves_the_photo(

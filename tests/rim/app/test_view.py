@@ -13,9 +13,9 @@ from PIL import Image
 import rim
 from foundation.images.masks import decode_rle
 from query.overlay import category_colour
-from rim.app.payload import viewer_payload, why_payload
 from rim.app.references import card_image
 from rim.app.session import AppSession
+from rim.app.state import viewer_payload, why_payload
 from rim.app.view import view_photo
 from schemas.rle import Rle
 
@@ -52,7 +52,7 @@ def test_a_large_photo_is_shown_smaller(opened: rim.Bank, scene: Path) -> None:
     photo = engine.cut(scene)
     result = engine.label(photo)
     view = view_photo(photo, result, side=64)
-    assert view.picture.shape == (48, 64, 3)
+    assert view.image.shape == (48, 64, 3)
     assert np.array_equal(view.labels, result.label_map[1::2, 1::2])
     whole = view_photo(photo, result)
     assert np.array_equal(view.spot_of, whole.spot_of[1::2, 1::2])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rim.check import steps, workbench
-from rim.check.findings import Result, StepResult
+from rim.check.findings import Outcome, StepResult
 from tests.rim.conftest import Run
 
 Patch = pytest.MonkeyPatch
@@ -55,7 +55,7 @@ def saying(*made: StepResult) -> Callable[..., list[StepResult]]:
 
 
 def result(name: str, what: str) -> StepResult:
-    return StepResult(name, Result(what), "so", "this", 1.25, 2 * 10**9)
+    return StepResult(name, Outcome(what), "so", "this", 1.25, 2 * 10**9)
 
 
 @pytest.mark.parametrize(

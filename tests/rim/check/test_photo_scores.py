@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from rim.check.findings import NotApplicable
 from rim.check.meaning import photographs, photographs_labelled_by
-from rim.check.photo_scores import score_photo
-from rim.check.photos import CheckPhoto, read_check_data
+from rim.check.photos import CheckPhoto, read_check_data, score_photo
 from schemas.errors import UsageError
 from tests.bank_builder.stand_in import StandInStack
 from tests.rim.check.benches import miniature_bench, stand_in_bench, with_categories

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from foundation.images.reading import read_image
-from rim.check.anonymous import anonymous, private_words
-from rim.check.findings import ReportImage, Result, StepResult, verdict
-from rim.check.report import Machine, check_out, facts, write_report
+from rim.check.findings import Outcome, ReportImage, StepResult, verdict
+from rim.check.report import Machine, anonymous, check_out, facts, private_words, write_report
 from rim.check.workbench import check_settings
 from schemas.errors import OutputError, WriteFailed
 
@@ -23,7 +22,7 @@ IMAGE = ReportImage("shown", "<b>a caption", np.full((4, 6, 3), 7, np.uint8))
 
 def results(found: str = "so", trace: str = "") -> list[StepResult]:
     return [
-        StepResult("a step", Result.FINE, found, "this", 1.0, 10**9, {"iou": 0.5}, (IMAGE,), trace)
+        StepResult("a step", Outcome.FINE, found, "this", 1.0, 10**9, {"iou": 0.5}, (IMAGE,), trace)
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rim.check.findings import Finding, NotApplicable, Result, StepResult, verdict
+from rim.check.findings import Finding, NotApplicable, Outcome, StepResult, verdict
 from rim.check.steps import AGREEMENT, LOADING, Step, run_check
 from rim.check.workbench import Workbench, check_settings
 from schemas.errors import UsageError
@@ -14,7 +14,7 @@ from schemas.errors import UsageError
 SETTINGS = check_settings("miniature")
 
 
-def ends(finding: Finding | BaseException, on_miss: Result = Result.LOOKS_WRONG) -> Step:
+def ends(finding: Finding | BaseException, on_miss: Outcome = Outcome.LOOKS_WRONG) -> Step:
     def run(bench: Workbench) -> Finding:
         if isinstance(finding, BaseException):
             raise finding
@@ -39,7 +39,7 @@ def run(*steps: Step) -> list[StepResult]:
         ((FINE, SKIPPED), 0, "all well; skipped: step"),
         ((FINE, ODD, SKIPPED), 3, "works, but looks wrong: step; skipped: step"),
         ((ODD, BROKEN, FINE), 1, "does not work: step; looks wrong: step"),
-        ((ends(Finding("wrong", fine=False), Result.BROKEN),), 1, "does not work: step"),
+        ((ends(Finding("wrong", fine=False), Outcome.BROKEN),), 1, "does not work: step"),
     ],
 )
 def test_the_worst_step_decides(steps: tuple[Step, ...], status: int, text: str) -> None:

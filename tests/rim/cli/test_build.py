@@ -186,3 +186,26 @@ def test_python_and_command_agree(run: Run, words: Path, tmp_path: Path) -> None
         for name in ("one", "two")
     ]
     assert rows[0].equals(rows[1])
+
+
+def test_the_bank_has_the_report_of_its_build(words: Path, tmp_path: Path) -> None:
+    options = {"images_per_category": 2, "steps": 4}
+    first = rim.build(words, tmp_path / "bank", **options)
+    again = rim.build(words, tmp_path / "bank", **options)
+    assert (first.build_report.changed, again.build_report.changed) == (True, False)
+    assert first.build_report.images == 4
+    assert rim.open(tmp_path / "bank").build_report == again.build_report
+
+
+def test_what_is_dropped_from_a_vocabulary_is_told(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["house, fish", "fish"]
+    rim.build(names, tmp_path / "one", images_per_category=1, steps=2)
+    (told,) = caplog.messages
+    assert "fish" in told
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(names), encoding="utf-8")
+    outcome = run("build", path, "--out", tmp_path / "two", "-k", "1", "--steps", "2", *CPU)
+    assert outcome.err.splitlines()[0].startswith("rim: warning: ")
+    assert outcome.err.count("rim: warning: ") == 1

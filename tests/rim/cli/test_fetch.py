@@ -20,7 +20,7 @@ from foundation.weights.cache import cache_folder
 from foundation.weights.checkpoint import checkpoints_folder
 from foundation.weights.roles import ROLES_OF
 from rim.cli.commands.fetch import command
-from rim.cli.fetched import read_fetched
+from rim.cli.fetching import read_fetched
 from schemas.settings import load_settings
 from schemas.store.manifests import commit_manifest, read_manifest
 from tests.rim.conftest import Run, files_of
@@ -119,7 +119,9 @@ def test_damaged_files_are_named_and_fetched_again(run: Run, hub: StandInHub, pr
     assert [models[role]["status"] for role in ROLES] == [
         *("repaired", "repaired", "present", "repaired")
     ]
-    assert "models.text_image: config.json was damaged, and has been downloaded anew" in outcome.err
+    assert (
+        "models.text_image: config.json was damaged, and has been downloaded again" in outcome.err
+    )
     assert [model["fingerprint"] for model in models.values()] == [
         model["fingerprint"] for model in report["models"]
     ]

@@ -15,17 +15,16 @@ import pytest
 import rim
 from bank_builder.build import build_bank
 from bank_builder.report import BuildProgress
-from rim.cli.logs import told_in_lines, warn
+from rim.cli.logs import RunLog, close_log, emit, open_log, told_in_lines
 from rim.cli.progress import (
     _PlainLines,
     _Status,
     build_progress,
     counter,
-    duration,
     resumed_counter,
     stages,
 )
-from rim.cli.run_log import RunLog, close_log, emit, open_log
+from rim.wording import duration
 from schemas.errors import OutputError
 from schemas.store.shards import shards_folder
 from schemas.vocabulary import vocabulary_from_names
@@ -251,12 +250,12 @@ def test_what_others_log_is_one_line_with_their_name(capfd: pytest.CaptureFixtur
         logging.getLogger("schemas.store.lock").error("two\nlines")
         logging.getLogger("rim.x").info("not this")
         warnings.warn("old\nway", DeprecationWarning, stacklevel=1)
-        warn("from a command")
+        logging.getLogger("rim").warning("of a function")
     assert capfd.readouterr().err.splitlines() == [
         "rim: warning: urllib3.pool: retry again",
         "rim: error: two lines",
         "rim: warning: DeprecationWarning: old way",
-        "rim: warning: from a command",
+        "rim: warning: of a function",
     ]
     assert not any("OneLine" in type(one).__name__ for one in logging.getLogger().handlers)
 

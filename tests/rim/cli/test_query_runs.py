@@ -24,7 +24,7 @@ from miniature.world import draw_scene
 from query.exports.formats import FORMATS
 from query.result import NearReference, Region
 from query.segmentation import QueryEngine, Segmentation
-from rim.photo_queries import FolderResult
+from rim.photo_queries import FolderResult, PhotoFailed
 from schemas.errors import OutputError, UsageError, WriteFailed
 from schemas.ids import pack_image_id
 from schemas.settings import Matching
@@ -102,6 +102,22 @@ def test_the_same_command_again_labels_nothing(
     assert all(one.reused for one in again.images)
     assert [one.files for one in again.images] == [one.files for one in first.images]
     assert results_of(tmp_path / "out") == files
+
+
+def test_a_call_tells_what_it_does(query: Query, labelled: list[str], photos: Path) -> None:
+    (photos / "p1.png").write_bytes(b"no photo")
+    stages: list[str] = []
+    steps: list[tuple[int, int]] = []
+    failures: list[PhotoFailed] = []
+    result = query(
+        on_stage=stages.append,
+        progress=lambda done, total: steps.append((done, total)),
+        on_failure=failures.append,
+    )
+    assert stages[-1] == "first photo"
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert tuple(failures) == result.failed
+    assert [one.image.name for one in failures] == ["p1.png"]
 
 
 @pytest.mark.parametrize("happens", ["changed", "touched", "deleted", "damaged", "new"])

@@ -1,4 +1,4 @@
-"""`rim verify`: damage in a bank is found, named and repaired; old versions are deleted."""
+"""`rim verify`: damage anywhere in a bank is found and repaired; old versions are deleted."""
 
 from __future__ import annotations
 

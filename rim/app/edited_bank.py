@@ -1,4 +1,4 @@
-"""The bank that a session changes: its newest version, what is on trial, what was rejected."""
+"""The bank that a session changes: its newest version, categories on trial, rejected images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from rim.app.references import ReferenceCard, image_cards, reference_cards
 from rim.app.state import BankFacts
-from rim.app.trial import JoinedBank, Trial, build_trial, own_place
+from rim.app.trial import JoinedBank, TrialCategory, build_trial, own_place
 from rim.bank import Bank
 from rim.changes import accept, add, reject
 from schemas.errors import UsageError
@@ -27,7 +27,7 @@ Progress = Callable[["BuildProgress"], None]
 
 
 @dataclass(frozen=True)
-class Models:
+class ModelOptions:
     """Where the bank's models are found and run; as of `rim.query`."""
 
     preset: str | None
@@ -37,20 +37,20 @@ class Models:
 
 @dataclass(frozen=True)
 class _Rejected:
-    """was_accepted: whether a person had accepted it before."""
+    """was_accepted: whether a user had accepted it before."""
 
     image_id: int
     was_accepted: bool
 
 
-class BankInHand:
-    """A bank, changed by a person; no two changes at once.
+class EditedBank:
+    """A bank that the user changes; no two changes at once.
 
     Attributes:
-        asked: what photos are labelled with: the bank, and the categories on trial if there are.
+        asked: the bank that photos are labelled with, joined with the categories on trial.
     """
 
-    def __init__(self, bank: Bank, models: Models, folder: Path) -> None:
+    def __init__(self, bank: Bank, models: ModelOptions, folder: Path) -> None:
         """
         Args:
             bank: the latest version.
@@ -60,7 +60,7 @@ class BankInHand:
         self._bank = bank
         self._models = models
         self._folder = folder
-        self._trials: tuple[Trial, ...] = ()
+        self._trials: tuple[TrialCategory, ...] = ()
         self._rejected: tuple[_Rejected, ...] = ()
         self.asked: Bank = bank
 
@@ -98,7 +98,7 @@ class BankInHand:
         self._rejected = (_Rejected(image_id, accepted), *others)
 
     def undo(self, image_id: int) -> None:
-        """Takes a rejection of this session back; a person's earlier verdict counts again."""
+        """Takes a rejection of this session back; an earlier review counts again."""
         found = [one for one in self._rejected if one.image_id == image_id]
         if not found:
             raise UsageError(f"image {image_id} was not rejected here; nothing was changed")
@@ -130,8 +130,8 @@ class BankInHand:
         return trial.name
 
     def add(self, entry: str, progress: Progress | None) -> str:
-        """Adds a category ("name, synonym") to the bank for good; its name. A name that is on trial
-        is kept. Raises as `rim.add`.
+        """Adds a category ("name, synonym") to the bank for good; its name. A category on
+        trial of that name is kept. Raises as `rim.add`.
         """
         keys = {name_key(trial.name): trial.name for trial in self._trials}
         on_trial = keys.get(name_key(entry.partition(",")[0]))
@@ -152,16 +152,16 @@ class BankInHand:
         record = trial.bank.categories[0]
         grown = self._grown(", ".join((record.name, *record.synonyms)), progress)
         category_id = self._newest(grown)
-        kept: dict[int, int] = {}
+        moved: dict[int, int] = {}
         for one in self._rejected:
             key = unpack_image_id(one.image_id)
             if key.category_id == trial.category_id:
-                kept[one.image_id] = pack_image_id(category_id, DIFFUSION, key.number)
+                moved[one.image_id] = pack_image_id(category_id, DIFFUSION, key.number)
         self._rejected = tuple(
-            replace(one, image_id=kept.get(one.image_id, one.image_id)) for one in self._rejected
+            replace(one, image_id=moved.get(one.image_id, one.image_id)) for one in self._rejected
         )
         self._set(
-            reject(grown, kept.values()) if kept else grown,
+            reject(grown, moved.values()) if moved else grown,
             tuple(one for one in self._trials if one is not trial),
         )
 
@@ -190,7 +190,7 @@ class BankInHand:
         """The category that was added last: ids are given in ascending order."""
         return max(record.category_id for record in bank.categories)
 
-    def _trial(self, name: str) -> Trial:
+    def _trial(self, name: str) -> TrialCategory:
         for trial in self._trials:
             if trial.name == name:
                 return trial
@@ -201,6 +201,6 @@ class BankInHand:
         trials = (replace(one, bank=new) if one.bank is old else one for one in self._trials)
         self._set(new if old is self._bank else self._bank, tuple(trials))
 
-    def _set(self, bank: Bank, trials: tuple[Trial, ...]) -> None:
+    def _set(self, bank: Bank, trials: tuple[TrialCategory, ...]) -> None:
         self._bank, self._trials = bank, trials
         self.asked = JoinedBank(bank, trials) if trials else bank
