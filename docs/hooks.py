@@ -14,6 +14,7 @@ PUBLISHED = {
     "schemas/FORMAT.md": "format.md",
     "SECURITY.md": "security.md",
     "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
     "data/miniature/README.md": "miniature/index.md",
     "data/miniature/cards/chain.md": "miniature/chain.md",
     "data/miniature/cards/generator.md": "miniature/generator.md",
