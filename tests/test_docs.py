@@ -22,7 +22,7 @@ from tests.documents import REPOSITORY, commands, read
 pytest.importorskip("mkdocs", reason="mkdocs is not installed: make setup")
 pytest.importorskip("material", reason="mkdocs-material is not installed: make setup")
 
-from docs import generate_examples, generate_settings, hooks
+from docs import generate_architecture, generate_examples, generate_settings, hooks
 
 # A resolver and proxies that lead nowhere: what would ask the network fails.
 OFFLINE = """
@@ -136,6 +136,19 @@ def test_the_page_of_settings_is_current() -> None:
 def test_the_examples_in_sql_are_current() -> None:
     text = generate_examples.PAGE.read_text(encoding="utf-8")
     assert text == generate_examples.page(text), "run `python -m docs.generate_examples`"
+
+
+def test_the_rooms_and_their_drawing_are_current() -> None:
+    """Sizes may lag behind: a line more somewhere is no reason to draw the house again."""
+
+    def without_numbers(text: str) -> str:
+        return re.sub(r"\d[\d,]*", "0", text)
+
+    text = generate_architecture.PAGE.read_text(encoding="utf-8")
+    command = "run `python -m docs.generate_architecture`"
+    assert without_numbers(text) == without_numbers(generate_architecture.page(text)), command
+    drawing = generate_architecture.DRAWING.read_text(encoding="utf-8")
+    assert drawing == generate_architecture.drawing(), command
 
 
 def test_the_page_of_settings_says_what_holds() -> None:

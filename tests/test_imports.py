@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs.imports import (
-    ALLOWED,
+    PACKAGES,
     REPOSITORY,
     circles,
     files_of,
@@ -21,7 +21,6 @@ from docs.imports import (
 )
 
 MODEL_LIBRARIES = {"torch", "torchvision", "transformers", "diffusers", "segment_anything"}
-PACKAGES = [room for room in ALLOWED if "." not in room]
 
 
 def mistakes(path: Path, source: str) -> list[str]:
