@@ -59,7 +59,7 @@ def run_command(line: str, folder: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"

@@ -33,7 +33,7 @@ def test_the_next_item_is_made_while_one_is_worked_on() -> None:
 
     with ahead(make()) as items:
         assert next(items) == 0
-        assert second.wait(timeout=10)
+        assert second.wait(timeout=300)
 
 
 def test_no_more_is_made_than_what_is_asked_for() -> None:

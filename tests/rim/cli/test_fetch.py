@@ -372,15 +372,16 @@ def test_ctrl_c_loses_nothing_that_arrived(hub: StandInHub, preset: Path, tmp_pa
     )
     blobs = tmp_path / "hf" / "hub" / "models--mini--text-to-image" / "blobs"
     wanted = "text_encoder/model.safetensors"  # what comes before it in the alphabet is complete
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not hub.transfers("unet/diffusion_pytorch_model.safetensors"):
         assert time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
     while not any(part.stat().st_size > 1 << 18 for part in blobs.glob("*.part")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    hub.pause = 5.0  # the rest cannot arrive before the interrupt does
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=300)
     assert process.returncode == 130, error
     assert error.splitlines()[-1] == "rim: interrupted; what was finished is kept"
     assert out == ""
@@ -390,7 +391,7 @@ def test_ctrl_c_loses_nothing_that_arrived(hub: StandInHub, preset: Path, tmp_pa
 
     hub.pause, hub.requests = 0.0, []
     ended = subprocess.run(
-        command, env=environment, text=True, capture_output=True, timeout=120, check=False
+        command, env=environment, text=True, capture_output=True, timeout=300, check=False
     )
     assert ended.returncode == 0, ended.stderr
     assert hub.transfers(wanted) == []

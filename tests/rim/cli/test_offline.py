@@ -60,7 +60,7 @@ def run_watched(commands: list[list[str]], folder: Path, environment: dict[str, 
         env=os.environ | environment | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
@@ -100,7 +100,7 @@ def test_a_stack_that_was_fetched(hub: StandInHub, tmp_path: Path) -> None:
         env=os.environ | environment | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert fetched.returncode == 0, fetched.stderr
