@@ -25,7 +25,7 @@ from docs.imports import (
 from schemas.store.files import write_atomic
 
 PAGE = Path(__file__).resolve().with_name("architecture.md")
-DRAWING = PAGE.parent / "pictures" / "architecture.svg"
+DRAWING = PAGE.parent / "images" / "architecture.svg"
 START = "<!-- The rooms, by `python -m docs.generate_architecture`. -->"
 END = "<!-- end of the rooms -->"
 

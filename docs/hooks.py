@@ -51,7 +51,7 @@ def relinked(text: str, source: str, page: str) -> str:
     """
 
     def link(match: re.Match[str]) -> str:
-        picture, words, target, anchor = match.groups(default="")
+        image, words, target, anchor = match.groups(default="")
         if ":" in target:
             return match[0]
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
@@ -61,6 +61,6 @@ def relinked(text: str, source: str, page: str) -> str:
             found = PUBLISHED[path]
         else:
             return f"{words} (`{path}`)"
-        return f"{picture}[{words}]({posixpath.relpath(found, posixpath.dirname(page))}{anchor})"
+        return f"{image}[{words}]({posixpath.relpath(found, posixpath.dirname(page))}{anchor})"
 
     return _LINK.sub(link, text)

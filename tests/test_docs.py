@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -121,7 +122,7 @@ def test_nothing_but_the_site_is_published(site: Path) -> None:
     assert not list(site.rglob("*.py"))
 
 
-def test_every_picture_of_the_pages_is_described() -> None:
+def test_every_image_of_the_pages_is_described() -> None:
     for path in (REPOSITORY / "docs").glob("*.md"):
         for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", path.read_text("utf-8")):
             assert len(words) > 10, f"{path.name}: {target}"
@@ -151,6 +152,17 @@ def test_the_rooms_and_their_drawing_are_current() -> None:
     assert drawing == generate_architecture.drawing(), command
 
 
+def test_the_walks_name_what_exists() -> None:
+    walks = re.findall(r"`([\w/]+\.py)`\s`([\w.]+)`", read("docs/architecture.md"))
+    assert len(walks) > 35
+    for path, name in walks:
+        found: ast.AST = ast.parse(read(path))
+        for part in name.split("."):
+            parts = {getattr(one, "name", ""): one for one in ast.iter_child_nodes(found)}
+            assert part in parts, f"{path}: {name}"
+            found = parts[part]
+
+
 def test_the_page_of_settings_says_what_holds() -> None:
     rows = {
         row[1].strip(" `"): [cell.strip() for cell in row[2:-1]]
@@ -171,7 +183,7 @@ def test_the_page_of_settings_says_what_holds() -> None:
     ("markdown", "there"),
     [
         ("[a](sam.md)", "[a](sam.md)"),
-        ("![a](../../../docs/pictures/x.png)", "![a](../pictures/x.png)"),
+        ("![a](../../../docs/images/x.png)", "![a](../images/x.png)"),
         ("[a](../../../CONTRIBUTING.md#style)", "[a](../contributing.md#style)"),
         ("[a](../../../schemas/sections.py)", "a (`schemas/sections.py`)"),
         ("[a](https://example.org/x.md)", "[a](https://example.org/x.md)"),

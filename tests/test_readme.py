@@ -163,7 +163,7 @@ def test_full_size_without_weights_says_what_is_missing(
     assert not (tmp_path / "bank").exists()
 
 
-def test_pictures_and_links_exist() -> None:
+def test_images_and_links_exist() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if "://" not in target:
             assert (REPOSITORY / target).exists(), target
