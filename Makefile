@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
-PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist loadscope
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .PHONY: setup install-cpu install-cuda demo test test-slow test-all lint bench stress docs clean
 
@@ -34,7 +34,7 @@ test: $(STAMP)
 	$(PYTEST)
 
 test-slow: $(STAMP)
-	$(PYTEST) -m slow
+	$(PYTEST) -m 'slow and not stress'
 
 test-all: $(STAMP)
 	$(PYTEST) -m 'not stress'

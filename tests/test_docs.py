@@ -79,6 +79,7 @@ def pages(site: Path) -> dict[Path, Links]:
     return {path: Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
 
 
+@pytest.mark.slow
 def test_pages_load_nothing_from_elsewhere(site: Path, pages: dict[Path, Links]) -> None:
     assert len(pages) > 15
     for path, links in pages.items():
@@ -91,6 +92,7 @@ def test_pages_load_nothing_from_elsewhere(site: Path, pages: dict[Path, Links])
         assert not [one for one in addresses if urlsplit(one).netloc], style.name
 
 
+@pytest.mark.slow
 def test_internal_links_lead_somewhere(site: Path, pages: dict[Path, Links]) -> None:
     followed = 0
     for path, links in pages.items():
@@ -111,6 +113,7 @@ def test_internal_links_lead_somewhere(site: Path, pages: dict[Path, Links]) -> 
     assert followed > 300
 
 
+@pytest.mark.slow
 def test_pages_of_files_elsewhere_are_there(site: Path) -> None:
     for source, page in hooks.PUBLISHED.items():
         html = (site / page).with_suffix(".html").read_text(encoding="utf-8")
@@ -118,6 +121,7 @@ def test_pages_of_files_elsewhere_are_there(site: Path) -> None:
         assert title.partition(":")[0].split()[-1] in html, source
 
 
+@pytest.mark.slow
 def test_nothing_but_the_site_is_published(site: Path) -> None:
     assert not list(site.rglob("*.py"))
 

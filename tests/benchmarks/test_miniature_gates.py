@@ -254,6 +254,7 @@ def test_the_autoencoder_gives_back_what_the_pictures_show() -> None:
 # The other models
 
 
+@pytest.mark.slow
 def test_sam_gates(small_sam: Sam) -> None:
     measured = sam.sam_gates(small_sam, scenes=2)
     assert [gate.least for gate in measured.gates] == [0.8, 0.7, 0.9, 0.6]
@@ -306,6 +307,7 @@ def test_slivers_are_not_asked_for() -> None:
 # The chain
 
 
+@pytest.mark.slow
 def test_other_references_stand_in_for_the_accepted_ones(bank: rim.Bank, model: Judge) -> None:
     stack = miniature_gates.ModelStack(bank.settings, "cpu", offline=True)
     stored = bank.features()
@@ -322,6 +324,7 @@ def test_other_references_stand_in_for_the_accepted_ones(bank: rim.Bank, model: 
     assert set(references.category_id.tolist()) - set(behind.tolist()) == set(stuff)
 
 
+@pytest.mark.slow
 def test_the_whole_chain_is_what_rim_eval_scores(bank: rim.Bank, model: Judge) -> None:
     scenes = []
     measured = chain.chain_gates(
@@ -372,6 +375,7 @@ def test_a_sheet_is_kept_small(tmp_path: Path) -> None:
     assert sizes[1] < sizes[0]
 
 
+@pytest.mark.slow
 def test_every_model_has_a_sheet(
     pictures: list[Picture],
     model: Judge,
@@ -401,6 +405,7 @@ def test_every_model_has_a_sheet(
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_writes(
     tmp_path: Path,
     model: Judge,

@@ -83,6 +83,7 @@ def test_what_is_wanted_depends_on_stack_and_device() -> None:
 # Capture
 
 
+@pytest.mark.slow
 def test_capture_leaves_the_latents_as_they_are() -> None:
     batch = capture.Recipe("miniature", 2, 2, CPU, 1).load()
     with batch.denoising_alone():
@@ -93,6 +94,7 @@ def test_capture_leaves_the_latents_as_they_are() -> None:
     assert batch.with_capture()[0].image.shape == (64, 64, 3)
 
 
+@pytest.mark.slow
 def test_capture_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_capture_command(
 # Build
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", ["house", "water"])
 def test_stock_calls_give_what_rim_gives(
     stack: ModelStack, stock: StockReferences, category: str, tmp_path: Path
@@ -132,6 +135,7 @@ def test_stock_calls_give_what_rim_gives(
     assert {path.name for path in tmp_path.iterdir()} == {"one.png", "one.mask.png", "one.npy"}
 
 
+@pytest.mark.slow
 def test_both_builds_end_with_the_same_masks_and_features(
     stack: ModelStack, stock: StockReferences
 ) -> None:
@@ -152,6 +156,7 @@ def test_both_builds_end_with_the_same_masks_and_features(
         assert made.features[0] @ row.foreground > 0.99
 
 
+@pytest.mark.slow
 def test_images_that_fail_are_no_measurement(
     stack: ModelStack, stock: StockReferences, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +168,7 @@ def test_images_that_fail_are_no_measurement(
         build.Work(stack, stock, ("house",), 1).rim()
 
 
+@pytest.mark.slow
 def test_build_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "build.json"
     sizes = ["--categories", "2", "--images", "1", "--set", "generation.steps=2", "--rounds", "1"]
@@ -177,6 +183,7 @@ def test_build_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert 0 < measured["arithmetic", "share"] < 1
 
 
+@pytest.mark.slow
 def test_flops_of_a_unet_grow_with_the_batch(stock: StockReferences) -> None:
     one = unet_flops(stock.pipeline, (64, 64))
     assert unet_flops(stock.pipeline, (64, 64), batch=3) == pytest.approx(3 * one, rel=0.01)
@@ -213,6 +220,7 @@ def test_the_rate_of_matrix_products_is_positive(monkeypatch: pytest.MonkeyPatch
 # Proposals
 
 
+@pytest.mark.slow
 def test_before_nms_both_ways_have_the_same_masks(stack: ModelStack) -> None:
     photos = [draw_scene(FIRST_UNSEEN_SEED + i).image for i in range(2)]
     sam = proposals.sam_of(stack.settings, CPU, False)
@@ -225,6 +233,7 @@ def test_before_nms_both_ways_have_the_same_masks(stack: ModelStack) -> None:
         assert np.median(best) > 0.99
 
 
+@pytest.mark.slow
 def test_rim_masks_are_those_of_the_proposals(ways: proposals.Ways) -> None:
     photo = draw_scene(FIRST_UNSEEN_SEED, (96, 160)).image
     _, low = ways.proposals(photo)
@@ -253,6 +262,7 @@ def test_agreement_counts_both_ways() -> None:
     assert math.isnan(nothing[2].measured)
 
 
+@pytest.mark.slow
 def test_proposals_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "proposals.json"
     sizes = ["--scenes", "1", "--rounds", "1", "--set", "proposals.grid=6"]

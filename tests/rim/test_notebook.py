@@ -21,6 +21,7 @@ def test_it_is_committed_without_outputs() -> None:
 
 
 # The notebook's own process and this one talk over a local socket that nobody closes in time.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient")

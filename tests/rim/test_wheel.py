@@ -40,6 +40,7 @@ def _rim(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 def test_runs_from_an_empty_folder(site: Path, tmp_path: Path) -> None:
     code = "import rim, schemas.resources as r; print(rim.__file__, r.data_folder())"
     code += "; from rim.check.photos import read_check_data; read_check_data()"

@@ -49,6 +49,7 @@ def test_every_word_of_a_caption_is_one_token_and_strange_words_are_letters() ->
     assert len(tokenizer.tokenize("zeppelin")) > 1
 
 
+@pytest.mark.slow
 def test_the_tokenizer_is_the_same_at_every_call_and_stays_that_of_the_weights(
     trained: Path,
 ) -> None:
@@ -58,6 +59,7 @@ def test_the_tokenizer_is_the_same_at_every_call_and_stays_that_of_the_weights(
         assert CLIPTokenizer.from_pretrained(trained / folder).get_vocab() == vocabulary
 
 
+@pytest.mark.slow
 def test_the_pool_repeats_pictures_of_training_seeds(trained: Path) -> None:
     pool = single_pool(trained / "pool.npz", PICTURES)
     assert len(pool.images) == PICTURES
@@ -66,6 +68,7 @@ def test_the_pool_repeats_pictures_of_training_seeds(trained: Path) -> None:
     assert pool.captions[3] == again.caption
 
 
+@pytest.mark.slow
 def test_crops_hold_their_thing_whole_and_in_the_middle(trained: Path) -> None:
     pool = crop_pool(trained / "crops.npz", 4)
     scenes = [draw_scene(FIRST_TRAINING_SEED + i) for i in range(4)]
@@ -80,6 +83,7 @@ def test_crops_hold_their_thing_whole_and_in_the_middle(trained: Path) -> None:
         assert thing.category in caption
 
 
+@pytest.mark.slow
 def test_clip_loads(trained: Path) -> None:
     model = CLIPModel.from_pretrained(trained / "clip", dtype=torch.float32)
     tokenizer = CLIPTokenizer.from_pretrained(trained / "clip")
@@ -95,6 +99,7 @@ def test_captions_fit_the_pictures_they_name() -> None:
     assert torch.equal(weights, expected)
 
 
+@pytest.mark.slow
 def test_the_pipeline_draws_and_shows_its_attention(trained: Path) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(
         trained / "pipeline", dtype=torch.float32, local_files_only=True
@@ -108,6 +113,7 @@ def test_the_pipeline_draws_and_shows_its_attention(trained: Path) -> None:
     assert capture.maps().shape == (1, 16, 16)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_counts_on(trained: Path) -> None:
     state = torch.load(trained / "work-pipeline" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 2

@@ -50,6 +50,7 @@ def few_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_scored")
 def test_it_trains_resumes_and_exports(pool_file: Path, tmp_path: Path) -> None:
     work = tmp_path / "judge"

@@ -111,6 +111,7 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
     assert lr_at(1.0, 1000, warmup=10) == pytest.approx(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_pool_holds_the_latest_pictures_of_its_stream(workers: int) -> None:
     pool = ScenePool(region_batches.draw_picture, 3, 128, workers=workers)
@@ -145,6 +146,7 @@ def test_a_species_keeps_its_shape_and_not_its_colours() -> None:
     assert pack(first, 128).classes.max() == FIRST_SPECIES + 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [region_batches.draw_picture, sam_batches.draw_picture])
 def test_training_never_shows_a_novel_category(draw: Callable[[int], Picture]) -> None:
     novel = [CATEGORIES.index(name) for name in NOVEL]
@@ -253,6 +255,7 @@ def test_muon_trains_matrices_and_adamw_the_rest() -> None:
     assert losses[-1] < 0.2 * losses[0]
 
 
+@pytest.mark.slow
 def test_features_learn_from_a_teacher_resume_and_export(tmp_path: Path) -> None:
     common = ["--batch", "6", "--device", "cpu", "--score", "0"]
     taught = tmp_path / "teacher.safetensors"
@@ -310,6 +313,7 @@ def test_sam_decodes_a_batch_as_its_own_decoder_does_one_image() -> None:
             assert torch.allclose(iou[own, 1:], quality, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_sam_trains_resumes_and_exports(tmp_path: Path) -> None:
     path = tmp_path / "out" / "sam.pth"
     common = ["--work", str(tmp_path), "--export", str(path), "--device", "cpu", "--score", "0"]

@@ -272,6 +272,7 @@ def stamp_of(path: Path) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 def test_each_command_takes_what_it_uses(
     run: Run, hub: StandInHub, preset: Path, scene: Path, tmp_path: Path
 ) -> None:
@@ -299,6 +300,7 @@ def test_each_command_takes_what_it_uses(
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_what_a_bank_needs(
     run: Run, hub: StandInHub, preset: Path, scene: Path, tmp_path: Path, bank_copy: Path
 ) -> None:
@@ -357,6 +359,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_loses_nothing_that_arrived(hub: StandInHub, preset: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", _SMALL_CHUNKS, "fetch", "--preset", str(preset), "--json"]
     environment = os.environ | hub_environment(hub, tmp_path) | {"PYTHONPATH": str(REPOSITORY)}

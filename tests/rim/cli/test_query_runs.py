@@ -432,6 +432,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_real_results_agree_in_every_format(opened: rim.Bank, scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     rim.query_folder(opened, scenes, out, formats=EVERYTHING)
