@@ -128,7 +128,21 @@ def test_columns_are_those_that_the_page_lists(bank: Path) -> None:
     assert set(listed) == {"categories", "images", "features", "prototypes", "builds"}
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "lint", "bench", "stress", "docs"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "setup",
+        "install-cpu",
+        "demo",
+        "test",
+        "test-slow",
+        "test-all",
+        "lint",
+        "bench",
+        "stress",
+        "docs",
+    ],
+)
 def test_make_has_the_targets_that_the_documents_name(target: str) -> None:
     shown = subprocess.run(
         ["make", "--dry-run", target], cwd=REPOSITORY, capture_output=True, text=True, check=False
