@@ -156,6 +156,12 @@ def test_the_rooms_and_their_drawing_are_current() -> None:
     assert drawing == generate_architecture.drawing(), command
 
 
+def test_an_arrow_that_others_stand_for_is_left_out_and_rows_follow_arrows() -> None:
+    arrows = {"a": {"b", "c"}, "b": {"c"}, "c": set(), "d": {"c"}}
+    assert generate_architecture.reduced(arrows) == arrows | {"a": {"b"}}
+    assert generate_architecture.rows_of(arrows) == {"a": 2, "b": 1, "c": 0, "d": 1}
+
+
 def test_the_walks_name_what_exists() -> None:
     walks = re.findall(r"`([\w/]+\.py)`\s`([\w.]+)`", read("docs/architecture.md"))
     assert len(walks) > 35

@@ -34,6 +34,7 @@ def test_builds_reports_and_then_has_nothing_to_do(run: Run, words: Path, tmp_pa
     assert files_of(tmp_path / "bank") == before
 
 
+@pytest.mark.slow
 def test_same_settings_same_bytes(words: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         rim.build(words, tmp_path / name, images_per_category=2, steps=4, device="cpu")
