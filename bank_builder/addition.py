@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bank_builder.models import BuildModels
 from bank_builder.output_folder import read_existing
 from bank_builder.plan import bank_settings, grown_vocabulary, settle_plan
 from bank_builder.progress import Progress
@@ -13,6 +12,7 @@ from bank_builder.report import BuildReport
 from bank_builder.sources.base import Source
 from bank_builder.sources.diffusion import GENERATED
 from bank_builder.task import Task, carry_out
+from foundation.interfaces import BuildStack
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
 from schemas.store.manifest import read_manifest
@@ -22,7 +22,7 @@ from schemas.vocabulary import Vocabulary
 def add_categories(
     names: Sequence[str],
     out: Path,
-    stack: BuildModels,
+    stack: BuildStack,
     *,
     source: Source = GENERATED,
     progress: Progress | None = None,

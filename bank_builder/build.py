@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing, check_output, read_existing
 from bank_builder.plan import settle_plan
 from bank_builder.progress import Progress
@@ -13,6 +12,7 @@ from bank_builder.report import BuildReport
 from bank_builder.sources.base import Source, SourceImages
 from bank_builder.sources.diffusion import GENERATED
 from bank_builder.task import Task, carry_out
+from foundation.interfaces import BuildStack
 from schemas.settings import Settings
 from schemas.vocabulary import Vocabulary
 
@@ -32,7 +32,7 @@ def build_bank(
     vocabulary: Vocabulary,
     out: Path,
     settings: Settings,
-    stack: BuildModels,
+    stack: BuildStack,
     *,
     source: Source = GENERATED,
     progress: Progress | None = None,

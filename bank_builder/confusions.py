@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.outliers import MIN_IMAGES
-from foundation.category_similarity import nearness, rows_of
+from foundation.category_similarity import rows_of, similarity_to_means
 
 _ROUNDS = 5
 """Most rounds of judging and averaging anew. With 45 % of the miniature bank's references swapped
@@ -57,7 +57,7 @@ def find_confusions(
     rows = rows_of(code)
     kept = np.ones(len(features), bool)
     for _ in range(_ROUNDS):
-        near = nearness(features, code, kept)
+        near = similarity_to_means(features, code, kept)
         confused = _worst_first(near.other - near.own, rows, margin)
         if np.array_equal(kept, ~confused):
             break

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from bank_builder.centre_prior import centre_points
 from bank_builder.gates import BLACK_IMAGE, given_mask_reason, localisation_reason, mask_reason
 from bank_builder.localise import Localisation, localise, min_max_scaled
-from bank_builder.models import PromptableSegmenter
 from bank_builder.points import sample_points
 from bank_builder.reference_mask import ReferenceMask, segment_photo, segment_reference
 from bank_builder.source_image import Origin, SourceImage
@@ -18,6 +17,7 @@ from bank_builder.stage_clock import StageClock
 from foundation.images.masks import encode_rle, mask_area_fraction
 from foundation.images.pooling import pool_regions
 from foundation.images.reading import encode_png
+from foundation.interfaces import Segmenter
 from schemas.settings import Settings
 from schemas.tables import ReferenceRow
 
@@ -46,7 +46,7 @@ class RegionFeatures:
 
 def examine(
     picture: SourceImage,
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     settings: Settings,
     clock: StageClock,
 ) -> Examined:
@@ -69,7 +69,7 @@ def examine(
 def _examine_attention(
     picture: SourceImage,
     attention: NDArray[np.float32],
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     settings: Settings,
     clock: StageClock,
 ) -> Examined:
@@ -87,7 +87,7 @@ def _examine_attention(
 
 
 def _examine_middle(
-    picture: SourceImage, segmenter: PromptableSegmenter, settings: Settings, clock: StageClock
+    picture: SourceImage, segmenter: Segmenter, settings: Settings, clock: StageClock
 ) -> Examined:
     height, width = picture.image.shape[:2]
     with clock.stage("localise"):

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.localise import Localisation
-from bank_builder.models import PromptableSegmenter
 from foundation.images.masks import mask_iou
+from foundation.interfaces import Segmenter
 from schemas.sections import Reference as ReferenceSettings
 
 FILLED = 0.9
@@ -35,7 +35,7 @@ class ReferenceMask:
 
 
 def segment_reference(
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     image: NDArray[np.uint8],
     localisation: Localisation,
     points: NDArray[np.int32],
@@ -67,7 +67,7 @@ def segment_reference(
 
 
 def segment_photo(
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     image: NDArray[np.uint8],
     points: NDArray[np.int32],
     settings: ReferenceSettings,
@@ -96,7 +96,7 @@ def segment_photo(
 
 
 def _candidates(
-    segmenter: PromptableSegmenter, image: NDArray[np.uint8], points: NDArray[np.int32]
+    segmenter: Segmenter, image: NDArray[np.uint8], points: NDArray[np.int32]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """SAM's masks (c, H, W) for all points as one prompt, and their predicted qualities (c,)."""
     embedding = segmenter.embed(image)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bank_builder.commit import check_same_models, commit_version, person_verdicts
-from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing
 from bank_builder.plan import bank_settings, plan_of
 from bank_builder.rebuild import rebuild_index, rebuild_prototypes
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.diffusion import GENERATED
+from foundation.interfaces import BuildStack
 from schemas.errors import BankDamaged, BankError, ModelError
 from schemas.ids import DIFFUSION
 from schemas.records import ShardRecord
@@ -61,7 +61,7 @@ class Repair:
     after: Inspection
 
 
-def repair_bank(out: Path, load: Callable[[Settings], BuildModels]) -> Repair:
+def repair_bank(out: Path, load: Callable[[Settings], BuildStack]) -> Repair:
     """Mends what can be mended, and says what is left.
 
     - A manifest, or the plan of an unfinished build, is set aside: the version before it is the
@@ -98,9 +98,7 @@ def _is_left(out: Path) -> bool:
     return bool(list_versions(out)) or (out / FILE_NAME).exists()
 
 
-def _mend(
-    out: Path, found: Inspection, load: Callable[[Settings], BuildModels]
-) -> Iterator[Mended]:
+def _mend(out: Path, found: Inspection, load: Callable[[Settings], BuildStack]) -> Iterator[Mended]:
     damaged = {damage.path for damage in found.damages}
     for path in sorted(damaged):
         if path.parent == manifests_folder(out) or path == out / FILE_NAME:
@@ -129,7 +127,7 @@ def _is_of_shard(out: Path, path: Path) -> bool:
 def _mend_shards(
     bank: StoredBank,
     damaged: set[Path],
-    load: Callable[[Settings], BuildModels],
+    load: Callable[[Settings], BuildStack],
     earlier: Sequence[StoredBank],
 ) -> Iterator[Mended]:
     """Makes the shards of the latest version anew; commits another one if bytes have changed."""
@@ -172,9 +170,9 @@ def _mend_shards(
 def _models(
     manifest: Manifest,
     settings: Settings,
-    load: Callable[[Settings], BuildModels],
+    load: Callable[[Settings], BuildStack],
     broken: Sequence[ShardRecord],
-) -> BuildModels | None:
+) -> BuildStack | None:
     """The bank's models if a shard can be made with them; None, which is logged, if they are not
     here.
     """
@@ -184,7 +182,7 @@ def _models(
     try:
         models = load(settings)
         check_same_models(Existing(manifest), models.fingerprints(roles))
-        load_models(models, roles)
+        models.load(roles)
     except ModelError as error:
         logger.warning("damaged shards cannot be made anew: %s", error)
         return None
@@ -192,7 +190,7 @@ def _models(
 
 
 def _made_anew(
-    out: Path, shard: ShardRecord, manifest: Manifest, settings: Settings, models: BuildModels
+    out: Path, shard: ShardRecord, manifest: Manifest, settings: Settings, models: BuildStack
 ) -> ShardRecord:
     """Makes a shard beside the damaged one, and puts it in its place if it has the same bytes."""
     pictures = GENERATED.pictures(plan_of(manifest), settings)

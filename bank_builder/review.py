@@ -13,10 +13,10 @@ from bank_builder.change import open_latest, publish_change, some
 from bank_builder.report import BuildReport, describe_bank
 from schemas.errors import UsageError
 from schemas.ids import FOREGROUND, ROLES
-from schemas.printable import hidden_character, printable
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
 from schemas.store.verdicts import Status, Verdict
+from schemas.text import hidden_character, printable
 
 REJECTED_BY_PERSON = "rejected by a person"
 """The reason where a person gives none."""

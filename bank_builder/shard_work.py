@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from bank_builder.ahead import ahead
 from bank_builder.isolation import BatchTooLarge, failure_reason, together_or_alone
-from bank_builder.models import BuildModels, PatchExtractor
 from bank_builder.reference import (
     Examined,
     RegionFeatures,
@@ -27,6 +26,7 @@ from bank_builder.reference import (
 from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made, SourceImages
 from bank_builder.stage_clock import StageClock
+from foundation.interfaces import BuildStack, PatchExtractor
 from schemas.settings import Settings
 from schemas.store.shards import ShardRecord, ShardSpec, ShardWriter
 from schemas.tables import ReferenceRow
@@ -49,7 +49,7 @@ def work_shards(
     bank: Path,
     specs: Sequence[ShardSpec],
     pictures: SourceImages,
-    models: BuildModels,
+    models: BuildStack,
     settings: Settings,
     size: int,
     on_batch: Callable[[Sequence[ReferenceRow]], None],
@@ -95,7 +95,7 @@ class _Work:
 
     bank: Path
     pictures: SourceImages
-    models: BuildModels
+    models: BuildStack
     settings: Settings
     size: int
     on_batch: Callable[[Sequence[ReferenceRow]], None]

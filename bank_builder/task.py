@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bank_builder.commit import check_same_models, commit_version
-from bank_builder.models import BuildModels, load_models
 from bank_builder.output_folder import Existing, clear_bank
 from bank_builder.plan import new_records
 from bank_builder.progress import Progress, Tally
@@ -15,6 +14,7 @@ from bank_builder.report import BuildReport, describe_bank
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.base import SourceImages
 from bank_builder.work_list import WorkList, list_work, shard_statuses
+from foundation.interfaces import BuildStack
 from schemas.errors import BuildFailed
 from schemas.records import ShardRecord
 from schemas.settings import Settings
@@ -71,7 +71,7 @@ class Task:
 
 def carry_out(
     settle: Callable[[bool], Task],
-    stack: BuildModels,
+    stack: BuildStack,
     progress: Progress | None,
     overwrite: bool,
 ) -> BuildReport:
@@ -92,7 +92,7 @@ def carry_out(
     tally.tell("weights")
     models = stack.fingerprints(task.pictures.roles)
     check_same_models(task.existing, models)
-    load_models(stack, task.pictures.roles, lambda role: tally.tell("loading", role=role))
+    stack.load(task.pictures.roles, lambda role: tally.tell("loading", role=role))
     if stack.device.type != "cpu":  # on a CPU nothing is tried
         tally.tell("trial")
     size = task.pictures.batch_size(stack)  # what does not fit is refused before anything changes
@@ -121,7 +121,7 @@ def carry_out(
 
 
 def _make(
-    task: Task, work: WorkList, stack: BuildModels, size: int, tally: Tally
+    task: Task, work: WorkList, stack: BuildStack, size: int, tally: Tally
 ) -> list[ShardRecord]:
     """Makes the shards that are missing; BuildFailed if in all shards not one image is there."""
     manifest = task.existing.manifest

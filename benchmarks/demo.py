@@ -21,8 +21,8 @@ from miniature.world import CATEGORIES, draw_scene
 from query.overlay import draw_overlay
 from rim.bank import Bank
 from rim.cli.progress import build_progress, counter
-from rim.evaluation.opening import evaluation_seed
-from rim.inspection.sql_formats import format_result
+from rim.evaluation.datasets.miniature import evaluation_seed
+from rim.inspection.sql.formats import format_result
 
 FOLDER = Path("demo")
 IMAGES_PER_CATEGORY = 8

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -41,13 +41,15 @@ from transformers import Dinov2Config, Dinov2Model
 
 from benchmarks.matchers import synthetic_bank
 from benchmarks.photo_size import label_at_photo_size
+from foundation.interfaces import ImageEmbedding, MaskCandidates, Stack
 from foundation.patch_features import PatchFeatures
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
-from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
-from query.classification import Namer
-from query.cutting import cut_by_logits, cut_photo
+from query.classification import Classifier
 from query.labelling import PhotoLabeller
 from query.proposals import propose
+from query.regions import find_regions
+from query.segmentation import cut_photo
 from schemas.sections import SamArchitecture
 from schemas.settings import Proposals, Settings, load_settings
 from schemas.store.bank import BankFeatures
@@ -173,7 +175,7 @@ class Models:
     def labeller(self) -> PhotoLabeller:
         """Of a bank with as many references of every category."""
         matching = self.settings.matching
-        return PhotoLabeller(Namer(self._bank[0], matching), matching)
+        return PhotoLabeller(Classifier(self._bank[0], matching), matching)
 
     @cached_property
     def _bank(self) -> tuple[BankFeatures, NDArray[np.float32]]:
@@ -189,7 +191,7 @@ def measure(models: Models, megapixels: str, rounds: int, compare: bool, work: P
     embedding = models.segmenter.embed(photo)
     proposals = propose(models.segmenter, embedding, models.proposals)
     logits = proposals.united_logits([(i,) for i in range(len(proposals.masks))])
-    cut = partial(cut_by_logits, models.segmenter, embedding, logits, photo, tokens)
+    cut = partial(find_regions, logits, models.segmenter, embedding, photo, tokens)
     models.labeller.label(cut())
     seconds = [_seconds(lambda: models.labeller.label(cut())) for _ in range(rounds)]
     segmented = cut()
@@ -203,7 +205,7 @@ def measure(models: Models, megapixels: str, rounds: int, compare: bool, work: P
             embedding,
             logits,
             tokens,
-            models.labeller.namer,
+            models.labeller.classifier,
             models.settings.matching,
         )
         found = []
@@ -252,10 +254,10 @@ def label_file(models: Models, file: Path) -> float:
     """Labels a photo, as a query does; MiB of memory at the peak, above what there was before."""
     segmenter, features, labeller = models.segmenter, models.features, models.labeller
     warm = np.zeros((64, 64, 3), np.uint8)
-    features.extract([warm]), segmenter.embed(warm), labeller.namer.threshold
+    features.extract([warm]), segmenter.embed(warm), labeller.classifier.threshold
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts from here
     before = _resident("VmRSS")
-    segmented = cut_photo(file, models, models.proposals)
+    segmented = cut_photo(file, cast(Stack, models), models.proposals)
     _, labels = labeller.label(segmented)
     assert labels.shape == segmented.pixels.shape[:2]
     return (_resident("VmHWM") - before) / _MIB

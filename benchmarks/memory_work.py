@@ -23,15 +23,13 @@ import torch
 from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
-from bank_builder.models import BuildModels
 from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made
 from bank_builder.sources.diffusion import DiffusionSource, GeneratedImages
 from benchmarks.memory import memory_of
 from foundation.images.reading import encode_png
-from foundation.segmenter import ImageEmbedding, MaskCandidates
+from foundation.interfaces import BuildStack, ImageEmbedding, MaskCandidates, Result
 from foundation.weights.model_files import fingerprint
-from query.models import Result
 from rim.cli.main import main as rim_main
 from schemas.records import ModelRecord
 from schemas.settings import Settings, load_settings
@@ -121,6 +119,10 @@ class Rectangles:
         quality = torch.full((len(points), len(_PARTS)), 0.95)
         return MaskCandidates(torch.from_numpy(masks), quality)
 
+    def upsample(self, embedding: ImageEmbedding, logits: torch.Tensor) -> NDArray[np.bool_]:
+        """The sign of the nearest logit."""
+        return self.working_logits(embedding, logits) > 0
+
     def working_logits(
         self, embedding: ImageEmbedding, logits: torch.Tensor
     ) -> NDArray[np.float32]:
@@ -150,6 +152,11 @@ class Models:
     def features(self) -> NoiseFeatures:
         """At DINOv2's patch size."""
         return NoiseFeatures(self.sizes.dimension, max(2, self.sizes.pixels // PATCH))
+
+    def load(
+        self, roles: Sequence[str] = (), on_role: Callable[[str], None] = lambda role: None
+    ) -> None:
+        """Nothing has to be loaded."""
 
     def batch_that_fits(
         self, most: int, roles: Sequence[str] = (), image_size: tuple[int, int] | None = None
@@ -191,7 +198,7 @@ class DrawnPictures(GeneratedImages):
     """Noise with a mask in its middle; the first pixels say which picture of which category."""
 
     def make(
-        self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
+        self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
     ) -> list[Made]:
         """As many as are asked for."""
         side = self.settings.generation.height

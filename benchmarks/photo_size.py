@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foundation.images.masks import Rle, encode_rle, mask_box, rle_edges
+from foundation.images.masks import Rle, encode_rle, mask_box
 from foundation.images.pooling import pool_regions
-from foundation.segmenter import ImageEmbedding, SamSegmenter
-from query.classification import Namer
-from query.label_map import patch_positions, smoothed_tokens, winners
-from query.overlap import combine
+from foundation.interfaces import ImageEmbedding
+from foundation.sam import SamSegmenter
+from query.classification import Classifier
+from query.label_map import combine, patch_positions, smoothed_tokens, winning_categories
 from schemas.settings import Matching
 
 _PIXELS_AT_ONCE = 1 << 26
@@ -39,73 +39,82 @@ def label_at_photo_size(
     embedding: ImageEmbedding,
     logits: torch.Tensor,
     tokens: NDArray[np.float32],
-    namer: Namer,
+    classifier: Classifier,
     settings: Matching,
 ) -> LabelledAtPhotoSize:
     """Label a photo; every region and every pixel at its full size.
 
     Args:
-        segmenter, embedding, logits, tokens: see `query.cutting.cut_by_logits`.
-        namer: with the same settings.
+        segmenter, embedding, logits, tokens: see `query.regions.find_regions`.
+        classifier: with the same settings.
         settings: the section `matching`; without filter or text.
     """
     height, width = embedding.original_size
     at_once = max(1, _PIXELS_AT_ONCE // (height * width))
-    rles, boxes, areas, features = [], [], [], []
+    rles, edges, boxes, areas, features = [], [], [], [], []
     for start in range(0, len(logits), at_once):
         masks = segmenter.upsample(embedding, logits[start : start + at_once])
         pooled, valid = pool_regions(tokens, masks)
         for mask in masks[valid]:
             rles.append(encode_rle(mask))
+            edges.append(_edges(mask))
             boxes.append(mask_box(mask))
             areas.append(np.count_nonzero(mask))
         features.append(pooled[valid])
     of_regions = np.concatenate([np.zeros((0, tokens.shape[2]), np.float32), *features])
-    naming = namer.name(of_regions)
-    part_of, members = parts_by_run_lengths((height, width), rles)
-    votes = combine(members, naming.votes(), np.array(areas, np.int64), settings.overlap)
-    labels = winners(votes, naming.category_ids)[part_of]
+    classification = classifier.classify(of_regions)
+    part_of, members = _parts((height, width), edges)
+    votes = combine(members, classification.votes(), np.array(areas, np.int64), settings.overlap)
+    labels = winning_categories(votes, classification.category_ids)[part_of]
     if settings.patch_fallback:
         smooth = smoothed_tokens(tokens, settings.patch_smoothing)
         uncovered = np.asarray(~members.any(axis=1))[part_of]
         needed = _patches_around(uncovered, (tokens.shape[0], tokens.shape[1]))
         patches = np.zeros((*needed.shape, votes.shape[1]), np.float32)
-        patches[needed] = namer.name(smooth[needed]).votes()
-        labels[uncovered] = interpolated_winners(uncovered, patches, naming.category_ids)
+        patches[needed] = classifier.classify(smooth[needed]).votes()
+        labels[uncovered] = interpolated_winners(uncovered, patches, classification.category_ids)
     return LabelledAtPhotoSize(labels, tuple(rles), tuple(boxes), of_regions)
 
 
-def parts_by_run_lengths(
-    size: tuple[int, int], masks: Sequence[Rle]
+def _edges(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Where a mask begins and ends along its pixels, column after column, ascending."""
+    columns = mask.ravel(order="F")
+    return np.flatnonzero(np.diff(columns, prepend=False))
+
+
+def _parts(
+    size: tuple[int, int], edges: Sequence[NDArray[np.intp]]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """(H, W) the part of each pixel, and (n, r) which masks lie over each part."""
+    """(H, W) the part of each pixel, and (n, r) which masks lie over each part.
+
+    Pixel number p (= x * height + y) is in a mask if an odd number of its edges is at most p.
+    """
     height, width = size
-    words = np.random.default_rng(0).integers(1, 2**64, size=len(masks), dtype=np.uint64)
-    edges = [rle_edges(mask) for mask in masks]
+    words = np.random.default_rng(0).integers(1, 2**64, size=len(edges), dtype=np.uint64)
     changes = np.zeros(height * width + 1, np.uint64)
     for word, own in zip(words, edges, strict=True):
         np.bitwise_xor.at(changes, own, word)
     signature = np.bitwise_xor.accumulate(changes[:-1])
     _, first, part = np.unique(signature, return_index=True, return_inverse=True)
-    members = np.zeros((len(first), len(masks)), np.bool_)
+    members = np.zeros((len(first), len(edges)), np.bool_)
     for column, own in enumerate(edges):
         members[:, column] = np.searchsorted(own, first, side="right") % 2 == 1
     return part.reshape(width, height).T, members
 
 
 def interpolated_winners(
-    wanted: NDArray[np.bool_], patch_ballots: NDArray[np.float32], category_ids: NDArray[np.int32]
+    wanted: NDArray[np.bool_], patch_votes: NDArray[np.float32], category_ids: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """(k,) the labels of the pixels (H, W) that are wanted, all votes interpolated for each."""
-    grid = (patch_ballots.shape[0], patch_ballots.shape[1])
+    grid = (patch_votes.shape[0], patch_votes.shape[1])
     rows, columns = (patch_positions(n, g) for n, g in zip(wanted.shape, grid, strict=True))
     y, x = np.nonzero(wanted)
     labels = np.empty(len(y), np.int32)
-    at_once = max(1, _VALUES_AT_ONCE // patch_ballots.shape[2])
+    at_once = max(1, _VALUES_AT_ONCE // patch_votes.shape[2])
     for start in range(0, len(y), at_once):
         some = slice(start, start + at_once)
-        values = _bilinear(patch_ballots, rows[y[some]], columns[x[some]])
-        labels[some] = winners(values, category_ids)
+        values = _bilinear(patch_votes, rows[y[some]], columns[x[some]])
+        labels[some] = winning_categories(values, category_ids)
     return labels
 
 

@@ -32,11 +32,11 @@ from benchmarks.accuracy.classes import Classes
 from benchmarks.accuracy.scenes import cut_along, true_regions
 from benchmarks.gates.references import Features
 from miniature.world import CATEGORIES, Scene, draw_scene
-from query.classification import Namer
+from query.classification import Classifier
 from query.labelling import PhotoLabeller
-from query.photo import SegmentedPhoto
+from query.regions import SegmentedPhoto
 from rim.cli.progress import counter
-from rim.evaluation.opening import evaluation_seed
+from rim.evaluation.datasets.miniature import evaluation_seed
 from rim.evaluation.scores import ConfusionMatrix
 from schemas.ids import FOREGROUND, ROLES, unpack_image_ids
 from schemas.sections import Reference
@@ -223,7 +223,8 @@ def measure_cases(
     """A row for each case, all on the same scenes and regions; see `measure_rejection`."""
     matching = bank.settings.matching.model_copy(update={"background": None})
     labellers = [
-        PhotoLabeller(Namer(one.references.as_bank_features(), matching), matching) for one in cases
+        PhotoLabeller(Classifier(one.references.as_bank_features(), matching), matching)
+        for one in cases
     ]
     classes = Classes.closed(bank.categories)
     of_world = np.array([CATEGORIES.index(name) for name in classes.names])
@@ -233,7 +234,7 @@ def measure_cases(
         truth = cut_along(photo.pixels, photo.tokens, true_regions(scene))
         wanted = [_shown(scene, region.mask.decoded()) for region in truth.regions]
         for i, labeller in enumerate(labellers):
-            named = labeller.namer.name(truth.features).category_id
+            named = labeller.classifier.classify(truth.features).category_id
             right[i] += (of_world[classes.of_category[named]] == wanted).tolist()
             labels = classes.of_category[labeller.label(photo)[1]]
             matrices[i].update(np.where(labels < 0, labels, of_world[labels]), scene.labels)

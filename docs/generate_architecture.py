@@ -51,7 +51,7 @@ ONLINE = (
     ("matches", "query.classification"),
     ("label map", "query.label_map"),
     ("result", "query.result"),
-    ("files", "query.exports.output"),
+    ("files", "query.exports.formats"),
 )
 
 COLOURS = {
@@ -275,18 +275,22 @@ def rooms_table() -> str:
             for (importing, other), number in sorted(arrows.items())
             if importing == room
         )
+        place = _main_file(room).relative_to(REPOSITORY).as_posix().removesuffix("__init__.py")
         rows.append(
-            f"| `{room.replace('.', '/')}/` | {_purpose(room)} | {len(modules)} | {lines:,} "
-            f"| {imported or '-'} |"
+            f"| `{place}` | {_purpose(room)} | {len(modules)} | {lines:,} | {imported or '-'} |"
         )
     return "\n".join(rows) + "\n"
 
 
 def _purpose(room: str) -> str:
-    """The first paragraph of the package's docstring, as one line."""
-    source = (REPOSITORY / room.replace(".", "/") / "__init__.py").read_text(encoding="utf-8")
-    text = ast.get_docstring(ast.parse(source)) or ""
+    """The first paragraph of the docstring of the package, or of the module, as one line."""
+    text = ast.get_docstring(ast.parse(_main_file(room).read_text(encoding="utf-8"))) or ""
     return " ".join(text.partition("\n\n")[0].split()).replace("|", "\\|")
+
+
+def _main_file(room: str) -> Path:
+    folder = REPOSITORY / room.replace(".", "/")
+    return folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
 
 
 def page(text: str) -> str:

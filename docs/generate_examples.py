@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rim.inspection.sql_examples import EXAMPLES
+from rim.inspection.sql.examples import EXAMPLES
 from schemas.store.files import write_atomic
 
 PAGE = Path(__file__).resolve().with_name("sql.md")
 START = (
-    "<!-- From rim/inspection/sql_examples.py by `python -m docs.generate_examples`; "
+    "<!-- From rim/inspection/sql/examples.py by `python -m docs.generate_examples`; "
     "change them there. -->"
 )
 END = "<!-- end of examples -->"

@@ -1,4 +1,4 @@
-"""The visual foundation models behind small interfaces, and the region geometry they share."""
+"""The visual foundation models behind small interfaces."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Where in the image a category is: its tokens' cross-attention, gathered during generation."""
+"""Captures the cross-attention of a category's tokens while its image is generated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CrossAttentionCapture:
         attention = capture.maps()
 
     Every `attn2` of the UNet keeps its own, fast processor, so the images do not change. The
-    queries and keys that it projects anyway are overheard, and from them the attention
+    queries and keys that it projects anyway are recorded by hooks, and from them the attention
     probabilities are computed in float32: softmax over *all* text tokens, of which only the
     category's columns are kept, summed over heads, layers and steps for each map resolution. With
     guidance the batch is twice the prompts, unconditional half first, and only the conditional half
@@ -66,7 +66,7 @@ class CrossAttentionCapture:
     def __enter__(self) -> CrossAttentionCapture:
         for transformer in self._unet.modules():
             if isinstance(transformer, Transformer2DModel):
-                self._watch(transformer)
+                self._record(transformer)
         if not self._undo:
             raise ModelError(
                 "expected a UNet with cross-attention layers (attn2), "
@@ -104,23 +104,23 @@ class CrossAttentionCapture:
         mean: npt.NDArray[np.float32] = (torch.cat(resized, 1).sum(1) / count).cpu().numpy()
         return mean
 
-    def _watch(self, transformer: Transformer2DModel) -> None:
-        """Listens to every attn2 of one transformer, which alone knows the map's shape."""
-        listeners = [
-            _Listener(attention, self._add)
+    def _record(self, transformer: Transformer2DModel) -> None:
+        """Records every attn2 of one transformer, which alone knows the map's shape."""
+        recorders = [
+            _Recorder(attention, self._add)
             for name, attention in transformer.named_modules()
             if name.endswith("attn2") and isinstance(attention, Attention)
         ]
 
         def note_shape(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             hidden_states = args[0] if args else kwargs["hidden_states"]
-            for listener in listeners:
-                listener.resolution = (hidden_states.shape[-2], hidden_states.shape[-1])
+            for recorder in recorders:
+                recorder.resolution = (hidden_states.shape[-2], hidden_states.shape[-1])
 
-        if listeners:
+        if recorders:
             handle = transformer.register_forward_pre_hook(note_shape, with_kwargs=True)
             self._undo.append(handle.remove)
-            self._undo.extend(listener.stop for listener in listeners)
+            self._undo.extend(recorder.stop for recorder in recorders)
 
     @torch.no_grad()
     def _add(
@@ -152,8 +152,8 @@ class CrossAttentionCapture:
         return self._weights
 
 
-class _Listener:
-    """Overhears one layer's queries and keys, and reports them when the layer is done."""
+class _Recorder:
+    """Records one layer's queries and keys, and reports them when the layer is done."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class _Listener:
         ]
 
     def stop(self) -> None:
-        """Leaves the layer as it was."""
+        """Removes the hooks."""
         for handle in self._handles:
             handle.remove()
 

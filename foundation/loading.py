@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from schemas.errors import ModelError
+from schemas.text import shortened
 
-_SHOWN = 3
+_LIBRARIES = ("diffusers", "transformers")
 
 
 def load_network(kind: Any, folder: Path, role: str, **options: Any) -> Any:
-    """The network in a folder, in float32 and in evaluation mode, on the CPU.
+    """Loads the network in a folder, in float32 and in evaluation mode, on the CPU.
 
     Both libraries give weights that the files lack random values, and only log it: a network that
     is half random makes images and features all the same.
@@ -42,10 +45,9 @@ def load_network(kind: Any, folder: Path, role: str, **options: Any) -> Any:
         )
     missing = sorted(report["missing_keys"])
     if missing:
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise ModelError(
             f"models.{role}: expected all weights of {type(network).__name__} in {folder}, found "
-            f"none for {', '.join(missing[:_SHOWN])}{more}; the files are not complete or of "
+            f"none for {shortened(missing, 3)}; the files are not complete or of "
             "another network: get them again"
         )
     return network.eval()
@@ -53,10 +55,15 @@ def load_network(kind: Any, folder: Path, role: str, **options: Any) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the libraries' remarks on how they load from the user: renamed classes, weights in the
-    files that nothing has use of. What matters is an error of ours.
+    """Keeps the libraries' remarks and progress bars from the user while they load.
+
+    They remark on renamed classes, and on weights in the files that nothing uses. What matters is
+    an error of ours. The bars stay off.
     """
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    for name in _LIBRARIES:
+        if name in sys.modules:  # features need no diffusers
+            import_module(f"{name}.utils.logging").disable_progress_bar()
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

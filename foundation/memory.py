@@ -1,4 +1,4 @@
-"""Memory of the device that models run on: noticing that it ran out, and giving it back."""
+"""Memory of the device that models run on: tells that it ran out, and frees it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import torch
 
+from foundation.interfaces import Result
 from schemas.errors import RimError
 
 logger = logging.getLogger(__name__)
 
 Option = TypeVar("Option")
-Result = TypeVar("Result")
 
 # What torch and the libraries below it say, in a RuntimeError of no class of its own. The last two
 # lines are said for other reasons too, but above all where cuDNN or cuBLAS find no memory for
@@ -70,13 +70,13 @@ def forget_frames(error: BaseException) -> None:
 
 
 def give_back() -> None:
-    """Returns to the device what nothing refers to any more, and what torch keeps for later."""
+    """Frees the device's memory that nothing refers to any more, and what torch keeps for later."""
     gc.collect()
     empty_cache()
 
 
 def empty_cache() -> None:
-    """Returns to the device what torch keeps of its memory for later."""
+    """Frees the device's memory that torch keeps for later."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
@@ -84,7 +84,7 @@ def empty_cache() -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """The first line of an error's message, or its class."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -103,7 +103,7 @@ class DeviceMemory:
 
     @contextmanager
     def held(self, size: int) -> Iterator[None]:
-        """Keeps so many bytes from everyone else; torch.OutOfMemoryError if they are not there."""
+        """Reserves so many bytes; torch.OutOfMemoryError if they are not there."""
         block = torch.empty(size, dtype=torch.uint8, device=self._device)
         try:
             yield

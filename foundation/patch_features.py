@@ -4,20 +4,54 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import AutoModel
 
-from foundation.images.preprocessing import IMAGENET, Normalisation, check_image, resize
+from foundation.images.preprocessing import (
+    IMAGENET,
+    Normalisation,
+    check_image,
+    read_normalisation,
+    resize,
+)
+from foundation.loading import load_network
+from schemas.errors import ModelError
+from schemas.settings import Settings
+
+_KINDS = ("dinov2", "dinov2_with_registers", "dinov3_vit")
 
 # A strip longer than this many short sides is scaled by its long side instead.
 MAX_ASPECT = 4
 
 
+def load(path: Path, settings: Settings, device: torch.device) -> PatchFeatures:
+    """Loads the feature model of a stack.
+
+    Args:
+        path: a folder of transformers.
+        settings: of a preset or a bank; `features.size` counts.
+        device: where it shall run.
+
+    Raises:
+        ModelError: the folder has another kind of model, or lacks weights.
+    """
+    model = load_network(AutoModel, path, "features", trust_remote_code=False).to(device)
+    if model.config.model_type not in _KINDS:
+        raise ModelError(
+            f"models.features: expected a DINOv2 or DINOv3 transformer in {path}, "
+            f"found {model.config.model_type}; correct models.features.location"
+        )
+    normalisation = read_normalisation(path, IMAGENET)
+    return PatchFeatures(model, settings.features.size, normalisation)
+
+
 class PatchFeatures:
-    """Patch tokens by a transformers Dinov2Model, with or without registers, or DINOv3ViTModel.
+    """Computes patch tokens by a Dinov2Model (also with registers) or a DINOv3ViTModel.
 
     Args:
         model: the model in evaluation mode on its device.
@@ -67,7 +101,7 @@ class PatchFeatures:
 
     @torch.inference_mode()
     def extract(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
-        """The normalised last layer's patch tokens of each image.
+        """Computes the patch tokens of each image: the normalised last layer's.
 
         Images that are cut into the same grid go through the model together.
 

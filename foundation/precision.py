@@ -1,4 +1,4 @@
-"""What networks compute in: half precision where a device is faster with it."""
+"""The types that networks compute in: half precision where a device is faster with it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def fast_type(device: torch.device) -> torch.dtype:
 
 
 def encoder_type(device: torch.device) -> torch.dtype:
-    """What SAM's image encoder computes in: the fast type of a GPU, float32 on a CPU."""
+    """The type that SAM's image encoder computes in: the fast type of a GPU, float32 on a CPU."""
     return fast_type(device) if device.type == "cuda" else torch.float32
 
 
 def checker_type(device: torch.device) -> torch.dtype:
-    """What the safety checker's vision transformer computes in: float16 on a GPU.
+    """The type that the safety checker's vision transformer computes in: float16 on a GPU.
 
     It is published and commonly run in float16. Its cosines are compared with fixed thresholds:
     float16 rounds them by a few 0.0001, bfloat16 would by some 0.001.

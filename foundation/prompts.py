@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from foundation.text_to_image import Prompt
+from foundation.interfaces import Prompt
 from schemas.errors import SettingsError
 from schemas.sections import CATEGORY_PLACEHOLDER
 from schemas.vocabulary import name_key
 
-# Endings that benchmarks add to tell labels apart; nobody would say them ("building-other-merged").
+# Endings that benchmarks add to tell labels apart; they are not spoken ("building-other-merged").
 _LABEL_ENDING = re.compile(r"[-\s](other|merged|stuff)$", re.IGNORECASE)
 # COCO-Stuff writes what a surface is made of behind it: "wall-brick" is a brick wall.
 _SURFACE = re.compile(r"(wall|floor|ceiling)-(\w+)", re.IGNORECASE)
@@ -22,11 +22,11 @@ _SPOKEN_VOWEL = re.compile(r"hour|heir|honest|honou?r|[fhlmnrsx]\b", re.I)
 
 
 def spoken_name(category_name: str) -> str:
-    """The category's name as a person would say it; the label itself stays as it is.
+    """The category's name as it is spoken; the label itself stays as it is.
 
     Underscores become spaces, the endings -other, -merged and -stuff of benchmark labels go, and
     "wall-brick" is turned into "brick wall" (likewise floor and ceiling). A name of which nothing
-    would be left is kept [ours].
+    would be left stays as it is [ours].
     """
     name = " ".join(category_name.replace("_", " ").split())
     while (shorter := _LABEL_ENDING.sub("", name).strip(" -")) not in ("", name):

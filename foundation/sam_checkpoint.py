@@ -48,7 +48,7 @@ PUBLISHED = {
 
 
 def build_sam(architecture: SamArchitecture) -> Sam:
-    """A Sam of the given sizes with random weights, in evaluation mode.
+    """Builds a Sam of the given sizes with random weights, in evaluation mode.
 
     For the published architectures it is the model that segment-anything's own registry builds.
     """
@@ -94,7 +94,7 @@ def build_sam(architecture: SamArchitecture) -> Sam:
 
 
 def load_sam(source: SegmenterSource, path: Path) -> Sam:
-    """The Sam whose weights are at `path`, in evaluation mode, on the CPU.
+    """Loads the Sam whose weights are at `path`, in evaluation mode, on the CPU.
 
     Args:
         source: says which architecture the checkpoint has.

@@ -1,7 +1,7 @@
 """SAM's mask decoder for point prompts: the same masks as segment-anything's own, for less work.
 
 A photo is one image and many prompts of a few tokens each. segment-anything projects all h*w pixels
-of the image to queries, keys and values anew for every prompt. But (x W) q = x (W q): the few
+of the image to queries, keys and values again for every prompt. But (x W) q = x (W q): the few
 tokens can be projected instead and compared with the pixels as they are. A key's bias adds the same
 to all logits of a query, which the softmax does not notice; a value's bias is added after
 averaging, since weights sum to one. In the first layer the pixels are the same for all prompts, so
@@ -64,7 +64,7 @@ class PointDecoder:
     def _attend(
         self, tokens: torch.Tensor, pixels: torch.Tensor, position: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `TwoWayTransformer`: tokens (P, t, c) and pixels (1, h*w, c) look at each other.
+        """As `TwoWayTransformer`: tokens (P, t, c) and pixels (1, h*w, c) attend to each other.
 
         Returns:
             tokens (P, t, c), pixels (P, h*w, c).

@@ -35,7 +35,7 @@ class StripAttention(nn.Module):
         self.scale: float = attention.scale
         self.qkv, self.proj = attention.qkv, attention.proj
         self.rel_pos_h, self.rel_pos_w = attention.rel_pos_h, attention.rel_pos_w
-        # What the original gathers anew for every image; not among the weights that are saved.
+        # What the original gathers again for every image; not among the weights that are saved.
         for name, table in (("_rows", self.rel_pos_h), ("_columns", self.rel_pos_w)):
             side = (len(table) + 1) // 2
             with torch.no_grad():

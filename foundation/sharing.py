@@ -1,18 +1,18 @@
-"""How the models of a stack share the memory of their device: all at once, or in turns."""
+"""How the models of a stack share the memory of their device: all at once or in turns, by trial."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+import numpy as np
 import torch
 
-from foundation.memory import empty_cache, first_that_fits
+from foundation.interfaces import BuildStack, Prompt, Result
+from foundation.memory import DeviceMemory, empty_cache, first_that_fits
 from schemas.errors import MemoryShort
-
-Result = TypeVar("Result")
 
 _CPU = torch.device("cpu")
 # Those that can work on a part of a batch at a time; results depend on it by rounding alone.
@@ -21,7 +21,7 @@ _FEW_PARTS, _MANY_PARTS = 8, 64
 
 
 class Way(enum.Enum):
-    """How models share a device; the value says it in words. The fastest way comes first."""
+    """The ways in which models can share a device, in words; the fastest comes first."""
 
     AHEAD = "all models at once, the next images made meanwhile"
     TOGETHER = "all models at once"
@@ -110,7 +110,7 @@ class SharedDevice:
                     model.divide(parts)
 
     def take_turns(self) -> bool:
-        """From now on the models take turns; whether that is possible and new."""
+        """From now on the models take turns; returns whether that is possible and new."""
         new = self.way is not Way.TURNS and Way.TURNS in self._ways
         if new:
             self.change(Way.TURNS)
@@ -164,3 +164,56 @@ class SharedDevice:
         steps = [(way, parts) for way in ways for parts in (1, _FEW_PARTS)]
         steps.append((ways[-1], _MANY_PARTS))
         return steps[steps.index((self.way, self._parts)) :]
+
+
+@dataclass(frozen=True)
+class BuildTrial:
+    """Runs one batch through the stages of a build.
+
+    Where images are made ahead, generation and the other stages may reach their peaks at the same
+    time. Running both at once would meet that case only by chance; so the others' peak is measured,
+    and reserved while a batch is generated.
+
+    Attributes:
+        roles: of the models that the build works with.
+        image_size: (height, width) of its images.
+    """
+
+    stack: BuildStack
+    device: SharedDevice
+    memory: DeviceMemory
+    roles: Sequence[str]
+    image_size: tuple[int, int]
+
+    def run(self, share: Share) -> None:
+        """Makes and examines a batch; runs out of memory if the share is too large."""
+        self.device.change(share.way)
+        if share.way is Way.AHEAD and "text_to_image" in self.roles:
+            meanwhile = self.memory.peak_of(lambda: self._examine(share.batch))
+            with self.memory.held(meanwhile):
+                self._generate(share.batch)
+            return
+        self._generate(share.batch)
+        self._examine(share.batch)
+
+    def _generate(self, count: int) -> None:
+        """Runs one denoising step, decoding and the safety checker: all steps take no more."""
+        if "text_to_image" not in self.roles:
+            return
+        self.stack.activate("text_to_image")
+        generator = self.stack.text_to_image.shortened(1)
+        generator.generate([Prompt("a photo of a cat", 13, 16)] * count, list(range(count)))
+
+    def _examine(self, count: int) -> None:
+        """Runs SAM with a prompt on one image, and the feature model on a batch."""
+        image = np.zeros((*self.image_size, 3), np.uint8)
+        if "segmenter" in self.roles:
+            self.stack.activate("segmenter")
+            segmenter = self.stack.segmenter
+            embedding = segmenter.embed(image)
+            points = np.zeros((1, self.stack.settings.localisation.points, 2), np.float32)
+            candidates = segmenter.predict(embedding, points)
+            segmenter.upsample(embedding, candidates.logits[0])
+        if "features" in self.roles:
+            self.stack.activate("features")
+            self.stack.features.extract([image] * count)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from foundation.build_trial import BuildTrial
+from foundation.interfaces import Result
 from foundation.memory import DeviceMemory, first_line, first_that_fits, give_back
-from foundation.precision import checker_type, compute_in, decode_in, encoder_type, fast_type
-from foundation.sharing import Share, SharedDevice, Way
+from foundation.sharing import BuildTrial, Share, SharedDevice, Way
 from foundation.weights.missing import Caller
 from foundation.weights.model_files import check_content, fingerprint, resolve
 from foundation.weights.roles import BUILD_ROLES
@@ -20,10 +19,9 @@ from schemas.errors import ModelError, RimError, UsageError
 from schemas.records import ModelRecord
 from schemas.settings import Models, ModelSource, Settings
 
-# The model libraries are imported by what needs them: a query has no use for diffusers.
 if TYPE_CHECKING:
     from foundation.patch_features import PatchFeatures
-    from foundation.segmenter import SamSegmenter
+    from foundation.sam import SamSegmenter
     from foundation.text_image import ClipScorer
     from foundation.text_to_image import DiffusersTextToImage
 
@@ -32,7 +30,6 @@ logger = logging.getLogger(__name__)
 ROLES: tuple[str, ...] = tuple(Models.model_fields)
 
 _Model = TypeVar("_Model")
-_Result = TypeVar("_Result")
 
 
 class ModelStack:
@@ -84,7 +81,7 @@ class ModelStack:
 
     @property
     def segmenter(self) -> SamSegmenter:
-        """Makes masks of points; see `foundation.segmenter`. ModelError if it is missing."""
+        """Makes masks of points; see `foundation.sam`. ModelError if it is missing."""
         return self._get("segmenter", self._load_segmenter)
 
     @property
@@ -97,10 +94,30 @@ class ModelStack:
         """Compares texts and images; see `foundation.text_image`. ModelError if it is missing."""
         return self._get("text_image", self._load_text_image)
 
+    def load(
+        self,
+        roles: Sequence[str] = BUILD_ROLES,
+        on_role: Callable[[str], None] = lambda role: None,
+    ) -> None:
+        """Loads models, so that one that cannot be is found before anything is written.
+
+        Args:
+            roles: those that are used.
+            on_role: called with each role before it is loaded.
+
+        Raises:
+            ModelError: a model is missing or cannot be loaded.
+            SettingsError: a model cannot do what the settings ask for.
+        """
+        for role in roles:
+            on_role(role)
+            logger.debug("loaded %s", type(getattr(self, role)).__name__)
+
     @property
     def works_ahead(self) -> bool:
-        """Whether one model may run while another's results are looked at: on a GPU with memory for
-        both. On a CPU they would only take each other's cores.
+        """Whether the next images may be made while the last ones are examined.
+
+        On a GPU with memory for both; on a CPU they would only take each other's cores.
         """
         return self._shared.way is Way.AHEAD
 
@@ -147,9 +164,10 @@ class ModelStack:
             return next(options).batch
         return self._first_that_fits(self._trial, options)
 
-    def within_memory(self, work: Callable[[], _Result]) -> _Result:
-        """Runs work, which calls `activate` before it uses a model, with as much memory as there
-        is; see `SharedDevice.within_memory`.
+    def within_memory(self, work: Callable[[], Result]) -> Result:
+        """Runs work, again with less memory where it ran out; see `SharedDevice.within_memory`.
+
+        The work calls `activate` before it uses a model.
 
         Raises:
             MemoryShort: the memory does not suffice.
@@ -178,7 +196,7 @@ class ModelStack:
         return share.batch
 
     def path(self, role: str) -> Path:
-        """Where a role's files are, downloaded first if need be and allowed.
+        """The place of a role's files, which are downloaded first if they are missing and may be.
 
         Raises:
             ModelError: they are missing.
@@ -220,7 +238,7 @@ class ModelStack:
         if role not in self._shared.models:
             path = self.path(role)
             try:
-                self._shared.add(role, self._load(role, load, path))
+                self._shared.add(role, self._load_making_room(role, load, path))
             except RimError:
                 raise
             except Exception as error:  # every model library has errors of its own
@@ -231,7 +249,7 @@ class ModelStack:
         model: _Model = self._shared.models[role]
         return model
 
-    def _load(self, role: str, load: Callable[[Path], _Model], path: Path) -> _Model:
+    def _load_making_room(self, role: str, load: Callable[[Path], _Model], path: Path) -> _Model:
         """Loads a model beside the others or, if need be, in their place on the device."""
         if self._shared.way is Way.TURNS:
             self._shared.clear()
@@ -239,7 +257,7 @@ class ModelStack:
         if not isinstance(found, str):
             return found[1]
         if self._shared.models and self._shared.take_turns():
-            return self._load(role, load, path)
+            return self._load_making_room(role, load, path)
         self._shared.active = role
         raise self._shared.too_much(
             found,
@@ -247,86 +265,33 @@ class ModelStack:
             "or close other programs that use the device",
         )
 
+    # Each family of models is imported when it is used: a query has no use for diffusers.
+
     def _load_text_to_image(self, path: Path) -> DiffusersTextToImage:
-        from diffusers.utils import logging
-        from transformers.utils import logging as transformers_logging
+        from foundation.text_to_image_loading import load
 
-        from foundation.pipelines import load_pipeline
-        from foundation.text_to_image import DiffusersTextToImage
-
-        logging.disable_progress_bar()
-        transformers_logging.disable_progress_bar()
-        # Converted before it is moved: in float32 the device may have no room for it.
-        pipeline = load_pipeline(path, torch.device("cpu"))
-        dtype = fast_type(self.device)
-        compute_in(pipeline.unet, dtype)
-        decode_in(pipeline.vae, dtype)
-        checker = getattr(pipeline, "safety_checker", None)
-        if checker is not None:
-            # Not the whole: it is given the images too, and passes them on.
-            compute_in(checker.vision_model, checker_type(self.device))
-        if self.device.type != "cpu":
-            # One image fills a GPU; decoding a batch at once takes 0.4 GB an image for nothing.
-            pipeline.vae.enable_slicing()
-        generation = self.settings.generation
-        model = DiffusersTextToImage(
-            pipeline,
-            steps=generation.steps,
-            guidance_scale=generation.guidance_scale,
-            height=generation.height,
-            width=generation.width,
-        )
-        model.to(self.device)
-        return model
+        return load(path, self.settings, self.device)
 
     def _load_segmenter(self, path: Path) -> SamSegmenter:
-        from foundation.sam_checkpoint import load_sam
-        from foundation.sam_encoder import slim
-        from foundation.segmenter import SamSegmenter
+        from foundation.sam import load
 
-        sam = load_sam(self.settings.models.segmenter, path)
-        dtype = encoder_type(self.device)
-        slim(sam.image_encoder, dtype)
-        points = self.settings.proposals.points_per_batch
-        return SamSegmenter(sam.to(self.device), points, dtype)
+        return load(path, self.settings, self.device)
 
     def _load_features(self, path: Path) -> PatchFeatures:
-        from transformers import AutoModel
-        from transformers.utils import logging
+        from foundation.patch_features import load
 
-        from foundation.images.preprocessing import IMAGENET, read_normalisation
-        from foundation.loading import load_network
-        from foundation.patch_features import PatchFeatures
-
-        logging.disable_progress_bar()
-        model = load_network(AutoModel, path, "features", trust_remote_code=False).to(self.device)
-        if model.config.model_type not in ("dinov2", "dinov2_with_registers", "dinov3_vit"):
-            raise ModelError(
-                f"models.features: expected a DINOv2 or DINOv3 transformer in {path}, "
-                f"found {model.config.model_type}; correct models.features.location"
-            )
-        normalisation = read_normalisation(path, IMAGENET)
-        return PatchFeatures(model, self.settings.features.size, normalisation)
+        return load(path, self.settings, self.device)
 
     def _load_text_image(self, path: Path) -> ClipScorer:
-        from transformers import AutoTokenizer, CLIPModel
-        from transformers.utils import logging
+        from foundation.text_image import load
 
-        from foundation.images.preprocessing import CLIP, read_normalisation
-        from foundation.loading import load_network
-        from foundation.text_image import ClipScorer
-
-        logging.disable_progress_bar()
-        model = load_network(CLIPModel, path, "text_image", trust_remote_code=False).to(self.device)
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False
-        )
-        return ClipScorer(model, tokenizer, read_normalisation(path, CLIP))
+        return load(path, self.device)
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device of a name; "auto" is a CUDA GPU, else Apple's GPU (MPS), else the CPU,
-    whichever works.
+    """The torch device of a name.
+
+    "auto" is a CUDA GPU, else Apple's GPU (MPS), else the CPU, whichever works.
 
     Raises:
         UsageError: torch does not know or have the device.

@@ -1,19 +1,43 @@
-"""CLIP embeddings of texts and images, in one space where a cosine says how well they fit."""
+"""CLIP embeddings of texts and images in one space, where their cosine says how well they fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import AutoTokenizer, CLIPModel
 
-from foundation.images.preprocessing import CLIP, Normalisation, check_image, resize
+from foundation.images.preprocessing import (
+    CLIP,
+    Normalisation,
+    check_image,
+    read_normalisation,
+    resize,
+)
+from foundation.loading import load_network
+
+
+def load(path: Path, device: torch.device) -> ClipScorer:
+    """Loads the text-image model of a stack.
+
+    Args:
+        path: a folder of transformers with a CLIPModel and its tokenizer.
+        device: where it shall run.
+
+    Raises:
+        ModelError: the folder lacks weights.
+    """
+    model = load_network(CLIPModel, path, "text_image", trust_remote_code=False).to(device)
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    return ClipScorer(model, tokenizer, read_normalisation(path, CLIP))
 
 
 class ClipScorer:
-    """Embeddings by a transformers CLIPModel.
+    """Computes embeddings by a transformers CLIPModel.
 
     Args:
         model: the model in evaluation mode on its device.

@@ -1,73 +1,23 @@
-"""Text-to-image generation: pictures of a prompt, each with its category's attention map."""
+"""Text-to-image generation: images of a prompt, each with its category's attention map."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import nn
 
+from foundation.cross_attention import CrossAttentionCapture
+from foundation.interfaces import GeneratedImage, Prompt
 from schemas.errors import ModelError, SettingsError, UsageError
-
-if TYPE_CHECKING:
-    import torch
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt, and where in it the category's name stands: `text[start:stop]`."""
-
-    text: str
-    start: int
-    stop: int
-
-    @property
-    def name(self) -> str:
-        """The category's name as the prompt has it."""
-        return self.text[self.start : self.stop]
-
-
-@dataclass(frozen=True)
-class GeneratedImage:
-    """One generated picture.
-
-    image: uint8 (H, W, 3) RGB. attention: float32 (h, w), the category's averaged attention
-    probability, not scaled; its grid covers the image. flagged: the safety checker blacked the
-    image out.
-    """
-
-    image: npt.NDArray[np.uint8]
-    attention: npt.NDArray[np.float32]
-    flagged: bool
-
-
-class TextToImage(Protocol):
-    """Anything that makes pictures of prompts and knows where it put the category."""
-
-    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[GeneratedImage]:
-        """One image a prompt, made as one batch; seeds has one entry a prompt, 0..2**63-1."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """Denoising steps of an image."""
-        ...
-
-    @property
-    def calls(self) -> int:
-        """How often the UNet is called for a batch; often not the number of steps."""
-        ...
-
-    def shortened(self, steps: int) -> TextToImage:
-        """The same in so many steps, or in the fewest it can be done in, if these are more."""
-        ...
 
 
 class DiffusersTextToImage:
-    """Text-to-image by a diffusers pipeline; `foundation.pipelines` says which.
+    """Generates images by a diffusers pipeline; see `foundation.text_to_image_loading` for which.
 
     All of an image's randomness comes from its own seed, by a generator on the CPU. The same
     prompts, seeds, batch and device give the same images; in another batch an image differs by
@@ -127,10 +77,6 @@ class DiffusersTextToImage:
             UsageError: not one seed a prompt, or a name too long for the text encoder.
             ModelError: the pipeline's tokenizer or UNet is not usable, or it made no image.
         """
-        import torch
-
-        from foundation.cross_attention import CrossAttentionCapture
-
         if len(prompts) != len(seeds):
             raise UsageError(f"expected one seed a prompt, found {len(seeds)} for {len(prompts)}")
         if not prompts:
@@ -171,8 +117,6 @@ class DiffusersTextToImage:
 
         Not by the pipeline's own `to`, which warns of float16 on a CPU, where nothing is computed.
         """
-        from torch import nn
-
         for part in self._pipeline.components.values():
             if isinstance(part, nn.Module):
                 nn.Module.to(part, device)

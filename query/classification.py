@@ -1,4 +1,4 @@
-"""What a region is called: a matcher's scores, less what speaks against a category."""
+"""Classification of regions: a matcher's scores, text, negatives and the background threshold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STRANGERS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Classification:
-    """The names of r regions out of C candidates.
+    """The categories of r regions, out of C candidates.
 
     Attributes:
         category_ids: (C,) int32 ascending, the candidates: the columns of `scores`.
@@ -63,7 +63,7 @@ class Classification:
         return np.asarray(self.scores[np.arange(len(self.scores)), self.column])
 
     def votes(self) -> NDArray[np.float32]:
-        """(r, C + 1) float32: what each region says of the pixels under it.
+        """(r, C + 1) float32: each region's vote on the pixels under it.
 
         A known region gives every category its score. An unknown one gives its best score to the
         last column, "none of these", so that it counts as much as if it were known.
@@ -75,8 +75,8 @@ class Classification:
         return votes
 
 
-class Namer:
-    """Names regions by the references of a bank.
+class Classifier:
+    """Classifies regions by the references of a bank.
 
     In this order [ours, apart from the matchers]:
 
@@ -99,7 +99,7 @@ class Namer:
         *,
         prototypes: Prototypes | None = None,
     ) -> None:
-        """Sorts a bank's features by what they are for.
+        """Sorts a bank's features into references and negatives.
 
         Args:
             features: of accepted images, both roles.
@@ -121,17 +121,17 @@ class Namer:
             return calibrated_threshold(self._references)
         return self._settings.background
 
-    def name(
+    def classify(
         self,
         features: NDArray[np.float32],
         categories: Collection[int] | None = None,
         text: NDArray[np.float32] | None = None,
     ) -> Classification:
-        """Name L2-normalised features (r, d) float32, with `categories` only if they are given.
+        """Finds the category of each region.
 
         Args:
-            features: of regions or patches.
-            categories: ids.
+            features: (r, d) float32, L2-normalised, of regions or patches.
+            categories: ids of the only categories to consider; None for all.
             text: (r, C) probability of every candidate by text, C in the order of
                 `candidates(categories)`; needed where text_weight is above 0.
 
@@ -172,7 +172,7 @@ class Namer:
 
 
 def calibrated_threshold(references: References) -> float | None:
-    """A cosine below which a region is unlike anything in the bank [ours].
+    """Computes the cosine below which a region is unlike anything in the bank [ours].
 
     Found among the references alone; it needs no photo and no label. A reference is compared with
     the others of its category, as a region that is known would be, and with all other categories,

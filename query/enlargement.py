@@ -1,4 +1,4 @@
-"""How the pixels of a photo lie between those of a smaller size, from which masks are enlarged.
+"""Enlargement: how masks at a smaller working size determine the pixels of the photo.
 
 Masks are worked on at a smaller *working size* and enlarged bilinearly. Pixels of the photo between
 the same four working pixels are a *tile*, numbered i * w + j by the working pixel (i, j) at
@@ -20,7 +20,7 @@ _VALUES_AT_ONCE = 1 << 21  # of interpolated logits: 8 MB
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """One side of a photo, cut into intervals: the pixels between the same two working pixels.
+    """One side of a photo in intervals: the pixels between the same two working pixels.
 
     Attributes:
         first: (l + 1,) int64, the first pixel of each of the l intervals; the last is the length.
@@ -72,7 +72,7 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Enlargement:
-    """From the working size to the photo's, which is nowhere smaller."""
+    """The enlargement from the working size to the photo's size, which is nowhere smaller."""
 
     rows: Axis
     columns: Axis
@@ -103,7 +103,7 @@ class Enlargement:
         return self.rows.fraction.shape[1], self.columns.fraction.shape[1]
 
     def corners(self, mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """(h, w) bool each: tiles wholly under a mask (h, w), and those that its edge goes through.
+        """(h, w) bool each: the tiles wholly under a mask (h, w), and those on its edge.
 
         The latter only where the tile has a pixel.
         """
@@ -120,7 +120,7 @@ class Enlargement:
     def pixels_above(
         self, logits: NDArray[np.float32], tiles: NDArray[np.int32]
     ) -> NDArray[np.bool_]:
-        """(t, a, b) bool: which pixels of some tiles have logits above 0; False beyond a tile's.
+        """(t, a, b) bool: which pixels of tiles have logits above 0; False beyond a tile's pixels.
 
         Args:
             logits: (h, w).

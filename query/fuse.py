@@ -1,8 +1,6 @@
-"""Fusing of mask proposals into regions (Eq. 1), with a guard for masks that hold objects."""
+"""Which mask proposals make up one region (Eq. 1), with a guard for masks that hold objects."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +18,10 @@ DISJOINT = 0.1
 """Two masks are apart if they share no more than this fraction of the smaller one."""
 
 
-@dataclass(frozen=True)
-class FusedMask:
-    """One region: the union of a whole and the proposals that were fused into it.
-
-    Attributes:
-        mask: (h, w) bool, the union.
-        members: indices of the fused proposals, the whole (the largest) first.
-        container: whether the mask was kept apart because it holds objects rather than parts.
-    """
-
-    mask: NDArray[np.bool_]
-    members: tuple[int, ...]
-    container: bool
-
-
 def fuse_masks(
     masks: NDArray[np.bool_], *, threshold: float = 0.9, max_fused_area: float = 0.5
-) -> tuple[FusedMask, ...]:
-    """Merge the proposals that are parts of one another, e.g. "T-shirt" into "person".
+) -> tuple[tuple[int, ...], ...]:
+    """Groups the proposals that are parts of one another, e.g. "T-shirt" and "person".
 
     Eq. 1 of the RIM supplement [paper]: M1 and M2 are merged if
 
@@ -50,13 +33,13 @@ def fuse_masks(
     1. Empty masks are dropped.
     2. Containers are set apart (see `find_containers`). They stay regions of their own and merge
        with nothing, so a meadow never swallows the animals on it; where a container and a mask
-       inside it are both kept, the better match wins the pixel later.
+       inside it are both regions, the better match wins the pixel later.
     3. The others are visited from the largest to the smallest (equal areas: in the given order).
        A mask that fulfils Eq. 1 with an earlier *whole* joins it, the one that holds most of it,
        equally held: the smaller one; otherwise it becomes a whole itself. Eq. 1 is asked of the
        whole as proposed, not of the growing union, and is not transitive: two objects that share
        a sliver stay apart although the sliver belongs to both.
-    4. A region's mask is the union of its members.
+    4. A region's mask is the union of its members, see `MaskProposals.united_logits`.
 
     Args:
         masks: (n, h, w) bool; bring the best first, since ties go to the earlier one.
@@ -64,28 +47,23 @@ def fuse_masks(
         max_fused_area: fraction of the photo above which a mask is a container whatever it holds.
 
     Returns:
-        The regions by falling area of their wholes. Their union is the union of `masks`, and
-        every non-empty proposal is a member of exactly one.
+        For each region the indices of its proposals, the whole (the largest) first; the regions
+        come by falling area of their wholes. Every non-empty proposal is in exactly one.
     """
     areas = masks.sum(axis=(1, 2), dtype=np.int64)
     filled = np.flatnonzero(areas)
     if filled.size == 0:
         return ()
     order = filled[np.argsort(-areas[filled], kind="stable")]
-    kept, areas = masks[order], areas[order]
-    shared = _intersections(kept)
+    filled_masks, areas = masks[order], areas[order]
+    shared = _intersections(filled_masks)
     overlap = shared / np.minimum(areas[:, None], areas[None, :])
     containers = find_containers(
-        kept, shared, overlap, threshold=threshold, max_fused_area=max_fused_area
+        filled_masks, shared, overlap, threshold=threshold, max_fused_area=max_fused_area
     )
-    groups = _group(overlap, containers, threshold)
     return tuple(
-        FusedMask(
-            mask=np.logical_or.reduce(kept[members], axis=0),
-            members=tuple(int(order[member]) for member in members),
-            container=bool(containers[members[0]]),
-        )
-        for members in groups
+        tuple(int(order[member]) for member in members)
+        for members in _group(overlap, containers, threshold)
     )
 
 
@@ -97,7 +75,7 @@ def find_containers(
     threshold: float,
     max_fused_area: float,
 ) -> NDArray[np.bool_]:
-    """Masks that hold objects rather than parts [ours]; three signs, each sufficient.
+    """Finds masks that hold objects rather than parts [ours]; three signs, each sufficient.
 
     - It covers more than `max_fused_area` of the photo.
     - It reaches from one side of the photo to the opposite one, as ground and sky do.
@@ -106,8 +84,8 @@ def find_containers(
       of their house; plates leave most of their table open. Masks inside that are containers
       themselves, or nearly the same mask, are not counted.
 
-    Missing a container loses objects; seeing one too many only keeps its parts as regions beside
-    it. The signs are therefore generous.
+    Missing a container loses objects; one too many only leaves its parts as regions beside it. The
+    signs are therefore generous.
 
     Args:
         masks: (n, h, w) bool, by falling area, none empty.

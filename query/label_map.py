@@ -1,38 +1,106 @@
-"""From named regions and patches to one label per pixel."""
+"""From classified regions and patches to one label per pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, uniform_filter
 
 from query.enlargement import Axis, Enlargement
-from query.overlap import Overlap, combine
 from schemas.ids import UNLABELLED
+
+Overlap = Literal["vote", "best"]
 
 UNCOVERED = UNLABELLED - 1
 """Stands in a label map for pixels under no mask until they are labelled."""
 
-_VALUES_AT_ONCE = 1 << 22  # of ballots: 16 MB
+_VALUES_AT_ONCE = 1 << 22  # of votes: 16 MB
 _COLUMNS_AT_ONCE = 128
 _ROUNDING = np.float32(1 - 1e-6)  # an interpolated value may leave its range by a rounding error
 
 
-def winners(votes: NDArray[np.float32], category_ids: NDArray[np.int32]) -> NDArray[np.int32]:
+def combine(
+    members: NDArray[np.bool_],
+    votes: NDArray[np.float32],
+    areas: NDArray[np.int64],
+    overlap: Overlap,
+) -> NDArray[np.float32]:
+    """Combines the votes of the masks over each part of a photo [ours].
+
+    - "vote": the mean of their votes, each with the weight 1 / area: a small mask says more
+      about the pixels under it than one that holds half of the photo, and no mask decides alone.
+    - "best": the votes of one mask, that with the highest score; of equal scores the smaller
+      mask, of equally small ones the earlier. A mask that is none of the categories gives way to
+      every other.
+
+    Args:
+        members: (n, r) bool, see `query.partition.Partition`.
+        votes: (r, C + 1), see `query.classification.Classification.votes`; the last column is "none
+            of these".
+        areas: (r,) pixels of each mask, above 0.
+        overlap: which of the two.
+
+    Returns:
+        (n, C + 1) float32; 0 for a part under no mask.
+    """
+    if overlap == "vote":
+        weights = members / areas.astype(np.float64)
+        total = weights.sum(axis=1, keepdims=True)
+        weights /= np.where(total > 0, total, 1)
+        return np.asarray(weights @ votes, np.float32)
+    if members.shape[1] == 0:
+        return np.zeros((len(members), votes.shape[1]), np.float32)
+    score = votes[:, :-1].max(axis=1)
+    last_first = -np.arange(len(areas))
+    order = np.lexsort((last_first, -areas, score, votes[:, -1] == 0))
+    rank = np.empty(len(order), np.intp)
+    rank[order] = np.arange(1, len(order) + 1)
+    held = np.where(members, rank, 0)
+    winner = held.argmax(axis=1)
+    return np.where(members.any(axis=1, keepdims=True), votes[winner], np.float32(0))
+
+
+def winning_categories(
+    votes: NDArray[np.float32], category_ids: NDArray[np.int32]
+) -> NDArray[np.int32]:
     """The category_id with most votes in each row.
 
     Args:
-        ballots: (n, C + 1), the last column "none of these"; of equal votes the lower category_id.
+        votes: (n, C + 1), the last column "none of these"; of equal votes the lower category_id.
         category_ids: (C,) of the other columns.
 
     Returns:
-        (n,) int32; UNLABELLED where "none of these" wins, or where nobody voted.
+        (n,) int32; UNLABELLED where "none of these" wins, or where there is no vote.
     """
     ids = np.append(category_ids, np.int32(UNLABELLED))
     return np.where((votes > 0).any(axis=1), ids[votes.argmax(axis=1)], np.int32(UNLABELLED))
+
+
+def label_parts(
+    members: NDArray[np.bool_],
+    votes: NDArray[np.float32],
+    areas: NDArray[np.int64],
+    overlap: Overlap,
+    category_ids: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """(n,) int32 category_id of each part of a photo; UNLABELLED under no mask.
+
+    Args:
+        members, votes, areas, overlap: see `combine`.
+        category_ids: (C,).
+    """
+    labels = np.empty(len(members), np.int32)
+    at_once = max(1, _VALUES_AT_ONCE // votes.shape[1])
+    for start in range(0, len(members), at_once):
+        some = slice(start, start + at_once)
+        labels[some] = winning_categories(
+            combine(members[some], votes, areas, overlap), category_ids
+        )
+    return labels
 
 
 def patch_positions(length: int, patches: int) -> NDArray[np.float64]:
@@ -62,14 +130,6 @@ def patches_needed(
     return np.asarray(binary_dilation(needed, corners))
 
 
-def _patches_of(axis: Axis, patches: int) -> NDArray[np.float32]:
-    """(l, g) 1 where pixels of an interval lie after the centre of a patch and before the next."""
-    found = np.zeros((len(axis.counts), patches), np.float32)
-    positions = patch_positions(len(axis.interval_of), patches)
-    found[axis.interval_of, np.floor(positions).astype(np.intp)] = 1
-    return found
-
-
 def smoothed_tokens(tokens: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """Patch tokens averaged over side x side patches, then L2-normalised [ours].
 
@@ -84,6 +144,39 @@ def smoothed_tokens(tokens: NDArray[np.float32], side: int) -> NDArray[np.float3
         tokens = uniform_filter(tokens, (side, side, 1), mode="nearest")
     length = np.linalg.norm(tokens, axis=2, keepdims=True)
     return np.asarray(tokens / np.maximum(length, np.finfo(np.float32).tiny), np.float32)
+
+
+def fill_uncovered(
+    labels: NDArray[np.int32],
+    patch_votes: NDArray[np.float32],
+    category_ids: NDArray[np.int32],
+) -> None:
+    """Labels the pixels under no mask by votes interpolated between patches [ours].
+
+    The interpolation is bilinear, between the centres of the four patches around a pixel.
+
+    Between the centres of four patches only few categories can win: not one whose votes are all
+    below the fewest of another. Interpolation never leaves the range of the four.
+
+    Args:
+        labels: (H, W) int32, UNCOVERED where a pixel is to be labelled; written into.
+        patch_votes: (gh, gw, C + 1) float32; needed where `patches_needed` says so.
+        category_ids: (C,).
+    """
+    grid = (patch_votes.shape[0], patch_votes.shape[1])
+    ids = np.append(category_ids, np.int32(UNLABELLED))
+    rows, columns = (
+        _Between.of(length, patches) for length, patches in zip(labels.shape, grid, strict=True)
+    )
+    for row in range(grid[0]):
+        strip = labels[rows.first[row] : rows.first[row + 1]]
+        wanted = strip == UNCOVERED
+        around = patch_votes[[row, min(row + 1, grid[0] - 1)]]
+        down = rows.fraction[rows.first[row] : rows.first[row + 1], None]
+        for left, right in columns.blocks(wanted.any(axis=0)):
+            block = slice(columns.first[left], columns.first[right])
+            winner = _winners_between(around, left, right, columns, down)
+            np.copyto(strip[:, block], ids[winner], where=wanted[:, block])
 
 
 def count_labels(
@@ -101,56 +194,12 @@ def count_labels(
     return (found + lowest).astype(np.int32), counts[found]
 
 
-def label_parts(
-    members: NDArray[np.bool_],
-    votes: NDArray[np.float32],
-    areas: NDArray[np.int64],
-    overlap: Overlap,
-    category_ids: NDArray[np.int32],
-) -> NDArray[np.int32]:
-    """(n,) int32 category_id of each part of a photo; UNLABELLED under no mask.
-
-    Args:
-        members, ballots, areas, overlap: see `query.overlap.combine`.
-        category_ids: (C,).
-    """
-    labels = np.empty(len(members), np.int32)
-    at_once = max(1, _VALUES_AT_ONCE // votes.shape[1])
-    for start in range(0, len(members), at_once):
-        some = slice(start, start + at_once)
-        labels[some] = winners(combine(members[some], votes, areas, overlap), category_ids)
-    return labels
-
-
-def fill_uncovered(
-    labels: NDArray[np.int32],
-    patch_ballots: NDArray[np.float32],
-    category_ids: NDArray[np.int32],
-) -> None:
-    """Labels the pixels under no mask by the patches around them, interpolated bilinearly [ours].
-
-    Between the centres of four patches only few categories can win: not one whose votes are all
-    below the fewest of another. Interpolation never leaves the range of the four.
-
-    Args:
-        labels: (H, W) int32, UNCOVERED where a pixel is to be labelled; written into.
-        patch_ballots: (gh, gw, C + 1) float32; needed where `patches_needed` says so.
-        category_ids: (C,).
-    """
-    grid = (patch_ballots.shape[0], patch_ballots.shape[1])
-    ids = np.append(category_ids, np.int32(UNLABELLED))
-    rows, columns = (
-        _Between.of(length, patches) for length, patches in zip(labels.shape, grid, strict=True)
-    )
-    for row in range(grid[0]):
-        strip = labels[rows.first[row] : rows.first[row + 1]]
-        wanted = strip == UNCOVERED
-        around = patch_ballots[[row, min(row + 1, grid[0] - 1)]]
-        down = rows.fraction[rows.first[row] : rows.first[row + 1], None]
-        for left, right in columns.blocks(wanted.any(axis=0)):
-            block = slice(columns.first[left], columns.first[right])
-            winner = _winners_between(around, left, right, columns, down)
-            np.copyto(strip[:, block], ids[winner], where=wanted[:, block])
+def _patches_of(axis: Axis, patches: int) -> NDArray[np.float32]:
+    """(l, g) 1 where pixels of an interval lie after the centre of a patch and before the next."""
+    found = np.zeros((len(axis.counts), patches), np.float32)
+    positions = patch_positions(len(axis.interval_of), patches)
+    found[axis.interval_of, np.floor(positions).astype(np.intp)] = 1
+    return found
 
 
 @dataclass(frozen=True)
@@ -196,10 +245,10 @@ def _winners_between(
     columns: _Between,
     down: NDArray[np.float32],
 ) -> NDArray[np.intp]:
-    """(rows, pixels) the columns of the ballots that win between two rows of patches.
+    """(rows, pixels) the columns of the votes that win between two rows of patches.
 
     Args:
-        around: (2, gw, C + 1) ballots of the two rows.
+        around: (2, gw, C + 1) votes of the two rows.
         left, right: the first patch, and the one after the last, whose pixels are asked for.
         columns: pixels between patches along the rows.
         down: (rows, 1) float32, how far each row of pixels lies on the way to the second.
@@ -212,8 +261,8 @@ def _winners_between(
     of_pixel = np.repeat(patches, np.diff(columns.first[left : right + 1]))
     next_to = np.minimum(of_pixel + 1, around.shape[1] - 1)
     across = columns.fraction[columns.first[left] : columns.first[right]]
-    nobody = around.shape[2] - 1
-    winner = np.full((len(down), len(of_pixel)), nobody, np.intp)
+    none_of_these = around.shape[2] - 1
+    winner = np.full((len(down), len(of_pixel)), none_of_these, np.intp)
     best = np.zeros(winner.shape, np.float32)
     for candidate in candidates:
         votes = around[:, :, candidate]

@@ -1,4 +1,4 @@
-"""The photo with its labels drawn over it: distinct colours, outlines and readable names."""
+"""The overlay: a photo with its labels in distinct colours, with outlines and readable names."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def category_colour(category_id: int) -> tuple[int, int, int]:
 def draw_overlay(
     image: NDArray[np.uint8], label_map: NDArray[np.int32], names: Mapping[int, str]
 ) -> NDArray[np.uint8]:
-    """Draw a label map over its photo.
+    """Draws a label map over its photo.
 
     Labelled pixels are half photo and half their category's colour, borders between labels are
-    white, and every category that is to be seen is named at least once, if there is room, in the
-    middle of its largest piece. Unlabelled pixels stay as they are.
+    white, and the name of every visible category is written at least once, if there is room, in
+    the middle of its largest piece. Unlabelled pixels stay as they are.
 
     Args:
         image: uint8 (H, W, 3).
@@ -51,9 +51,9 @@ def draw_overlay(
     Returns:
         uint8 (H, W, 3).
     """
-    picture = _tinted(image, label_map)
-    picture[_borders(label_map)] = 255
-    canvas = Image.fromarray(picture)
+    drawn = _tinted(image, label_map)
+    drawn[_borders(label_map)] = 255
+    canvas = Image.fromarray(drawn)
     draw = ImageDraw.Draw(canvas)
     height, width = label_map.shape
     font = ImageFont.load_default(size=max(10, min(height, width) // 24))

@@ -1,4 +1,4 @@
-"""The partition of a photo: its pixels by the masks they lie under."""
+"""The partition of a photo into parts: pixels under the same masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from query.region_mask import RegionMask
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """A photo cut along the edges of all its masks into parts: pixels under the same masks.
+    """A photo divided along the edges of all its masks into parts: pixels under the same masks.
 
     Exact at the photo's size, but held at the working size: only pixels of tiles that an edge goes
     through are held one by one.
@@ -89,7 +89,7 @@ class Partition:
 
 
 def find_partition(enlargement: Enlargement, masks: Sequence[RegionMask]) -> Partition:
-    """Find the parts of a photo.
+    """Finds the parts of a photo.
 
     Every mask has a random 64-bit word, and a pixel's words combined by exclusive or tell which
     masks lie over it (Zobrist hashing): two sets of masks share a signature by chance with a
@@ -124,7 +124,7 @@ def find_partition(enlargement: Enlargement, masks: Sequence[RegionMask]) -> Par
 
 
 class _Parts:
-    """Numbers signatures in the order in which they are met, and knows the masks over each."""
+    """Numbers signatures in the order of their appearance, with the masks over each."""
 
     def __init__(self, masks: Sequence[RegionMask]) -> None:
         self._masks = masks

@@ -1,30 +1,22 @@
-"""Mask proposals: everything SAM sees in a photo, prompted by a grid of points."""
+"""Mask proposals: what SAM finds in a photo when it is prompted by a grid of points."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from foundation.segmenter import ImageEmbedding, MaskCandidates
+    from foundation.interfaces import ImageEmbedding, MaskCandidates, Segmenter
     from schemas.settings import Proposals
 
 _NMS_BLOCK = 64
 _PIXELS_AT_ONCE = 1 << 25  # 128 MB of float32 masks in one matrix product
 _LARGEST_HALF = 60000.0
-
-
-class PromptedSegmenter(Protocol):
-    """The part of `foundation.segmenter.SamSegmenter` that is used here."""
-
-    def predict(self, embedding: ImageEmbedding, points: NDArray[np.number]) -> MaskCandidates:
-        """Three masks for each of P prompts (P, N, 2)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -51,10 +43,8 @@ class MaskProposals:
 
 
 @torch.no_grad()
-def propose(
-    segmenter: PromptedSegmenter, embedding: ImageEmbedding, settings: Proposals
-) -> MaskProposals:
-    """Prompt with a grid of points, keep good masks, drop near-duplicates.
+def propose(segmenter: Segmenter, embedding: ImageEmbedding, settings: Proposals) -> MaskProposals:
+    """Proposes masks: prompts SAM with a grid of points, keeps good masks, drops near-duplicates.
 
     As segment-anything's automatic mask generator, with two differences [ours]: everything happens
     at the low resolution of SAM's logits, so that only what survives is ever upsampled (a
@@ -66,7 +56,7 @@ def propose(
     256 x 256 logits, of which a photo usually keeps less than half.
 
     Args:
-        segmenter: `foundation.segmenter.SamSegmenter`.
+        segmenter: `foundation.sam.SamSegmenter`.
         embedding: of the photo.
         settings: the section `proposals`.
     """
@@ -80,17 +70,17 @@ def propose(
     stability = torch.cat([part[2] for part in parts])
     order = torch.argsort(quality, descending=True, stable=True)
     masks = _on_photo(logits, embedding.logit_size) > 0
-    kept = mask_nms(masks, order, settings.nms)
+    chosen = mask_nms(masks, order, settings.nms)
     return MaskProposals(
-        masks=masks[kept].cpu().numpy(),
-        logits=logits[kept],
-        quality=quality[kept].cpu().numpy(),
-        stability=stability[kept].cpu().numpy(),
+        masks=masks[chosen].cpu().numpy(),
+        logits=logits[chosen],
+        quality=quality[chosen].cpu().numpy(),
+        stability=stability[chosen].cpu().numpy(),
     )
 
 
 def point_grid(side: int, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The centres of side x side equal cells laid over the photo.
+    """Computes the centres of side x side equal rectangles laid over the photo.
 
     Args:
         side: points along each side.
@@ -105,13 +95,13 @@ def point_grid(side: int, size: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def stability_score(logits: torch.Tensor, offset: float) -> torch.Tensor:
-    """How little a mask depends on its threshold [segment-anything].
+    """Computes how little a mask depends on its threshold [segment-anything].
 
-    The IoU of the mask cut at +offset and the one cut at -offset: the first lies inside the
-    second, so it is a ratio of areas.
+    It is the IoU of the logits above +offset and those above -offset: the first mask lies inside
+    the second, so it is a ratio of areas.
 
     Args:
-        logits: (..., h, w), cut at 0 for the mask.
+        logits: (..., h, w), above 0 where the mask is.
         offset: above 0.
 
     Returns:
@@ -123,7 +113,7 @@ def stability_score(logits: torch.Tensor, offset: float) -> torch.Tensor:
 
 
 def mask_nms(masks: torch.Tensor, order: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Greedy non-maximum suppression by the IoU of masks.
+    """Drops near-duplicates: greedy non-maximum suppression by the IoU of masks.
 
     Visits the masks in the given order and keeps each whose IoU with every kept one is at most
     the threshold. Done in blocks, so that nearly all IoUs come from a few matrix products.

@@ -15,10 +15,10 @@ _POOLED_AT_ONCE = 1 << 26  # pixels of masks, at the working size, that one matr
 
 
 class CoverageOfPatches:
-    """How much of every patch masks of one photo cover, as `foundation.images.pooling` has it.
+    """Computes how much of every patch a mask covers, as `foundation.images.pooling` does.
 
-    Most of a mask is told by the share of each tile that it covers. Of the tiles on its edge that
-    the border of a patch goes through every pixel is counted.
+    For most of a mask the share of each tile that it covers is enough. In tiles on its edge that
+    the border of a patch goes through, every pixel is counted.
     """
 
     def __init__(self, enlargement: Enlargement, grid: tuple[int, int]) -> None:
@@ -56,10 +56,10 @@ class CoverageOfPatches:
         return np.tensordot(down, bits.astype(np.float32) @ across, axes=((0, 1), (0, 1)))
 
 
-def pool_masks(
+def region_features(
     tokens: NDArray[np.float32], masks: Sequence[RegionMask], enlargement: Enlargement
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """One feature a mask, see `foundation.images.pooling.pool_regions`.
+    """Computes one feature for each mask, as `foundation.images.pooling.pool_regions` does.
 
     Args:
         tokens: (gh, gw, d) float32.
@@ -67,7 +67,7 @@ def pool_masks(
         enlargement: of that photo.
 
     Returns:
-        (n, d) float32 and (n,) bool.
+        (n, d) float32 features, L2-normalised, and (n,) bool: whether a mask has one.
     """
     coverage = CoverageOfPatches(enlargement, (tokens.shape[0], tokens.shape[1]))
     height, width = enlargement.working_size

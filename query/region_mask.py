@@ -16,7 +16,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class RegionMask:
-    """A mask of a photo (H, W), in some hundred kilobytes however large the photo is.
+    """A mask of a photo (H, W), held in some hundred kilobytes however large the photo is.
 
     Two are equal if they have the same pixels; a mask is also equal to its run lengths.
 

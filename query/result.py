@@ -1,29 +1,18 @@
-"""The result of a query: one photo's label map, its regions, and the references behind them."""
+"""The result of a query as plain data: a labelled photo, its regions, their references."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from foundation.images.reading import encode_png
-from query.overlay import draw_overlay
-from schemas.ids import UNLABELLED
 from schemas.rle import Rle
 
 if TYPE_CHECKING:
-    import supervision
-
     from query.region_mask import RegionMask
-
-
-SHOWN_SIDE = 1000
-"""Pixels of the longer side of the overlay in a notebook."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +20,7 @@ class NearReference:
     """A reference image that stands behind a region's category.
 
     Attributes:
-        image_id: of the bank; `images` in SQL has its picture, prompt and seed.
+        image_id: of the bank; `images` in SQL has its PNG, prompt and seed.
         category: of the reference, which may be another than the region's if voters disagreed.
         similarity: cosine of its foreground feature to the region's, in [-1, 1].
     """
@@ -44,6 +33,10 @@ class NearReference:
 @dataclass(frozen=True)
 class Region:
     """One region of a photo and its category.
+
+    Example:
+        >>> for region in rim.query("bank", "photo.png").regions:
+        ...     print(region.category, region.score, region.references[0].image_id)
 
     Attributes:
         category, category_id: of the bank.
@@ -71,7 +64,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Segmentation:
+class LabelledPhoto:
     """A labelled photo.
 
     Attributes:
@@ -88,48 +81,3 @@ class Segmentation:
     regions: tuple[Region, ...]
     category_names: Mapping[int, str]
     bank_version: int
-
-    def overlay(self) -> NDArray[np.uint8]:
-        """The photo with its labels drawn over it, uint8 (H, W, 3)."""
-        return draw_overlay(self.image, self.label_map, self.category_names)
-
-    def __repr__(self) -> str:
-        height, width = self.label_map.shape
-        named = f"{len(self.regions)} regions of {len({one.category_id for one in self.regions})}"
-        unlabelled = np.count_nonzero(self.label_map == UNLABELLED) / max(1, self.label_map.size)
-        return f"Segmentation({width} x {height}, {named} categories, {unlabelled:.0%} unlabelled)"
-
-    def _repr_png_(self) -> bytes:
-        """The overlay, for a notebook, at most SHOWN_SIDE pixels long."""
-        picture = Image.fromarray(self.overlay())
-        picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-        return encode_png(np.asarray(picture, dtype=np.uint8))
-
-    def save(
-        self,
-        folder: str | Path,
-        name: str,
-        formats: Sequence[str] = ("labels", "overlay", "json"),
-        *,
-        photo: str | Path | None = None,
-    ) -> tuple[Path, ...]:
-        """Write NAME.labels.png, NAME.overlay.png and NAME.json into a folder, made if need be.
-
-        Args:
-            formats: out of "labels", "overlay", "json", "palette" and "labelme".
-            photo: the photo's own file, where LabelMe is to find it.
-
-        Returns the files written; see `query.exports.output.save` for their content and the errors.
-        """
-        from query.exports.output import save
-
-        return save(self, Path(folder), name, formats, None if photo is None else Path(photo))
-
-    def to_supervision(self) -> supervision.Detections:
-        """The regions as `supervision.Detections`; see `query.exports.detections.to_detections`.
-
-        Raises UsageError if the library `supervision` is not installed.
-        """
-        from query.exports.detections import to_detections
-
-        return to_detections(self)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rim._version import __version__
 from schemas.errors import RimError
 
 if TYPE_CHECKING:
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
     from rim.api import build, open, query
     from rim.bank import Bank
     from rim.changes import accept, add, reject, remove
-    from rim.evaluation.label_sets import compare_labels
-    from rim.evaluation.run import evaluate
+    from rim.evaluation.label_similarity import compare_labels
     from rim.evaluation.scores import Scores
     from rim.photo_queries import query_folder
     from rim.reporting import report
-
-__version__ = "0.1.0"
+    from rim.scoring import evaluate
 
 __all__ = [
     "Bank",
@@ -56,8 +55,8 @@ _HOME = {
     "accept": "rim.changes",
     "add": "rim.changes",
     "build": "rim.api",
-    "compare_labels": "rim.evaluation.label_sets",
-    "evaluate": "rim.evaluation.run",
+    "compare_labels": "rim.evaluation.label_similarity",
+    "evaluate": "rim.scoring",
     "open": "rim.api",
     "query": "rim.api",
     "query_folder": "rim.photo_queries",

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import schemas.store.bank
-from rim.inspection.sql_limits import TIMEOUT
+from rim.inspection.sql.limits import TIMEOUT
 from schemas.settings import Settings, apply_overrides
 
 if TYPE_CHECKING:
     from foundation.stack import ModelStack
     from query.segmentation import QueryEngine
-    from rim.inspection.sql import Answer
+    from rim.inspection.sql.connection import Answer
 
 
 class Bank(schemas.store.bank.StoredBank):
@@ -45,7 +45,7 @@ class Bank(schemas.store.bank.StoredBank):
         Raises SqlError if it is no question, more than one, or DuckDB refuses it; BankDamaged if a
         file that it reads is not the one that was written.
         """
-        from rim.inspection.sql import run_sql
+        from rim.inspection.sql.connection import run_sql
 
         return run_sql(self, statement, timeout)
 

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from foundation.images.reading import decode_png
-from rim.inspection.html import Safe, html_table, picture
+from rim.html import Safe, embedded_image, html_table
 from schemas.errors import RimError
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from rim.bank import Bank
@@ -52,7 +52,7 @@ def _pictures(bank: Bank, category_id: int) -> Safe:
         table = bank.images_table(["image_id", "status"], category_id)
         ids = [row["image_id"] for row in table.to_pylist() if row["status"] == "accepted"]
         found = bank.png(ids[:PICTURES])
-        return Safe("".join(picture(_small(found[one]), str(one)) for one in found))
+        return Safe("".join(embedded_image(_small(found[one]), str(one)) for one in found))
     except RimError:
         return Safe("")
 

@@ -13,10 +13,11 @@ from rim.bank import Bank
 from schemas.errors import ImageError
 
 if TYPE_CHECKING:
-    from query.exports.identity import RunIdentity
-    from query.exports.kept import KeptPhoto
-    from query.exports.output import InputImage
-    from query.exports.run import QueryRun
+    from query.exports.inputs import InputImage
+    from query.exports.run_folder import QueryRun
+    from query.exports.run_identity import RunIdentity
+    from query.exports.stored_photo import StoredPhoto
+    from query.result import LabelledPhoto
     from query.segmentation import QueryEngine, Segmentation
 
 
@@ -99,7 +100,7 @@ class PhotoQuery:
 
     def identity(self) -> RunIdentity:
         """What determines the results beside the photos."""
-        from query.exports.identity import RunIdentity
+        from query.exports.run_identity import RunIdentity
 
         settings = self.bank.query_settings(self.preset, self.overrides)
         chosen = None if self.categories is None else tuple(sorted(set(self.categories)))
@@ -151,7 +152,7 @@ def query_folder(
     `out` holds results of another bank or other settings, naming the first difference; and what
     `rim.query` raises, except ImageError.
     """
-    from query.exports.output import check_outputs, collect_inputs
+    from query.exports.inputs import check_outputs, collect_inputs
 
     opened = bank if isinstance(bank, Bank) else Bank(bank)
     overrides = query_overrides(
@@ -182,14 +183,14 @@ def run_over(
     """Label photos into a folder that keeps what is done.
 
     Args:
-        inputs: checked by `query.exports.output.check_outputs`.
+        inputs: checked by `query.exports.inputs.check_outputs`.
         on_photo: called after each photo that was not done before, with the number of all that are
             done, or have failed, and of all.
         on_failure: called with the error of a photo that cannot be read.
 
     Raises as `query_folder` does; WriteFailed if the disk does not take the results.
     """
-    from query.exports.run import has_run, query_run
+    from query.exports.run_folder import has_run, query_run
 
     identity = query.identity()
     if overwrite or not has_run(out):
@@ -230,7 +231,7 @@ def single(query: PhotoQuery, image: InputImage, out: Path, formats: Sequence[st
 
 def _label(query: PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
     """The photo's results; only those that are missing, if it was labelled before."""
-    from query.exports.kept import PhotoMark
+    from query.exports.stored_photo import PhotoMark
 
     kept = run.earlier(item)
     if kept is not None:
@@ -245,12 +246,12 @@ def _label(query: PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
     return PhotoDone(item.path, len(result.regions), run.add(item, result, mark), reused=False)
 
 
-def _known_result(run: QueryRun, item: InputImage, kept: KeptPhoto) -> Segmentation | None:
-    """What was kept, with the photo's pixels; None if they do not go together."""
+def _known_result(run: QueryRun, item: InputImage, stored: StoredPhoto) -> LabelledPhoto | None:
+    """The stored result, with the photo's pixels; None if they do not go together."""
     from foundation.images.reading import read_image
 
     image = read_image(item.path)
     try:
-        return kept.segmentation(image, run.names, run.identity.bank_version)
+        return stored.result(image, run.names, run.identity.bank_version)
     except ImageError:
         return None

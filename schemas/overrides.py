@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.errors import SettingsError
-from schemas.printable import is_unicode, printable
+from schemas.text import is_unicode, printable
 
 _SHOWN = 100
 

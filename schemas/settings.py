@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from schemas.digests import canonical_json, sha256_bytes
 from schemas.errors import SettingsError
 from schemas.overrides import did_you_mean, set_value, validate
-from schemas.printable import printable
 from schemas.resources import preset_names, preset_path
 from schemas.sections import (
     Build,
@@ -26,6 +25,7 @@ from schemas.sections import (
     Section,
     SegmenterSource,
 )
+from schemas.text import printable
 
 __all__ = [
     "COMPARING_IMAGES",
@@ -42,6 +42,7 @@ __all__ = [
     "SegmenterSource",
     "Settings",
     "apply_overrides",
+    "differences",
     "load_settings",
 ]
 
@@ -96,11 +97,9 @@ class Settings(Section):
 
     def differences(self, other: Settings, source: str = "diffusion") -> list[str]:
         """What makes the build hashes differ: "section.key: own value != the other's"."""
-        own, others = _flatten(self._hashed(source)), _flatten(other._hashed(source))
         return [
-            f"{key}: {own.get(key)} != {others.get(key)}"
-            for key in sorted(own.keys() | others.keys())
-            if own.get(key) != others.get(key)
+            f"{key}: {own} != {others}"
+            for key, own, others in differences(self._hashed(source), other._hashed(source))
         ]
 
     def _hashed(self, source: str) -> dict[str, Any]:
@@ -151,6 +150,20 @@ def apply_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
     return validate(Settings, data, "settings")
 
 
+def differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The values in which two plain forms of settings differ, by ascending key.
+
+    own, other: nested mappings, such as of JSON. Returns the dotted key, the own value and the
+    other's of each, None where there is none.
+    """
+    ours, others = _flatten(own), _flatten(other)
+    return [
+        (key, ours.get(key), others.get(key))
+        for key in sorted(ours.keys() | others.keys())
+        if ours.get(key) != others.get(key)
+    ]
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
@@ -171,11 +184,11 @@ def _resolve_locations(data: dict[str, Any], folder: Path) -> None:
             source["location"] = str(folder / location)
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Leaves of nested dicts by their dotted path."""
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested mappings by their dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             flat |= _flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from schemas.errors import VocabularyError
 from schemas.lfs import LFS_HINT, looks_like_lfs_pointer
-from schemas.printable import hidden_character
 from schemas.resources import vocabulary_names, vocabulary_path
+from schemas.text import hidden_character
 
 BACKGROUND_NAME = "background"
 MAX_BYTES = 16 * 1024 * 1024
@@ -73,7 +73,7 @@ def name_fault(name: str) -> str | None:
     """What keeps a text from being a category's name, for "found ..."; None if nothing does.
 
     A name has something to see, at most MAX_NAME characters, no line break or other hidden
-    character (`schemas.printable.hidden_character`), and no towers of combining marks. Everything
+    character (`schemas.text.hidden_character`), and no towers of combining marks. Everything
     else is allowed, also what looks like a path, a tag or SQL: a name is never made into one.
     """
     if not any(map(_is_seen, name)):

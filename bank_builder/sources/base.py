@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
 from bank_builder.source_image import Origin, SourceImage
+from foundation.interfaces import BuildStack
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
 from schemas.store.progress_file import BuildPlan
@@ -71,7 +71,7 @@ class SourceImages(Protocol):
         """The photos of a shard that are no longer there."""
         ...
 
-    def batch_size(self, models: BuildModels) -> int:
+    def batch_size(self, models: BuildStack) -> int:
         """How many pictures to make and look at together; may try what the memory suffices for.
 
         Raises ModelError if it does not suffice for one.
@@ -79,7 +79,7 @@ class SourceImages(Protocol):
         ...
 
     def make(
-        self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
+        self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
     ) -> list[Made]:
         """Some of a shard's pictures, in the order of their numbers.
 
@@ -87,7 +87,7 @@ class SourceImages(Protocol):
         """
         ...
 
-    def trial(self, category: str, models: BuildModels) -> Trial | None:
+    def trial(self, category: str, models: BuildStack) -> Trial | None:
         """Makes a picture, with fewer steps if they are all alike; None if none can be made."""
         ...
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from bank_builder.isolation import together_or_alone
-from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
 from bank_builder.seeds import image_seed
 from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made, Trial
+from foundation.interfaces import BuildStack, GeneratedImage, TextToImage
 from foundation.prompts import category_prompt, spoken_name
-from foundation.text_to_image import GeneratedImage, TextToImage
 from foundation.weights.roles import BUILD_ROLES
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
@@ -124,12 +123,12 @@ class GeneratedImages:
         """None."""
         return []
 
-    def batch_size(self, models: BuildModels) -> int:
+    def batch_size(self, models: BuildStack) -> int:
         """As the settings say, or less if the memory does not suffice."""
         return models.batch_that_fits(self.settings.generation.batch_size, self.roles)
 
     def make(
-        self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
+        self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
     ) -> list[Made]:
         """Generates pictures as one batch, or one by one if that fails."""
         generation = self.settings.generation
@@ -159,7 +158,7 @@ class GeneratedImages:
         pictures = together_or_alone(generate, seeds, divisible=divisible)
         return list(zip(origins, pictures, strict=True))
 
-    def trial(self, category: str, models: BuildModels) -> Trial:
+    def trial(self, category: str, models: BuildStack) -> Trial:
         """One batch of a category in a few steps; the time is that of all the steps."""
         generation = self.settings.generation
         count = models.batch_that_fits(min(generation.batch_size, self.images_per_category))

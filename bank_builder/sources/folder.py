@@ -11,13 +11,13 @@ from typing import Literal
 
 from bank_builder.isolation import together_or_alone
 from bank_builder.leftovers import Leftovers
-from bank_builder.models import BuildModels
 from bank_builder.output_folder import Existing
 from bank_builder.source_image import Origin, SourceImage
 from bank_builder.sources.base import Made, Trial
 from bank_builder.sources.listing import FoundPhoto, list_photos
 from bank_builder.sources.photo import LONG_SIDE, read_photo
 from bank_builder.work_list import shard_statuses
+from foundation.interfaces import BuildStack
 from foundation.weights.roles import PHOTO_ROLES
 from schemas.digests import canonical_json, sha256_bytes
 from schemas.errors import BankError, ImageError, UsageError
@@ -163,12 +163,12 @@ class FolderImages:
         """Those of the photos that are not in the folder."""
         return [one.file for one in self.photos(spec) if one.file not in self.found]
 
-    def batch_size(self, models: BuildModels) -> int:
+    def batch_size(self, models: BuildStack) -> int:
         """PHOTOS_AT_ONCE, or less if the memory does not suffice."""
         return models.batch_that_fits(PHOTOS_AT_ONCE, self.roles, (LONG_SIDE, LONG_SIDE))
 
     def make(
-        self, spec: ShardSpec, numbers: Sequence[int], models: BuildModels, *, divisible: bool
+        self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
     ) -> list[Made]:
         """Reads photos, each on its own."""
 
@@ -189,7 +189,7 @@ class FolderImages:
             made.append((origin, picture))
         return made
 
-    def trial(self, category: str, models: BuildModels) -> Trial | None:
+    def trial(self, category: str, models: BuildStack) -> Trial | None:
         """The first photo that can be read."""
         for photo in self.found.values():
             started = time.perf_counter()

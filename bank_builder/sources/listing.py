@@ -10,8 +10,8 @@ from pathlib import Path
 from foundation.images.reading import IMAGE_SUFFIXES
 from schemas.digests import sha256_file
 from schemas.errors import UsageError
-from schemas.printable import hidden_character, printable
 from schemas.records import CategoryRecord, PhotoRecord
+from schemas.text import hidden_character, printable
 from schemas.vocabulary import name_key
 
 MASK_ENDING = ".mask.png"

@@ -15,10 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
+from foundation.interfaces import (
+    ImageEmbedding,
+    MaskCandidates,
+    PatchExtractor,
+    Result,
+    TextImageScorer,
+)
+from foundation.sam import SamSegmenter
 from foundation.stack import ModelStack
-from query.models import PatchExtractor, Result
-from query.text_evidence import TextImageScorer
 from schemas.records import ModelRecord
 from schemas.settings import Settings
 
@@ -67,6 +72,11 @@ class RememberingExtractor:
     def __init__(self, extractor: PatchExtractor) -> None:
         self._extractor = extractor
         self._last: tuple[Image, NDArray[np.float32]] | None = None
+
+    @property
+    def dimension(self) -> int:
+        """See `PatchFeatures.dimension`."""
+        return self._extractor.dimension
 
     def extract(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """See `PatchFeatures.extract`."""

@@ -20,10 +20,10 @@ from benchmarks.accuracy.text_naming import Image, cut_outs, squares, text_label
 from benchmarks.gates.references import chosen
 from benchmarks.gates.table import mean_or_nan
 from miniature.world import CATEGORIES
-from query.classification import Namer
+from query.classification import Classifier
 from query.labelling import PhotoLabeller
-from query.photo import SegmentedPhoto
-from query.text_evidence import TextEvidence
+from query.regions import SegmentedPhoto
+from query.text_similarity import TextSimilarity
 from schemas.sections import Matching
 from schemas.settings import Settings, apply_overrides
 from schemas.store.bank import BankFeatures, StoredBank
@@ -106,8 +106,8 @@ class BankMeasure:
         """(H, W) category ids of every scene."""
         matching = self.matching(row)
         text = self._text if matching.text_weight > 0 else None
-        labeller = PhotoLabeller(Namer(references, matching), matching, text)
-        ids = labeller.namer.candidates(None)
+        labeller = PhotoLabeller(Classifier(references, matching), matching, text)
+        ids = labeller.classifier.candidates(None)
         for photo in self._scenes.photos(row.cut):
             _, labels = labeller.label(photo)
             if row.text_of is not None:
@@ -131,9 +131,9 @@ class BankMeasure:
         return dict(zip(("mIoU", "named", "background"), means, strict=True))
 
     @cached_property
-    def _text(self) -> TextEvidence:
+    def _text(self) -> TextSimilarity:
         generation = self._settings.generation
-        return TextEvidence(self._stack.text_image, self._bank.categories, generation)
+        return TextSimilarity(self._stack.text_image, self._bank.categories, generation)
 
 
 def vocabularies(names: Sequence[str]) -> tuple[frozenset[str], ...]:

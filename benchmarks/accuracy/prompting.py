@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from bank_builder.gates import localisation_reason, mask_reason
 from bank_builder.localise import Localisation
-from bank_builder.models import PromptableSegmenter
 from bank_builder.points import sample_points
 from bank_builder.reference_mask import segment_reference
 from benchmarks.accuracy.stored import StoredPicture
 from benchmarks.gates.references import pooled
 from foundation.images.masks import mask_area_fraction
+from foundation.interfaces import Segmenter
 from schemas.settings import Settings
 from schemas.store.bank import BankFeatures
 
@@ -71,7 +71,7 @@ PROMPTINGS = tuple(Prompting(count, choice) for choice in CHOICES for count in C
 def segmented_again(
     pictures: Sequence[StoredPicture],
     tokens: Sequence[NDArray[np.float32]],
-    segmenter: PromptableSegmenter,
+    segmenter: Segmenter,
     settings: Settings,
     promptings: Iterable[Prompting] = PROMPTINGS,
 ) -> dict[Prompting, SegmentedAgain]:

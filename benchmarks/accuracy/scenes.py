@@ -13,9 +13,9 @@ from foundation.images.pooling import pool_regions
 from miniature.world import CATEGORIES, Scene, draw_scene
 from query.enlargement import Enlargement
 from query.partition import find_partition
-from query.photo import PhotoRegion, SegmentedPhoto
 from query.region_mask import RegionMask
-from rim.evaluation.opening import evaluation_seed
+from query.regions import PhotoRegion, SegmentedPhoto
+from rim.evaluation.datasets.miniature import evaluation_seed
 
 Cut = Literal["sam", "fused", "true"]
 Cutter = Callable[[NDArray[np.uint8]], SegmentedPhoto]
@@ -57,7 +57,7 @@ class CutScenes:
         """
         Args:
             count: scenes.
-            seed: of `rim.evaluation.opening.evaluation_seed`.
+            seed: of `rim.evaluation.datasets.miniature.evaluation_seed`.
             cutters: `QueryEngine.cut` of an engine without fusion ("sam"), and of others. A scene
                 goes through all of them before the next one does.
         """

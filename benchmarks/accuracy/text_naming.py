@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniature.training.regions import square_crop
-from query.label_map import UNCOVERED, label_parts
-from query.overlap import Overlap
-from query.photo import SegmentedPhoto
-from query.text_evidence import TextEvidence, cut_out
+from query.label_map import UNCOVERED, Overlap, label_parts
+from query.regions import SegmentedPhoto
+from query.text_similarity import TextSimilarity, cut_out
 
 Image = NDArray[np.uint8]
 
@@ -30,7 +29,7 @@ def squares(photo: SegmentedPhoto) -> list[Image]:
 def text_labels(
     photo: SegmentedPhoto,
     pictures: Sequence[Image],
-    evidence: TextEvidence,
+    evidence: TextSimilarity,
     category_ids: NDArray[np.int32],
     overlap: Overlap,
     elsewhere: NDArray[np.int32],

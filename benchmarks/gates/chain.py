@@ -29,11 +29,11 @@ from benchmarks.gates.table import Gate, Measured
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge
 from miniature.world import CATEGORIES, draw_scene
-from query.classification import Namer
+from query.classification import Classifier
 from query.labelling import PhotoLabeller
 from query.overlay import draw_overlay
-from query.text_evidence import TextEvidence
-from rim.evaluation.opening import evaluation_seed
+from query.text_similarity import TextSimilarity
+from rim.evaluation.datasets.miniature import evaluation_seed
 from rim.evaluation.scores import ConfusionMatrix
 from schemas.store.bank import BankFeatures
 
@@ -69,13 +69,13 @@ def chain_gates(
     matching = bank.query_settings(None, _NAME_ALL).matching
 
     def naming(references: BankFeatures) -> PhotoLabeller:
-        return PhotoLabeller(Namer(references, matching), matching)
+        return PhotoLabeller(Classifier(references, matching), matching)
 
     in_bank = naming(bank.features())
     judged = naming(judged_references(bank, stack, model))
     in_world = naming(world_references(bank, stack))
-    text = TextEvidence(stack.text_image, bank.categories, bank.settings.generation)
-    ids = in_bank.namer.candidates(None)
+    text = TextSimilarity(stack.text_image, bank.categories, bank.settings.generation)
+    ids = in_bank.classifier.candidates(None)
     classes = Classes.closed(bank.categories)
     matrices = {row: ConfusionMatrix(len(classes.names)) for row in ROWS}
     for scene in (draw_scene(evaluation_seed(seed, number)) for number in range(scenes)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +10,12 @@ from PIL import Image
 
 from benchmarks.gates.sheet import RIGHT, WRONG, Row, Tile, draw_sheet, enlarged
 from benchmarks.gates.table import Gate, Measured, shares
+from foundation.interfaces import TextImageScorer
 from miniature.training.regions import square_crop, things
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, draw_scene, draw_single, plain_caption
 
 _SHOWN_SIDE = 128
 _SHOWN_COLUMNS = 8
-
-
-class TextImageScorer(Protocol):
-    """The part of `foundation.text_image.ClipScorer` that is measured."""
-
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
-
-    def embed_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]: ...
 
 
 Picture = tuple[str, NDArray[np.uint8]]  # category, (H, W, 3)

@@ -11,7 +11,6 @@ from PIL import Image
 from scipy import ndimage
 from transformers import Dinov2Model
 
-from bank_builder.models import PatchExtractor
 from benchmarks.gates.sheet import (
     RIGHT,
     WRONG,
@@ -24,6 +23,7 @@ from benchmarks.gates.sheet import (
 )
 from benchmarks.gates.table import Gate, Measured
 from foundation.images.pooling import pool_regions
+from foundation.interfaces import PatchExtractor
 from miniature.training.features_scores import score_features
 from miniature.training.regions import Named, regions
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, Scene, draw_scene, draw_single

@@ -15,8 +15,8 @@ import rim
 from bank_builder.localise import localise
 from bank_builder.seeds import image_seed
 from foundation.images.reading import decode_png
+from foundation.interfaces import TextToImage
 from foundation.prompts import category_prompt
-from foundation.text_to_image import TextToImage
 from miniature.world import CATEGORIES
 from schemas.settings import Settings
 

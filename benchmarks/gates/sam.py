@@ -11,7 +11,7 @@ from segment_anything.modeling import Sam
 from benchmarks.gates.sheet import Colour, Row, Tile, draw_sheet, enlarged, with_dot, with_outline
 from benchmarks.gates.table import Gate, Measured
 from foundation.images.masks import mask_iou
-from foundation.segmenter import SamSegmenter
+from foundation.sam import SamSegmenter
 from miniature.training.regions import Named, things
 from miniature.training.sam_scores import score_sam
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bank_builder.models import load_models
 from bank_builder.seeds import image_seed
 from bank_builder.shard_work import work_shards
 from bank_builder.sources.diffusion import GeneratedImages
@@ -166,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     quiet_libraries()
     settings = settings_of(options)
     stack = ModelStack(settings, str(device))
-    load_models(stack)
+    stack.load()
     generation = settings.generation
     per_category = options.images or generation.batch_size
     work = Work(stack, StockReferences(stack), FAMILIAR[: options.categories], per_category)

@@ -24,11 +24,12 @@ from benchmarks.full_size.architectures import sd15
 from benchmarks.gates.table import Gate
 from benchmarks.speed.command import device_of, parser_of, quiet_libraries, report, where
 from benchmarks.speed.timing import Seconds, in_turns, median
-from foundation.pipelines import load_pipeline
+from foundation.interfaces import GeneratedImage, Prompt
 from foundation.precision import compute_in, fast_type
 from foundation.prompts import category_prompt
 from foundation.stack import ModelStack
-from foundation.text_to_image import DiffusersTextToImage, GeneratedImage, Prompt
+from foundation.text_to_image import DiffusersTextToImage
+from foundation.text_to_image_loading import load_pipeline
 from miniature.world import FAMILIAR
 from schemas.settings import Generation, load_settings
 

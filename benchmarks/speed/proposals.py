@@ -40,9 +40,10 @@ from benchmarks.speed.command import (
 from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.images.masks import Rle, encode_rle
 from foundation.images.reading import read_image
+from foundation.interfaces import ImageEmbedding
 from foundation.precision import encoder_type
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import PUBLISHED, build_sam, load_sam
-from foundation.segmenter import ImageEmbedding, SamSegmenter
 from foundation.stack import ModelStack
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 from query.proposals import MaskProposals, propose

@@ -26,10 +26,11 @@ from transformers import AutoImageProcessor, AutoModel
 from bank_builder.localise import localise
 from bank_builder.points import sample_points
 from foundation.images.masks import mask_iou
-from foundation.pipelines import load_pipeline
+from foundation.interfaces import Prompt
 from foundation.sam_checkpoint import load_sam
 from foundation.stack import ModelStack
-from foundation.text_to_image import Prompt, category_token_indices
+from foundation.text_to_image import category_token_indices
+from foundation.text_to_image_loading import load_pipeline
 from schemas.settings import Settings
 
 

@@ -1,4 +1,7 @@
-"""Opening the picture files of strangers: regular files, formats and sizes within limits."""
+"""Opening image files that may be hostile: regular files, formats and sizes within limits.
+
+The messages of errors here are stored in banks, as the reasons why images failed: their words stay.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,17 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin,
 from foundation.images.image_headers import check_structure, image_format
 from schemas.errors import ImageError
 from schemas.lfs import LFS_HINT, looks_like_lfs_pointer
-from schemas.printable import printable
+from schemas.text import printable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 100_000_000
-"""Width times height [ours]; a decoded picture of so many pixels takes 0.3 GB."""
+"""Width times height [ours]; a decoded image of so many pixels takes 0.3 GB."""
 MAX_SIDE = 30_000
 """Width and height [ours]: above it a strip is no photo."""
 MAX_FILE_BYTES = 1 << 29
 """512 MiB [ours]: more than `MAX_PIXELS` pixels of four bytes, not compressed."""
 
-_MAX_READS = 2_000_000  # some seconds' worth; a picture of 1,000 x 1,000 has some dozens
+_MAX_READS = 2_000_000  # some seconds' worth; an image of 1,000 x 1,000 has some dozens
 _LEAST_HEADER = 16 << 20
 _GIF_HEADER = 1 << 20  # Pillow joins comments a few bytes at a time
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin)
@@ -43,7 +46,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 def open_image(
     path: Path, *, formats: tuple[str, ...] = FORMATS, what: str = "picture", named: str = ""
 ) -> Iterator[Image.Image]:
-    """A picture file whose header has been read and lies within all limits.
+    """Opens an image file; its header has been read and lies within all limits.
 
     The pixels are decoded within the `with` block. The format is told by the content, never by the
     file's name; a link is followed, but what is opened must be a regular file. While the block
@@ -71,7 +74,7 @@ def open_image(
 def open_image_bytes(
     data: bytes, *, formats: tuple[str, ...] = FORMATS, what: str = "picture", named: str
 ) -> Iterator[Image.Image]:
-    """A picture in memory, opened as `open_picture` opens a file."""
+    """Opens an image in memory, as `open_image` opens a file."""
     # A BytesIO is all that a buffered reader needs.
     with _open_stream(_Reader(io.BytesIO(data)), formats, what, named) as image:
         yield image
@@ -158,7 +161,7 @@ def _open_stream(
 
 
 def _checked_format(file: _Reader, formats: tuple[str, ...], what: str, named: str) -> str:
-    """The format that the content says, if its structure bears looking at."""
+    """The format of the content, whose structure has been checked; ImageError if it is another."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(200)

@@ -1,8 +1,8 @@
-"""What a picture file's own structure says, before a decoder is let loose on it.
+"""Checks the structure of an image file before it is decoded.
 
 A decoder allocates what a header claims and repeats what it asks for. The two formats in which a
-small file can claim hours of work are looked at here; sizes and reading are bounded for all formats
-in `foundation.images.image_file`.
+small file can claim hours of work are checked here; `foundation.images.image_file` bounds size and
+reading for all formats.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def image_format(head: bytes) -> str | None:
 
 
 def check_structure(file: BinaryIO, kind: str) -> None:
-    """Refuses a picture whose structure asks for far more work than its pixels do.
+    """Refuses an image whose structure asks for far more work than its pixels do.
 
     Args:
-        file: open for reading from its start; where it stands afterwards is not said.
+        file: open for reading from its start; its position afterwards is undefined.
         kind: its format.
 
     Raises:
@@ -62,7 +62,7 @@ def _check_scans(file: BinaryIO) -> None:
 
 
 def _jpeg_markers(file: BinaryIO) -> Iterator[int]:
-    """The markers of the first picture in a JPEG file up to its end, without restarts."""
+    """The markers of the first image in a JPEG file up to its end, without restarts."""
     position, start, chunk = 2, 0, b""
     while True:
         if position - start + 4 > len(chunk):  # a marker and its length must lie in the chunk

@@ -18,7 +18,6 @@ __all__ = [
     "mask_area_fraction",
     "mask_box",
     "mask_iou",
-    "rle_edges",
 ]
 
 
@@ -59,18 +58,6 @@ def decode_rle(rle: Rle) -> npt.NDArray[np.bool_]:
     runs = _checked_runs(rle)
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(rle.size, order="F")
-
-
-def rle_edges(rle: Rle) -> npt.NDArray[np.int64]:
-    """Where a mask begins and ends along its pixels, column after column, without decoding it.
-
-    Returns int64 (k,), ascending: pixel number p (= x * height + y) is in the mask if an odd
-    number of edges is at most p. The last edge may be the number of pixels.
-
-    Raises:
-        ImageError: as `decode_rle`.
-    """
-    return np.cumsum(_checked_runs(rle), dtype=np.int64)
 
 
 def mask_iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:

@@ -13,9 +13,9 @@ _SMALLEST_NORM = 1e-12
 def patch_coverage(mask: npt.NDArray[np.bool_], grid: tuple[int, int]) -> npt.NDArray[np.float32]:
     """The fraction of every patch's area that a mask covers.
 
-    The patches are the cells of a regular grid laid over the whole mask. A pixel cut by a cell's
-    edge counts with the part of its area that lies inside, so the fractions are exact for any two
-    sizes, also where the mask has fewer pixels than the grid has cells.
+    The patches form a regular grid over the whole mask. A pixel cut by a patch's edge counts with
+    the part of its area that lies inside, so the fractions are exact for any two sizes, also where
+    the mask has fewer pixels than the grid has patches.
 
     Args:
         mask: bool (H, W).
@@ -25,7 +25,7 @@ def patch_coverage(mask: npt.NDArray[np.bool_], grid: tuple[int, int]) -> npt.ND
         float32 (gh, gw) in [0, 1].
 
     Raises:
-        ImageError: the mask or the grid has no cells.
+        ImageError: the mask has no pixels, or the grid no patches.
     """
     height, width = mask.shape
     if min(height, width, *grid) < 1:

@@ -1,4 +1,4 @@
-"""Turning uint8 pictures into the normalised tensors that vision transformers read."""
+"""Turning uint8 images into the normalised tensors that vision transformers read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading pictures of every common kind as RGB arrays, and PNG to and from bytes."""
+"""Reading images of every common kind as RGB arrays, and PNG to and from bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from foundation.images.image_file import (
     open_image_bytes,
 )
 from schemas.errors import ImageError
-from schemas.printable import printable
+from schemas.text import printable
 
 __all__ = [
     "FORMATS",
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-"""How names of such files end, in lower case: what of a folder is taken for a picture."""
+"""How names of such files end, in lower case: the files of a folder that are read as images."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT: dict[int, Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]] = {
@@ -52,13 +52,13 @@ _LOG = logging.getLogger(__name__)
 
 
 def read_image(path: str | Path, named: str = "") -> npt.NDArray[np.uint8]:
-    """Reads one picture file as RGB, the way a viewer shows it.
+    """Reads one image file as RGB, the way a viewer shows it.
 
     PNG, JPEG, WebP, BMP, TIFF and GIF, told by content and not by the file's name; of several
-    frames or pages the first. Grey, palette and CMYK pictures become RGB, transparency is laid on
+    frames or pages the first. Grey, palette and CMYK images become RGB, transparency is laid on
     white, 16-bit grey is scaled from 0..65535 to 0..255, and the EXIF orientation is applied.
 
-    Measured, the largest picture (`MAX_PIXELS`) takes 0.4 to 1 GB while it is read, as WebP 1.6 GB.
+    Measured, the largest image (`MAX_PIXELS`) takes 0.4 to 1 GB while it is read, as WebP 1.6 GB.
 
     Args:
         path: the file.
@@ -68,7 +68,7 @@ def read_image(path: str | Path, named: str = "") -> npt.NDArray[np.uint8]:
         uint8 (H, W, 3), RGB, 0..255.
 
     Raises:
-        ImageError: see `foundation.images.image_file.open_picture`, or floating-point pixels. The
+        ImageError: see `foundation.images.image_file.open_image`, or floating-point pixels. The
             message names the file.
     """
     file = Path(path)
@@ -137,10 +137,10 @@ def _orientation(image: Image.Image, named: str) -> int:
 
 
 def _as_rgb(image: Image.Image, named: str) -> npt.NDArray[np.uint8]:
-    """uint8 (H, W, 3) from a loaded picture of any mode, converted a few rows at a time.
+    """uint8 (H, W, 3) from a loaded image of any mode, converted a few rows at a time.
 
-    So that a large picture is in memory twice, as Pillow has it and as it is returned, and not in
-    every form between.
+    So a large image is in memory twice, as Pillow has it and as it is returned, and not in every
+    form between.
     """
     if image.mode == "F":
         raise ImageError(f"{named}: expected 8- or 16-bit pixels, found floating point; convert it")

@@ -1,4 +1,4 @@
-"""A model that is one file from the web: where it is kept, and whether it is the right one."""
+"""Models that are one file at an address: its place on this machine, and its check."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from foundation.weights.cache import is_own_download
 from foundation.weights.download import (
     Digest,
     Transfer,
@@ -15,7 +16,6 @@ from foundation.weights.download import (
     size_of,
     unfinished_bytes,
 )
-from foundation.weights.file_memory import is_own_download
 from schemas.errors import ModelError
 from schemas.settings import ModelSource
 
@@ -24,20 +24,21 @@ _DIGITS = re.compile(r"[-_]([0-9a-f]{6,64})\.\w+$")
 
 
 def checkpoints_folder() -> Path:
-    """Where files from an address are kept: where torch keeps its checkpoints."""
+    """The folder of files from an address: where torch has its checkpoints."""
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def checkpoint_path(source: ModelSource) -> Path:
-    """Where the file of a source's address is kept, whether or not it is there."""
+    """The place of the file of a source's address, whether or not it is there."""
     return checkpoints_folder() / Path(urlsplit(source.location).path).name
 
 
 def expected_digest(source: ModelSource) -> Digest | None:
-    """What is known of the file's content: its SHA-256 from the settings, or else digits in its
-    name. The official SAM checkpoints have the first of their MD5 there, others of their SHA-256.
+    """The digest that the file has to have: the settings' SHA-256, or else digits in its name.
+
+    The official SAM checkpoints have the first of their MD5 there, others of their SHA-256.
     """
     if source.sha256 is not None:
         return Digest("sha256", source.sha256)
@@ -69,7 +70,7 @@ def fetch_checkpoint(source: ModelSource, check: bool, watch: Watch | None) -> P
 
     Raises:
         ModelError: another file is there under its name that rim has not downloaded (its own it
-            downloads anew), the server has another file, or what arrived is damaged.
+            downloads again), the server has another file, or what arrived is damaged.
         Exception: of huggingface_hub and its HTTP client, whatever stops the transfer.
     """
     file = checkpoint_path(source)

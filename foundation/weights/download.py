@@ -1,18 +1,17 @@
-"""One file from the web: resumed where it stopped, checked, and only then under its name."""
+"""Downloads one file: resumed where it stopped, checked, and only then under its name."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
-from foundation.weights.file_memory import known_sha256, note_download
+from foundation.weights.cache import known_sha256, note_download
 from schemas.errors import ModelError
 from schemas.store.files import fsync_file, fsync_folder
 
@@ -21,10 +20,13 @@ _UNFINISHED = ".part"
 
 @dataclass(frozen=True)
 class Transfer:
-    """Where the files of one model stand.
+    """How far the files of one model are.
 
-    file: the one in work. done, total: bytes of all files. kept: of `done`, those that were on this
-    machine before. checking: the file is being read and compared, not downloaded.
+    Attributes:
+        file: the one that is worked on.
+        done, total: bytes of all files.
+        kept: of `done`, those that were on this machine before.
+        checking: the file is being read and compared, not downloaded.
     """
 
     file: str
@@ -39,10 +41,12 @@ Watch = Callable[[Transfer], None]
 
 @dataclass(frozen=True)
 class Digest:
-    """What a file's content has to be.
+    """The digest that a file has to have.
 
-    algorithm: git's SHA-1 of a blob; "named" for digits in a file's name, of which nobody says
-    whether they are of MD5 or of SHA-256. digits: the first ones, or all.
+    Attributes:
+        algorithm: "git-sha1" is git's SHA-1 of a blob; "named" stands for digits in a file's name,
+            which may be of MD5 or of SHA-256.
+        digits: the first ones, or all.
     """
 
     algorithm: Literal["sha256", "git-sha1", "named"]
@@ -91,7 +95,8 @@ def download(
     times before this gives up; what has arrived stays for the next call.
 
     Args:
-        size: bytes that the file has to have. If nobody knows, it is downloaded from its beginning.
+        size: bytes that the file has to have. If it is not known, the file is
+            downloaded from its beginning.
         digest: what the content has to be. Without it only the number of bytes is checked.
         headers: of the request, for example an authorisation.
         on_bytes: called with the number of bytes that are there, kept ones included. Without it,
@@ -106,10 +111,9 @@ def download(
 
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + _UNFINISHED)
-    with part.open("ab") as file:
-        _lock(file, part)
+    with _alone(part), part.open("ab") as file:
         there = file.tell()
-        if size is None or there > size:  # without a size nobody can say what is missing
+        if size is None or there > size:  # without a size it is not known what is missing
             file.truncate(0)
             there = 0
         _check_space(target.parent, (size or 0) - there, target.name)
@@ -139,7 +143,7 @@ def download(
 def not_ours(path: Path, expected: str) -> ModelError:
     """The error for a file that is not the expected one and that rim did not download itself.
 
-    It may be wanted by another program, or by a person, and is never deleted.
+    Another program, or the user, may need it: it is never deleted.
 
     Args:
         path: of the file, or of a link to it.
@@ -173,22 +177,30 @@ def unfinished_bytes(target: Path) -> int:
         return 0
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
     """Keeps two processes from writing into one file, where the file system has locks."""
+    from filelock import FileLock, Timeout  # slow to import, and often there is nothing to download
+
+    place = path.with_name(path.name + ".lock")
+    lock = FileLock(place, timeout=0)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        lock.acquire()
+    except Timeout as error:
         raise ModelError(
             f"{path}: expected to be alone with this file, found that another process is "
             "downloading it; wait for that one, then run the same command again"
         ) from error
     except OSError:
-        return
-    # The other process may have finished, and moved the file away, before we had the lock.
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-            return
-    raise ModelError(f"{path}: another process has just downloaded it; run the same command again")
+        pass  # the folder can have no lock
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            # Whoever opens a new one now finds the file whole, or a rest that nobody writes to.
+            with contextlib.suppress(OSError):
+                place.unlink()
+            lock.release()
 
 
 def _check_space(folder: Path, needed: int, name: str) -> None:

@@ -1,17 +1,23 @@
-"""Models of the Hugging Face hub: what a repository holds, and its files in the hub's own cache.
+"""Models of the Hugging Face hub: the files of a repository, and those in the hub's own cache.
 
-Files are put where huggingface_hub looks for them (blobs by their digest), and the folder of the
-snapshot is made by huggingface_hub itself, so that every other program finds them too. The client
-alone would begin a file anew after an interruption, and compare no digests.
+huggingface_hub's `snapshot_download` finds what is here, and makes the folder of the snapshot, so
+that every other program finds the files too. The bytes themselves are fetched by
+`foundation.weights.download` to where huggingface_hub looks for them (blobs by their digest, see
+"Understand caching" in its documentation), because of three promises that `snapshot_download` does
+not keep (huggingface_hub 2.4). Interrupted, it deletes what has arrived of a file, which may be
+gigabytes. Of what has arrived it compares the size and no digest. If the disk is too small, it only
+warns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from foundation.weights.cache import is_own_download
 from foundation.weights.download import (
     Digest,
     Transfer,
@@ -20,14 +26,13 @@ from foundation.weights.download import (
     not_ours,
     unfinished_bytes,
 )
-from foundation.weights.file_memory import is_own_download
 from foundation.weights.layout import CONFIG, INDEX, Layout, layout_of
 from schemas.errors import ModelError
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a repository: its name there, its bytes, and what its content has to be."""
+    """One file of a repository: its name there, its bytes, and the digest of its content."""
 
     name: str
     size: int
@@ -61,9 +66,7 @@ def cached_snapshot(location: str, revision: str | None) -> Path:
 
 
 def _cached(location: str, revision: str | None, layout: Layout) -> Path:
-    """The folder of a snapshot that has all of the repository's files that a layout uses, as far
-    as the cache knows which those are.
-    """
+    """The folder of a snapshot that has all files of a layout, as far as the cache knows them."""
     from huggingface_hub import snapshot_download
 
     return Path(
@@ -91,7 +94,7 @@ def fetch_snapshot(
 
     Raises:
         ModelError: no usable weights in the repository, a file arrived corrupted, or one that is
-            there is damaged and was not downloaded by rim; one that was is downloaded anew.
+            there is damaged and was not downloaded by rim; one that was is downloaded again.
         Exception: of huggingface_hub and its HTTP client, whatever stops the transfer.
     """
     from huggingface_hub import snapshot_download
@@ -109,7 +112,7 @@ def fetch_snapshot(
             work.kept(file, min(unfinished_bytes(blob), file.size))
             missing.append((file, blob))
     for file, blob in missing:
-        _download(listing, file, blob, work.on_bytes(file) if watch else None)
+        _download(listing, file, blob, partial(work.arrived, file.name) if watch else None)
     made = Path(
         snapshot_download(
             location,
@@ -124,11 +127,10 @@ def fetch_snapshot(
 
 
 def snapshot_folder(location: str, commit: str) -> Path:
-    """Where the hub's cache has the files of one commit, whether or not they are there."""
+    """The folder of one commit's files in the hub's cache, whether or not it is there."""
     from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
 
-    folder = repo_folder_name(repo_id=location, repo_type="model")
+    folder = f"models--{location.replace('/', '--')}"
     return Path(constants.HF_HUB_CACHE).expanduser() / folder / "snapshots" / commit
 
 
@@ -163,7 +165,7 @@ def list_files(location: str, revision: str | None) -> Listing:
 
 
 def _content(listing: Listing, file: HubFile) -> bytes:
-    """A small file of a repository, which is then in the cache."""
+    """The content of a small file of a repository, which is then in the cache."""
     snapshot = snapshot_folder(listing.location, listing.commit)
     blob = snapshot.parents[1] / "blobs" / file.digest.digits
     if not _is_good(file, blob, snapshot / file.name, True, _Work(listing, None)):
@@ -174,15 +176,15 @@ def _content(listing: Listing, file: HubFile) -> bytes:
 def _download(
     listing: Listing, file: HubFile, blob: Path, on_bytes: Callable[[int], None] | None
 ) -> None:
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    from huggingface_hub import constants, get_token, hf_hub_url
 
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
     download(
         hf_hub_url(listing.location, file.name, revision=listing.commit),
         blob,
         digest=file.digest,
         size=file.size,
-        headers=build_hf_headers(),
+        headers=None if token is None else {"authorization": f"Bearer {token}"},
         on_bytes=on_bytes,
     )
 
@@ -190,7 +192,7 @@ def _download(
 def _is_good(file: HubFile, blob: Path, link: Path, check: bool, work: _Work) -> bool:
     """Whether a file is there and good; one that has to be downloaded is neither.
 
-    Raises ModelError for a bad one that rim has not downloaded: it is somebody's, and is left.
+    Raises ModelError for a bad one that rim has not downloaded: it is another program's.
     """
     there = link if link.exists() else blob
     if not there.exists():
@@ -206,18 +208,18 @@ def _is_good(file: HubFile, blob: Path, link: Path, check: bool, work: _Work) ->
 
 def _no_bar() -> type[Any]:
     """A progress bar that is never shown: nothing is left to download when it would be."""
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    class NoBar(tqdm):
+    class NoBar(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **options: Any) -> None:
             options["disable"] = True
-            super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+            super().__init__(*arguments, **options)
 
     return NoBar
 
 
 class _Work:
-    """Adds up the bytes of all files of a model, for whoever watches."""
+    """Adds up the bytes of all files of a model, and tells them to who watches."""
 
     def __init__(self, listing: Listing, watch: Watch | None) -> None:
         self._watch = watch
@@ -226,16 +228,16 @@ class _Work:
         self._kept = 0
 
     def kept(self, file: HubFile, size: int) -> None:
+        """So many bytes of a file were here before."""
         self._done[file.name] = size
         self._kept += size
 
     def checks(self, file: HubFile) -> None:
+        """A file is being read."""
         self._tell(file.name, checking=True)
 
-    def on_bytes(self, file: HubFile) -> _FileBytes:
-        return _FileBytes(self, file.name)
-
     def arrived(self, name: str, done: int) -> None:
+        """So many bytes of a file are here by now."""
         self._done[name] = done
         self._tell(name)
 
@@ -243,14 +245,3 @@ class _Work:
         if self._watch is not None:
             done = sum(self._done.values())
             self._watch(Transfer(name, done, self._total, self._kept, checking))
-
-
-@dataclass(frozen=True)
-class _FileBytes:
-    """Passes the bytes of one file on to the sum of all."""
-
-    work: _Work
-    name: str
-
-    def __call__(self, done: int) -> None:
-        self.work.arrived(self.name, done)

@@ -1,4 +1,4 @@
-"""The error for a model that is not on this machine: what, how large, and what fetches it."""
+"""The error for a model that is not on this machine: its name, its size, and what fetches it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from schemas.settings import ModelSource, load_settings
 class Caller:
     """Who needs a model, so that an error can name the command that fetches all that is needed.
 
-    preset: the name that the settings were read under, or a file NAME.toml, if known. bank: whose
-    models they are, if they are a bank's. purposes: what they are for, see `purposes`; if unknown,
-    what the missing model is for.
+    Attributes:
+        preset: the name that the settings were read under, or a file NAME.toml, if known.
+        bank: whose models they are, if they are a bank's.
+        purposes: what they are for, keys of `ROLES_OF`; if unknown, what the missing model is for.
     """
 
     preset: str = ""
@@ -44,12 +45,12 @@ def missing_model(source: ModelSource, role: str, caller: Caller) -> ModelError:
 
 
 def gigabytes(size: float) -> str:
-    """Bytes for people: GB with one decimal from 1 GB on, MB below."""
+    """A number of bytes in words: GB with one decimal from 1 GB on, MB below."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def fetch_command(place: str, purposes: tuple[str, ...]) -> str:
-    """The `rim fetch` that gets what some purposes take; place: its --preset or --bank."""
+    """The `rim fetch` that downloads what some purposes take; place: its --preset or --bank."""
     return " ".join(["rim fetch", place, *(f"--for {purpose}" for purpose in purposes)])
 
 

@@ -8,9 +8,9 @@ import json
 import re
 from pathlib import Path
 
+from foundation.weights.cache import known_sha256
 from foundation.weights.checkpoint import cached_checkpoint, fetch_checkpoint
 from foundation.weights.download import Transfer, Watch
-from foundation.weights.file_memory import known_sha256
 from foundation.weights.hub import cached_snapshot, fetch_snapshot
 from foundation.weights.layout import Layout, layout_of
 from foundation.weights.missing import Caller, missing_model
@@ -21,7 +21,7 @@ from schemas.settings import ModelSource
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# Unencrypted only where nobody is in between: a mirror or tunnel on this very machine.
+# Unencrypted only where nothing is in between: a mirror or tunnel on this very machine.
 _ADDRESS = re.compile(r"https://|http://(127\.0\.0\.1|localhost)(:\d+)?/")
 
 
@@ -106,7 +106,7 @@ def fetch(
 
     Args:
         revision: instead of the source's own, to get a commit again.
-        check: read also what is there already, and download anew what is damaged and was
+        check: read also what is there already, and download again what is damaged and was
             downloaded by rim; what was not is never touched.
 
     Raises:
@@ -136,7 +136,7 @@ def model_files(path: Path) -> list[Path]:
 
     Args:
         path: a single file, or a folder as transformers and diffusers save them; see
-            `model_layout` for what of it counts.
+            `foundation.weights.layout` for what of it counts.
     """
     if path.is_file():
         return [path]
@@ -170,7 +170,7 @@ def fingerprint(path: Path, *, read: bool = False) -> str:
     count.
 
     Args:
-        read: read every file, also those whose SHA-256 is remembered; see `file_memory`.
+        read: read every file, also those whose SHA-256 is remembered; see `known_sha256`.
 
     Raises:
         ModelError: there are no files, or they cannot be read.
@@ -189,7 +189,7 @@ def file_hashes(path: Path, watch: Watch | None = None, *, read: bool = False) -
 
     Args:
         watch: called before each file is read.
-        read: read every file, also those whose SHA-256 is remembered; see `file_memory`.
+        read: read every file, also those whose SHA-256 is remembered; see `known_sha256`.
 
     Raises:
         ModelError: there are no files, or they cannot be read.
@@ -219,7 +219,7 @@ def _reason(error: Exception) -> str:
 
 
 def _cached(source: ModelSource) -> Path:
-    """What was downloaded before; some exception if it is not there."""
+    """The model that was downloaded before; some exception if it is not there."""
     if is_address(source.location):
         return cached_checkpoint(source)
     return cached_snapshot(source.location, source.revision)

@@ -1,4 +1,4 @@
-"""What models are used for, and which ones that takes."""
+"""The roles of models, and which of them a purpose takes."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def roles_for(purposes: Iterable[str], settings: Settings) -> tuple[str, ...]:
 
 
 def query_purposes(settings: Settings) -> tuple[str, ...]:
-    """What a query with these settings takes."""
+    """The purposes of a query with these settings."""
     return ("query", "text") if settings.matching.text_weight > 0 else ("query",)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
-from foundation.segmenter import SamSegmenter
+from foundation.sam import SamSegmenter
 from miniature.training.regions import regions, things
 from miniature.world import (
     FAMILIAR,

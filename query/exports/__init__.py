@@ -1,1 +1,6 @@
-"""Results in the formats of other tools, one module a format; `formats` has the table."""
+"""Results in the formats of other tools: `formats` has the table, and each format its module."""
+
+from query.exports.formats import save
+from query.exports.regions import to_detections
+
+__all__ = ["save", "to_detections"]

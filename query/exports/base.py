@@ -1,25 +1,27 @@
-"""What the formats share: a file to be written, a photo's place, and a finished run's photos."""
+"""What the formats share: files to write, the photos of a finished run, JSON in pieces."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from query.exports.kept import KeptPhoto
+from query.exports.stored_photo import StoredPhoto
 from schemas.errors import OutputError
+from schemas.text import is_unicode
 
 _Number = TypeVar("_Number", int, NDArray[np.int64])
 
 
 @dataclass(frozen=True)
 class ResultFile:
-    """A file of one photo's results. path: in the output folder, with "/"."""
+    """A file of one photo's results. path: relative to the output folder, with "/"."""
 
     path: str
     data: bytes
@@ -49,13 +51,13 @@ class RunPhoto:
         name: of its files in the output folder.
         file_name: of the photo itself, with "/", relative to the folder that all photos of the
             run are in.
-        kept: what was found in it.
+        stored: its regions and labels.
     """
 
     number: int
     name: str
     file_name: str
-    kept: KeptPhoto
+    stored: StoredPhoto
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,58 @@ class FinishedRun:
 
 
 def common_folder(photos: Iterable[Path]) -> Path:
-    """The deepest folder that all the photos are in, absolute."""
+    """The deepest folder that all the photos are in, as an absolute path."""
     folders = [os.path.dirname(os.path.abspath(photo)) for photo in photos]
     return Path(os.path.commonpath(folders))
 
 
 def label_of(category_id: _Number) -> _Number:
-    """The number of a category, or of many, in the formats that have 0 for what is unlabelled."""
+    """Returns category_id + 1, of one or many: the label in formats where 0 is unlabelled."""
     return category_id + 1
 
 
 def check_largest(what: str, category_ids: Iterable[int], largest_label: int) -> None:
-    """OutputError if a category's label is above the largest that a format can hold."""
+    """Raises OutputError if a category's label is above the largest that a format can hold."""
     largest = max(category_ids, default=0)
     if label_of(largest) > largest_label:
         raise OutputError(
             f"expected category ids below {largest_label} in {what}, found {largest}; choose"
             " another format"
         )
+
+
+def json_bytes(value: Any, indent: int | None = None) -> bytes:
+    """Encodes a value as JSON in UTF-8.
+
+    A value with file names that are not in UTF-8 is written with escapes, by which a program still
+    finds the files. Raises ValueError for NaN and infinity.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    if not is_unicode(text):
+        text = json.dumps(value, allow_nan=False, indent=indent)
+    return text.encode("utf-8")
+
+
+def write_object(file: BinaryIO, members: Mapping[str, Any]) -> None:
+    """Writes one JSON object, member by member; an iterator becomes an array, one element a line.
+
+    So an array may be larger than the memory. The iterators are run one after the other, in the
+    order of the members.
+    """
+    start = b"{"
+    for name, value in members.items():
+        file.write(start + json_bytes(name) + b": ")
+        if isinstance(value, Iterator):
+            _write_array(file, value)
+        else:
+            file.write(json_bytes(value))
+        start = b",\n"
+    file.write(b"}\n" if members else b"{}\n")
+
+
+def _write_array(file: BinaryIO, elements: Iterator[Any]) -> None:
+    separator = b"["
+    for element in elements:
+        file.write(separator + b"\n" + json_bytes(element))
+        separator = b","
+    file.write(b"[]" if separator == b"[" else b"\n]")

@@ -11,18 +11,24 @@ import numpy as np
 
 from foundation.images.image_file import open_image
 from foundation.images.reading import encode_png
-from query.exports.base import FinishedRun, ResultFile, RunPhoto, Target, check_largest, label_of
-from query.exports.json_pieces import json_bytes
-from query.exports.kept import PLACEHOLDER
+from query.exports.base import (
+    FinishedRun,
+    ResultFile,
+    RunPhoto,
+    Target,
+    check_largest,
+    json_bytes,
+    label_of,
+)
 from query.exports.label_maps import LARGEST_LABEL
+from query.exports.stored_photo import PLACEHOLDER
+from query.result import LabelledPhoto
 from schemas.errors import ImageError
-from schemas.printable import printable
 from schemas.store.files import atomic_writer, write_atomic
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from query.result import Segmentation
 
 FOLDER = "dataset"
 METADATA = f"{FOLDER}/metadata.jsonl"
@@ -35,7 +41,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 
 def image_paths(name: str) -> tuple[str, ...]:
-    """What the copy of a photo may be called."""
+    """The paths that the copy of a photo may have."""
     return tuple(f"{FOLDER}/images/{name}{suffix}" for suffix in _SUFFIXES.values())
 
 
@@ -44,33 +50,33 @@ def label_path(name: str) -> str:
     return f"{FOLDER}/labels/{name}.png"
 
 
-def encode_pair(segmentation: Segmentation, target: Target) -> list[ResultFile]:
-    """dataset/images/NAME.jpg, .png or .webp, and dataset/labels/NAME.png.
+def encode_pair(result: LabelledPhoto, target: Target) -> list[ResultFile]:
+    """Makes dataset/images/NAME.jpg, .png or .webp, and dataset/labels/NAME.png.
 
-    The picture is the photo's own file where every reader shows it as it was labelled (JPEG, PNG or
+    The image is the photo's own file where every reader shows it as it was labelled (JPEG, PNG or
     WebP, grey or RGB, one frame, not turned by EXIF), otherwise a PNG of the pixels that were
     labelled. The labels are 8 bits a pixel if all of the bank's fit, else 16: 0 unlabelled,
     otherwise category_id + 1.
 
     Raises OutputError if a category_id of the bank does not fit into 16 bits.
     """
-    check_largest("a 16-bit label map", segmentation.category_names, LARGEST_LABEL)
-    in_8_bits = label_of(max(segmentation.category_names, default=0)) <= 255
-    labels = label_of(segmentation.label_map.astype(np.int64))
+    check_largest("a 16-bit label map", result.category_names, LARGEST_LABEL)
+    in_8_bits = label_of(max(result.category_names, default=0)) <= 255
+    labels = label_of(result.label_map.astype(np.int64))
     narrow = labels.astype(np.uint8) if in_8_bits else labels.astype(np.uint16)
     kind = None if target.photo is None else _plain_format(target.photo)
     if target.photo is None or kind is None:
-        kind, picture = "PNG", encode_png(segmentation.image)
+        kind, image = "PNG", encode_png(result.image)
     else:
-        picture = target.photo.read_bytes()
+        image = target.photo.read_bytes()
     return [
-        ResultFile(f"{FOLDER}/images/{target.name}{_SUFFIXES[kind]}", picture),
+        ResultFile(f"{FOLDER}/images/{target.name}{_SUFFIXES[kind]}", image),
         ResultFile(label_path(target.name), encode_png(narrow)),
     ]
 
 
 def write_dataset(run: FinishedRun) -> None:
-    """What makes a data set of the pairs: `metadata.jsonl`, `id2label.json` and the card.
+    """Writes what makes a data set of the pairs: `metadata.jsonl`, `id2label.json` and the card.
 
     `load_dataset("imagefolder", data_dir="DIR/dataset")` makes of each line of the metadata one
     row with `image` (of `file_name`), `label` (of `label_file_name`), `photo`, and `categories`,
@@ -83,7 +89,7 @@ def write_dataset(run: FinishedRun) -> None:
         for photo in run.photos():
             file.write(json_bytes(_row(photo, run.names)) + b"\n")
             photos += 1
-            for label in photo.kept.labels:
+            for label in photo.stored.labels:
                 seen[label.category_id] += 1
                 pixels[label.category_id] += label.area
     id2label = {0: "unlabelled", **{label_of(i): name for i, name in run.names.items()}}
@@ -94,12 +100,12 @@ def write_dataset(run: FinishedRun) -> None:
 
 def _row(photo: RunPhoto, names: Mapping[int, str]) -> dict[str, object]:
     possible = zip(image_paths(PLACEHOLDER), image_paths(photo.name), strict=True)
-    picture = next(path for mark, path in possible if mark in photo.kept.files)
+    image = next(path for mark, path in possible if mark in photo.stored.files)
     return {
-        "file_name": picture.removeprefix(f"{FOLDER}/"),
+        "file_name": image.removeprefix(f"{FOLDER}/"),
         "label_file_name": label_path(photo.name).removeprefix(f"{FOLDER}/"),
         "photo": photo.file_name,
-        "categories": [names[label.category_id] for label in photo.kept.labels],
+        "categories": [names[label.category_id] for label in photo.stored.labels],
     }
 
 
@@ -155,12 +161,12 @@ def _card(photos: int, run: FinishedRun, counts: list[tuple[int, int, int]]) -> 
 
 
 def _cell(name: str) -> str:
-    """A name as text of a table: no mark-up of its own."""
+    """Escapes a name for a table, so that it is no mark-up."""
     return "".join(f"\\{one}" if one in "\\`*_[]<>|&" else one for one in printable(name))
 
 
 def _plain_format(photo: Path) -> str | None:
-    """The format of a photo that every reader shows alike; None if it must be written anew."""
+    """The format of a photo that every reader shows alike; None for one that needs a new file."""
     try:
         with open_image(photo, formats=tuple(_SUFFIXES)) as image:
             alike = (

@@ -1,28 +1,20 @@
-"""The table of formats: their names, the files each one has, and who writes them."""
+"""The table of formats, with the files of each, and `save`, which writes a photo's results."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from query.exports import coco_instances, coco_panoptic, dataset, palette
+from query.exports import coco, dataset, label_maps
 from query.exports.base import FinishedRun, ResultFile, Target, check_largest
-from query.exports.label_maps import (
-    LARGEST_LABEL,
-    encode_labels,
-    encode_overlay,
-    labels_path,
-    overlay_path,
-)
 from query.exports.labelme import encode_labelme, labelme_path
-from query.exports.regions_json import encode_json, json_path
-from schemas.errors import UsageError
+from query.exports.regions import encode_json, json_path
+from query.result import LabelledPhoto
+from schemas.errors import OutputError, UsageError
 from schemas.overrides import did_you_mean
-from schemas.store.files import write_atomic
-
-if TYPE_CHECKING:
-    from query.result import Segmentation
+from schemas.store.files import make_folder, write_atomic
 
 DEFAULT_FORMATS = ("labels", "overlay", "json")
 REGIONS = "regions"
@@ -43,7 +35,7 @@ class Format:
     """
 
     photo_paths: Callable[[str], tuple[str, ...]] = lambda name: ()
-    encode: Callable[[Segmentation, Target], list[ResultFile]] | None = None
+    encode: Callable[[LabelledPhoto, Target], list[ResultFile]] | None = None
     run_paths: tuple[str, ...] = ()
     write_run: Callable[[FinishedRun], None] | None = None
     largest_label: tuple[int, str] | None = None
@@ -51,7 +43,7 @@ class Format:
 
 
 def check_formats(formats: Sequence[str], *, alone: bool = False) -> None:
-    """UsageError unless there is at least one format, and all are known.
+    """Raises UsageError unless there is at least one format, and all are known.
 
     alone: whether all must be formats of a single photo.
     """
@@ -68,7 +60,7 @@ def check_formats(formats: Sequence[str], *, alone: bool = False) -> None:
 
 
 def check_category_ids(formats: Iterable[str], category_ids: Sequence[int]) -> None:
-    """OutputError if one of the formats cannot hold one of the category_ids."""
+    """Raises OutputError if one of the formats cannot hold one of the category_ids."""
     for name in formats:
         limit = FORMATS[name].largest_label
         if limit is not None:
@@ -81,33 +73,68 @@ def of_a_run(formats: Iterable[str]) -> bool:
 
 
 def in_order(formats: Iterable[str]) -> tuple[str, ...]:
-    """The formats once each, in the order of the table."""
+    """Returns the formats once each, in the order of the table."""
     given = set(formats)
     return tuple(name for name in FORMATS if name in given)
 
 
-def encoded(
-    segmentation: Segmentation, target: Target, formats: Iterable[str]
-) -> Iterator[ResultFile]:
-    """The files of a photo in some formats, made one after the other."""
+def save(
+    result: LabelledPhoto,
+    folder: Path,
+    name: str,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    photo: Path | None = None,
+) -> tuple[Path, ...]:
+    """Writes a photo's results, each file in one step: whole, or not at all.
+
+    - labels: NAME.labels.png, 16 bits a pixel: 0 unlabelled, otherwise category_id + 1.
+    - overlay: NAME.overlay.png, the photo with its labels drawn over it.
+    - json: NAME.json, see `query.exports.regions.to_json`.
+    - palette: NAME.palette.png, 8 bits a pixel, the same numbers in colours; and classes.txt.
+    - labelme: NAME.labelme.json, see `query.exports.labelme.encode_labelme`.
+
+    Files of the same name are replaced. Returns the files written, in the order of `formats`.
+
+    Args:
+        result: a labelled photo.
+        folder: made if need be.
+        name: NAME, without folders.
+        formats: names out of `FORMATS`, without those of a whole run.
+        photo: the photo's file, where it has one; LabelMe looks for it.
+
+    Raises UsageError for an unknown format, one of a whole run, or a name with folders; OutputError
+    if the folder cannot be written or a category_id does not fit into a format.
+    """
+    check_formats(formats, alone=True)
+    check_category_ids(formats, list(result.category_names))
+    if not name or {"/", "\0", os.sep, os.altsep} & {*name}:
+        raise UsageError(f"expected a file name without folders, found {name!r}")
+    files = encoded(result, Target(folder, name, photo), formats)
+    written: list[Path] = []
+    try:
+        written.extend(write_files(folder, files))
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or folder}: cannot be written ({error.strerror or error})"
+        ) from error
+    return tuple(written)
+
+
+def write_files(folder: Path, files: Iterable[ResultFile]) -> Iterator[Path]:
+    """Writes results, one after the other, and yields the path of each; raises OSError."""
+    for file in files:
+        path = folder / file.path
+        make_folder(path.parent)
+        write_atomic(path, file.data)
+        yield path
+
+
+def encoded(result: LabelledPhoto, target: Target, formats: Iterable[str]) -> Iterator[ResultFile]:
+    """Makes the files of a photo in some formats, one after the other."""
     for name in formats:
         encode = FORMATS[name].encode
         if encode is not None:
-            yield from encode(segmentation, target)
-
-
-def _write_coco(run: FinishedRun) -> None:
-    coco_instances.write_instances(run)
-    coco_panoptic.write_panoptic(run)
-
-
-def _write_classes(run: FinishedRun) -> None:
-    write_atomic(run.folder / palette.CLASSES, palette.class_list(run.names))
-
-
-def _encode_palette(segmentation: Segmentation, target: Target) -> list[ResultFile]:
-    classes = ResultFile(palette.CLASSES, palette.class_list(segmentation.category_names))
-    return [*palette.encode_palette(segmentation, target), classes]
+            yield from encode(result, target)
 
 
 def _write_regions(run: FinishedRun) -> None:
@@ -118,26 +145,26 @@ def _write_regions(run: FinishedRun) -> None:
 
 FORMATS: Mapping[str, Format] = {
     "labels": Format(
-        lambda name: (labels_path(name),),
-        encode_labels,
-        largest_label=(LARGEST_LABEL, "a 16-bit label map"),
+        lambda name: (label_maps.labels_path(name),),
+        label_maps.encode_labels,
+        largest_label=(label_maps.LARGEST_LABEL, "a 16-bit label map"),
     ),
-    "overlay": Format(lambda name: (overlay_path(name),), encode_overlay),
+    "overlay": Format(lambda name: (label_maps.overlay_path(name),), label_maps.encode_overlay),
     "json": Format(lambda name: (json_path(name),), encode_json),
     "palette": Format(
-        lambda name: (palette.palette_path(name),),
-        _encode_palette,
-        (palette.CLASSES,),
-        _write_classes,
-        (palette.LARGEST_LABEL, "an 8-bit palette picture"),
+        lambda name: (label_maps.palette_path(name),),
+        label_maps.encode_palette,
+        (label_maps.CLASSES,),
+        label_maps.write_classes,
+        (label_maps.LARGEST_PALETTE_LABEL, "an 8-bit palette image"),
     ),
     "labelme": Format(lambda name: (labelme_path(name),), encode_labelme),
     "coco": Format(
-        lambda name: (coco_panoptic.panoptic_path(name),),
-        coco_panoptic.encode_panoptic,
-        (coco_instances.FILE, coco_panoptic.FILE),
-        _write_coco,
-        (coco_panoptic.LARGEST_LABEL, "24-bit segment ids"),
+        lambda name: (coco.panoptic_path(name),),
+        coco.encode_panoptic,
+        (coco.INSTANCES, coco.PANOPTIC),
+        coco.write_coco,
+        (coco.LARGEST_LABEL, "24-bit segment ids"),
         alone=False,
     ),
     "dataset": Format(
@@ -145,7 +172,7 @@ FORMATS: Mapping[str, Format] = {
         dataset.encode_pair,
         (dataset.METADATA, dataset.NAMES, dataset.CARD),
         dataset.write_dataset,
-        (LARGEST_LABEL, "a 16-bit label map"),
+        (label_maps.LARGEST_LABEL, "a 16-bit label map"),
         alone=False,
     ),
     REGIONS: Format(run_paths=("regions.parquet",), write_run=_write_regions, alone=False),

@@ -6,7 +6,7 @@ import base64
 import io
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,8 @@ from scipy import ndimage
 
 from foundation.images.masks import decode_rle
 from foundation.images.reading import encode_png
-from query.exports.base import ResultFile, Target
-from query.exports.json_pieces import write_object
-
-if TYPE_CHECKING:
-    from query.result import Segmentation
+from query.exports.base import ResultFile, Target, write_object
+from query.result import LabelledPhoto
 
 VERSION = "5.5.0"
 LEAST_PIXELS = 9
@@ -32,22 +29,23 @@ def labelme_path(name: str) -> str:
     return f"{name}.labelme.json"
 
 
-def encode_labelme(segmentation: Segmentation, target: Target) -> list[ResultFile]:
-    """NAME.labelme.json, as LabelMe 5 reads it.
+def encode_labelme(result: LabelledPhoto, target: Target) -> list[ResultFile]:
+    """Makes NAME.labelme.json, as LabelMe 5 reads it.
 
-    Shapes come from the final label map, so they do not overlap: what a region lost to others is
-    not in its polygons. A pixel belongs to the largest region of its category that covers it; each
-    connected piece (by sides) of at least LEAST_PIXELS of what a region has is one polygon with the
-    category as its label. `group_id` is the region's number in NAME.json, from 0, and joins its
-    pieces; pixels that got their label without a region have none. Points are x and y in pixels,
-    see `query.exports.polygons.piece_polygon` for holes and accuracy.
+    Shapes come from the final label map, so they do not overlap: pixels that a region lost to
+    others are not in its polygons. A pixel belongs to the largest region of its category that
+    covers it; each connected piece (by sides) of a region's pixels, if it has at least
+    LEAST_PIXELS, is one polygon with the category as its label. `group_id` is the region's number
+    in NAME.json, from 0, and joins its pieces; pixels that got their label without a region have
+    none. Points are x and y in pixels, see `query.exports.polygons.piece_polygon` for holes and
+    accuracy.
 
     `imagePath` leads from the output folder to the photo. Without a photo in a file the pixels are
     put into `imageData`.
     """
-    height, width = segmentation.label_map.shape
+    height, width = result.label_map.shape
     if target.photo is None:
-        path, data = f"{target.name}.png", _base64_png(segmentation.image)
+        path, data = f"{target.name}.png", _base64_png(result.image)
     else:
         path, data = _relative(target), None
     file = io.BytesIO()
@@ -56,7 +54,7 @@ def encode_labelme(segmentation: Segmentation, target: Target) -> list[ResultFil
         {
             "version": VERSION,
             "flags": {},
-            "shapes": _shapes(segmentation),
+            "shapes": _shapes(result),
             "imagePath": path,
             "imageData": data,
             "imageHeight": height,
@@ -66,14 +64,14 @@ def encode_labelme(segmentation: Segmentation, target: Target) -> list[ResultFil
     return [ResultFile(labelme_path(target.name), file.getvalue())]
 
 
-def _shapes(segmentation: Segmentation) -> Iterator[dict[str, Any]]:
+def _shapes(result: LabelledPhoto) -> Iterator[dict[str, Any]]:
     from query.exports.polygons import piece_polygon
 
-    for category_id, region, top, left, piece in _pieces(segmentation):
+    for category_id, region, top, left, piece in _pieces(result):
         points = piece_polygon(piece) + np.array((left, top))
-        score = "" if region is None else f"score {segmentation.regions[region].score:.3f}"
+        score = "" if region is None else f"score {result.regions[region].score:.3f}"
         yield {
-            "label": segmentation.category_names[category_id],
+            "label": result.category_names[category_id],
             "points": np.round(points, 2).tolist(),
             "group_id": region,
             "description": score,
@@ -84,14 +82,14 @@ def _shapes(segmentation: Segmentation) -> Iterator[dict[str, Any]]:
 
 
 def _pieces(
-    segmentation: Segmentation,
+    result: LabelledPhoto,
 ) -> Iterator[tuple[int, int | None, int, int, NDArray[np.bool_]]]:
     """Category, region, top, left and mask of each piece, by category and region."""
-    labels, owners = segmentation.label_map, _owners(segmentation)
+    labels, owners = result.label_map, _owners(result)
     for category_id in np.unique(labels[labels >= 0]).tolist():
         for owner in np.unique(owners[labels == category_id]).tolist():
             region = None if owner == _NO_REGION else owner
-            box = (0, 0, *labels.shape[::-1]) if region is None else segmentation.regions[owner].box
+            box = (0, 0, *labels.shape[::-1]) if region is None else result.regions[owner].box
             x, y, width, height = box
             part = slice(y, y + height), slice(x, x + width)
             numbered, _ = ndimage.label((labels[part] == category_id) & (owners[part] == owner))
@@ -102,14 +100,14 @@ def _pieces(
                     yield category_id, region, y + rows.start, x + columns.start, piece
 
 
-def _owners(segmentation: Segmentation) -> NDArray[np.int32]:
+def _owners(result: LabelledPhoto) -> NDArray[np.int32]:
     """(H, W) the number of the largest region of the pixel's own category, _NO_REGION without."""
-    owners = np.full(segmentation.label_map.shape, _NO_REGION, np.int32)
-    regions = segmentation.regions
+    owners = np.full(result.label_map.shape, _NO_REGION, np.int32)
+    regions = result.regions
     # The largest is painted last; of equal ones the better, which comes first.
     for number in sorted(range(len(regions)), key=lambda i: (regions[i].area, -i)):
         mask = decode_rle(regions[number].rle)
-        owners[mask & (segmentation.label_map == regions[number].category_id)] = number
+        owners[mask & (result.label_map == regions[number].category_id)] = number
     return owners
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from query.exports.base import FinishedRun, RunPhoto
-from query.exports.kept import reference_category
+from query.exports.stored_photo import reference_category
 from schemas.store.files import atomic_writer
 from schemas.store.parquet import open_writer
 
@@ -45,7 +45,7 @@ lengths, as in a bank's `images`. references: the nearest, most similar first.
 
 
 def write_regions(run: FinishedRun) -> None:
-    """The regions of all photos, one a row, in the order of the photos; see SCHEMA."""
+    """Writes the regions of all photos, one a row, in the order of the photos; see SCHEMA."""
     with (
         atomic_writer(run.folder / FILE) as file,
         open_writer(file, SCHEMA) as writer,
@@ -54,7 +54,7 @@ def write_regions(run: FinishedRun) -> None:
         characters = 0
         for photo in run.photos():
             rows.extend(_rows(photo, run))
-            characters += sum(len(region.counts) for region in photo.kept.regions)
+            characters += sum(len(region.counts) for region in photo.stored.regions)
             if len(rows) >= ROWS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
                 writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
                 rows.clear()
@@ -64,7 +64,7 @@ def write_regions(run: FinishedRun) -> None:
 
 
 def _rows(photo: RunPhoto, run: FinishedRun) -> list[dict[str, Any]]:
-    size = [photo.kept.height, photo.kept.width]
+    size = [photo.stored.height, photo.stored.width]
     return [
         {
             "photo": _utf8(photo.file_name),
@@ -86,7 +86,7 @@ def _rows(photo: RunPhoto, run: FinishedRun) -> list[dict[str, Any]]:
                 for one in region.references
             ],
         }
-        for number, region in enumerate(photo.kept.regions)
+        for number, region in enumerate(photo.stored.regions)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Matchers: which category a region looks like. Each is one module; `make_matcher` picks one."""
+"""Matchers score every category for a region; each is one module, and `make_matcher` picks one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_matcher(
     settings: Matching,
     prototypes: Prototypes | None = None,
 ) -> Matcher:
-    """The matcher that the settings name.
+    """Makes the matcher that the settings name.
 
     Args:
         references: the features that vote.

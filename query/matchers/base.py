@@ -1,4 +1,4 @@
-"""What every matcher is given and gives: references that may vote, and matches."""
+"""The interface of matchers: references that may vote go in, matches come out."""
 
 from __future__ import annotations
 
@@ -44,12 +44,16 @@ class Matches:
 
 
 class Matcher(Protocol):
-    """Finds the category of regions by comparing them with the bank's reference pictures."""
+    """Scores categories for regions by comparing them with the bank's reference images."""
 
     def match(
         self, features: NDArray[np.float32], categories: Collection[int] | None = None
     ) -> Matches:
-        """Match L2-normalised features (r, d) float32, to `categories` only if they are given.
+        """Scores every category for each region.
+
+        Args:
+            features: (r, d) float32, L2-normalised.
+            categories: ids of the only categories to consider; None for all.
 
         Raises BankError if none of the categories has a reference.
         """
@@ -58,9 +62,9 @@ class Matcher(Protocol):
 
 @dataclass(frozen=True)
 class References:
-    """The bank's features that may vote, by category: rows of the features that the bank has.
+    """The bank's features that may vote, by category.
 
-    The backgrounds of the pictures are in the bank too, as negatives, and have no vote. Since a
+    The backgrounds of the images are in the bank too, as negatives, and have no vote. Since a
     feature_id begins with its category_id, the features of one category stand together, and within
     it those of one source. So references of one role, of some sources and of some categories are
     runs of rows of the bank's own features, of which no copy is made.
@@ -89,12 +93,12 @@ class References:
         *,
         role: int = FOREGROUND,
     ) -> References:
-        """The features of one role in a bank, those of sources with the weight 0 left out.
+        """Selects the features of one role in a bank, without sources of weight 0.
 
         Args:
             features: of the bank; copied if they are in another order than a bank's.
             source_weights: by the name of a source (`schemas.ids.SOURCES`), 1 where it is missing.
-            role: FOREGROUND for what regions are named by, BACKGROUND for negatives.
+            role: FOREGROUND for the references of regions, BACKGROUND for negatives.
 
         Raises BankError if there is no foreground feature.
         """
@@ -133,22 +137,22 @@ class References:
         return np.concatenate([np.empty(0, np.intp), *runs])
 
     def restricted_to(self, categories: Collection[int] | None) -> References:
-        """Only these categories' references (all for None); BankError if none is left."""
+        """Selects the references of some categories (None: all); BankError if none is left."""
         if categories is None:
             return self
-        kept = np.isin(self.category_ids, list(categories))
-        if not kept.any():
+        chosen = np.isin(self.category_ids, list(categories))
+        if not chosen.any():
             raise BankError(
                 f"expected a reference for at least one of {len(categories)} categories, found"
                 " none; leave the choice of categories away, or build more images of them"
             )
-        if kept.all():
+        if chosen.all():
             return self
         return replace(
             self,
-            category_ids=self.category_ids[kept],
-            starts=self.starts[kept],
-            stops=self.stops[kept],
+            category_ids=self.category_ids[chosen],
+            starts=self.starts[chosen],
+            stops=self.stops[chosen],
         )
 
     def rows_of(self, column: int) -> slice:
@@ -158,8 +162,14 @@ class References:
     def best_similarity(
         self, features: NDArray[np.float32], category_ids: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """(r, C) cosine of each region to the most similar reference of each of the categories;
-        -1 for a category without any.
+        """Computes the cosine of each region to the most similar reference of each category.
+
+        Args:
+            features: (r, d) float32, L2-normalised.
+            category_ids: (C,).
+
+        Returns:
+            (r, C) float32; -1 for a category without a reference.
         """
         best = np.full((len(features), len(category_ids)), -1, np.float32)
         columns = np.flatnonzero(np.isin(category_ids, self.category_ids))

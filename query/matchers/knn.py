@@ -1,4 +1,4 @@
-"""Matching by a vote of the most similar single references."""
+"""Matching by k nearest neighbours: a vote of the most similar references."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class KnnMatcher:
-    """Vote of the k most similar references, each with the weight of its similarity.
+    """Scores categories by a vote of the k most similar references, weighted by similarity.
 
     A category's score is the mean of (1 + cosine) / 2 over the k nearest references, those of
     other categories counting 0, weighted by the references' own weights: 1 if all k are its own

@@ -21,7 +21,7 @@ from schemas.store.prototypes import Prototypes, cluster, references_digest
 
 @dataclass(frozen=True)
 class PrototypeMatcher:
-    """Highest cosine to a category's prototypes; the score is (1 + cosine) / 2.
+    """Scores categories by the highest cosine to their prototypes: (1 + cosine) / 2.
 
     A category's prototype is the L2-normalised weighted mean of its normalised foreground
     features. With more than one per category they are the centres of a spherical k-means over
@@ -68,21 +68,24 @@ class PrototypeMatcher:
 def prototypes_of(
     references: References, per_category: int, stored: Prototypes | None = None
 ) -> tuple[NDArray[np.float32], ...]:
-    """For each of `references.category_ids` its prototypes, (<= per_category, d) L2-normalised.
+    """Returns the prototypes of each of `references.category_ids`.
 
-    Those that the bank stores are taken if they are of the same references, all of the same
-    weight, and of the number asked for; otherwise they are derived from the references.
+    Each category has (<= per_category, d) float32, L2-normalised. The bank's own are taken if they
+    are of the same references, all of the same weight, and of the number asked for; otherwise they
+    are derived from the references.
     """
     weight, voting = references.weight, references.rows
-    alike = bool((weight[voting] == weight[voting[0]]).all())
+    equal_weights = bool((weight[voting] == weight[voting[0]]).all())
     ids = references.feature_id[voting]
-    if stored is not None and alike and stored.digest == references_digest(ids):
+    if stored is not None and equal_weights and stored.digest == references_digest(ids):
         centres = stored.centres(per_category)
         if centres is not None:
             return centres
     rows = (references.rows_of(column) for column in range(len(references.category_ids)))
     return tuple(
-        cluster(references.embeddings[own], per_category, None if alike else weight[own]).centres
+        cluster(
+            references.embeddings[own], per_category, None if equal_weights else weight[own]
+        ).centres
         for own in rows
     )
 
@@ -90,8 +93,14 @@ def prototypes_of(
 def best_cosine(
     features: NDArray[np.float32], prototypes: Collection[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """(r, C) float32 cosine of each feature (r, d) to the most similar of each category's
-    prototypes, (p, d) each.
+    """Computes the cosine of each feature to the most similar prototype of each category.
+
+    Args:
+        features: (r, d) float32, L2-normalised.
+        prototypes: of each of C categories, (p, d) each.
+
+    Returns:
+        (r, C) float32.
     """
     starts = np.cumsum([0, *(len(own) for own in prototypes)])[:-1]
     cosine = features @ np.concatenate(list(prototypes)).T
@@ -104,7 +113,7 @@ def nearest_of(
     winner: NDArray[np.intp],
     neighbours: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The most similar references of each region's own winner.
+    """Finds the most similar references of each region's best category.
 
     Args:
         features: (r, d) float32.

@@ -1,4 +1,4 @@
-"""Matching by ranking distributions: the category whose references order the classes alike."""
+"""Matching by ranking distributions: categories whose references rank the classes as a region."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VALUES_AT_ONCE = 1 << 22  # probabilities of one category's references: 32 MB
 
 @dataclass(frozen=True)
 class RankingMatcher:
-    """Compares how a region, and how a category's references, rank the classes around them.
+    """Scores categories by comparing how a region and their references rank the classes.
 
     Matching compares ranking distributions, so that the structure among classes counts and not
     one similarity alone [paper]; the formula is ours:
@@ -143,7 +143,7 @@ class RankingMatcher:
 
 
 def plackett_luce(strengths: Float64Array) -> Float64Array:
-    """The probability of every order of m items that are drawn one by one without putting back.
+    """Computes the probability of every order of m items drawn one by one without replacement.
 
     P(pi) = prod_i exp(s_pi(i)) / sum_{j >= i} exp(s_pi(j)). What an order divides by are sums
     over the items that are left, of which there are only 2^m - 1, shared by all m! orders: they

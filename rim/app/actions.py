@@ -14,7 +14,7 @@ from rim.app.payload import head_payload, trials_payload, viewer_payload, why_pa
 from rim.app.session import AppSession
 from rim.app.state import Choice, State
 from schemas.errors import RimError, UsageError
-from schemas.printable import printable, printable_lines
+from schemas.text import printable, printable_lines
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from rim.app.references import ReferenceCard
 from rim.app.state import State
 from rim.app.view import PhotoView
 from schemas.ids import UNLABELLED
-from schemas.printable import printable
+from schemas.text import printable
 
 _JPEG_QUALITY = 92
 

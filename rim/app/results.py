@@ -6,11 +6,14 @@ import io
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from query.result import Segmentation
 from schemas.ids import UNLABELLED
+
+if TYPE_CHECKING:
+    from query.segmentation import Segmentation
 
 _LONGEST_NAME = 60  # characters of a photo's name in the names of its results
 _NO_ID_BEFORE = UNLABELLED - 1

@@ -19,9 +19,9 @@ from rim.bank import Bank
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from query.photo import SegmentedPhoto
-    from query.result import Region, Segmentation
-    from query.segmentation import QueryEngine
+    from query.regions import SegmentedPhoto
+    from query.result import Region
+    from query.segmentation import QueryEngine, Segmentation
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from query.label_map import count_labels
 from query.overlay import name_places
-from query.photo import SegmentedPhoto
-from query.result import Segmentation
 from schemas.ids import UNLABELLED
+
+if TYPE_CHECKING:
+    from query.segmentation import Segmentation, SegmentedPhoto
 
 SHOWN_SIDE = 1280
 """Longer sides are shown smaller; the labels themselves keep the photo's size."""
@@ -89,7 +91,7 @@ def view_photo(photo: SegmentedPhoto, result: Segmentation, side: int = SHOWN_SI
 
     A pixel belongs to the region that said most for its label: of the masks over it that have the
     label's category, the one with the largest score / area, which is what it weighs in the vote of
-    `query.overlap.combine` [ours].
+    `query.label_map.combine` [ours].
 
     Args:
         photo: cut into regions.

@@ -12,8 +12,8 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from numpy.typing import NDArray
 from PIL import Image
 
-from foundation.pipelines import pipeline_class
-from foundation.text_to_image import Prompt
+from foundation.interfaces import Prompt
+from foundation.text_to_image_loading import pipeline_class
 from schemas.settings import Generation
 
 

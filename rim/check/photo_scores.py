@@ -17,7 +17,7 @@ from schemas.ids import UNLABELLED
 
 
 class LabelledPhoto(Protocol):
-    """The part of `query.result.Segmentation` that is scored and shown."""
+    """The part of `query.segmentation.Segmentation` that is scored and shown."""
 
     @property
     def label_map(self) -> NDArray[np.int32]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from foundation.images.reading import encode_png
 from rim.check.anonymous import anonymous, private_words
 from rim.check.findings import StepResult, Verdict
-from rim.inspection.html import Safe, html_table
+from rim.html import Safe, html_table
 from schemas.errors import OutputError, WriteFailed
 from schemas.settings import Settings
 from schemas.store.files import make_folder, temporary_path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.interfaces import Prompt
 from foundation.prompts import category_prompt
-from foundation.text_to_image import Prompt
 from rim.check.findings import NotApplicable
 from rim.check.photos import CheckCategory, CheckData, CheckPhoto
 from schemas.settings import Settings, apply_overrides, load_settings

@@ -119,7 +119,6 @@ def _probe(
     """Times one image; None if there is none to time. ModelError if weights are missing."""
     import torch
 
-    from bank_builder.models import load_models
     from foundation.images.reading import encode_png
     from foundation.stack import ModelStack
     from foundation.weights.missing import Caller
@@ -128,7 +127,7 @@ def _probe(
     caller = Caller(preset, purposes=purposes)
     stack = ModelStack(settings, device, offline=True, caller=caller)
     on_gpu = stack.device.type == "cuda"
-    load_models(stack, pictures.roles, lambda role: on_stage(f"loading {role}"))
+    stack.load(pictures.roles, lambda role: on_stage(f"loading {role}"))
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(stack.device)
     on_stage(f"timing {pictures.stage}: a few short runs on {stack.device}")

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from rim.cli.options import say
 from rim.cli.run_log import emit
-from schemas.printable import printable
+from schemas.text import printable
 
 _OURS = ("schemas", "foundation", "bank_builder", "query", "rim", "miniature")
 _LONGEST = 2000

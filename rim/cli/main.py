@@ -19,7 +19,7 @@ from rim.cli.options import examples
 from rim.cli.run_log import close_log, emit
 from rim.cli.usage import explained
 from schemas.errors import RimError
-from schemas.printable import printable_lines
+from schemas.text import printable_lines
 
 _SECTIONS = {
     "Build a bank": {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rim.cli import completions
-from schemas.printable import is_unicode, printable_lines
+from schemas.text import is_unicode, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console

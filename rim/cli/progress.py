@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Column
 
 from rim.cli.run_log import emit
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from bank_builder.progress import BuildProgress

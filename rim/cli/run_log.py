@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from schemas.errors import OutputError
-from schemas.printable import is_unicode
+from schemas.text import is_unicode
 
 __all__ = ["RunLog", "close_log", "emit", "log_json_option", "open_log"]
 

@@ -19,7 +19,7 @@ from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
 from rim.cli.sql_prompt import COMMANDS, MORE, PROMPT, is_whole
-from rim.inspection.sql_examples import EXAMPLES
+from rim.inspection.sql.examples import EXAMPLES
 
 if TYPE_CHECKING:
     from prompt_toolkit.document import Document

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import click
 
 from rim.cli.options import say
-from rim.inspection.sql_examples import EXAMPLES, example
-from rim.inspection.sql_formats import FORMATS
+from rim.inspection.sql.examples import EXAMPLES, example
+from rim.inspection.sql.formats import FORMATS
 from schemas.errors import RimError, UsageError
 from schemas.overrides import did_you_mean
-from schemas.printable import printable, printable_lines
+from schemas.text import printable, printable_lines
 
 PROMPT, MORE = "rim> ", "...> "
 HELP = """\

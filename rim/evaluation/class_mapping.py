@@ -1,4 +1,4 @@
-"""Which of a bank's categories answer for which class of a dataset."""
+"""Maps a bank's categories to the classes of a data set."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from schemas.errors import UsageError
 from schemas.ids import UNLABELLED
 from schemas.records import CategoryRecord
+from schemas.text import shortened
 from schemas.vocabulary import BACKGROUND_NAME, Category, name_key
 
 
 @dataclass(frozen=True)
 class ClassMapping:
-    """How a bank's categories answer for a dataset's classes.
+    """Which of a bank's categories answer for which class of a data set.
 
     Attributes:
-        class_names: the dataset's classes in the order of their labels.
+        class_names: the data set's classes in the order of their labels.
         class_of: index of the class by category_id, for the categories that answer for one.
         unlabelled_class: what an unlabelled pixel counts as: the class "background" if the
-            dataset has it and the bank does not, otherwise UNLABELLED (an error).
+            data set has it and the bank does not, otherwise UNLABELLED (an error).
         missing: names of the classes that no category answers for.
     """
 
@@ -47,9 +48,9 @@ def map_classes(
     *,
     allow_missing: bool = False,
 ) -> ClassMapping:
-    """Find the bank's categories that answer for a dataset's classes.
+    """Finds the bank's categories that answer for the classes of a data set.
 
-    By name first; then, for categories and classes that found nobody, by synonyms of either side.
+    By name first; then, for categories and classes without a match, by synonyms of either side.
     Case and white space do not count. Several categories may answer for one class.
 
     Raises UsageError for a class that stands twice, if no category answers for any class, and
@@ -87,12 +88,7 @@ def map_classes(
         way_out = ", or --allow-missing, which scores them as 0 and lists them" if class_of else ""
         raise UsageError(
             f"expected a category for each of {len(wanted)} classes, found none for"
-            f" {_shortened(missing)}; add them to the bank (or to classes.txt of --predictions)"
+            f" {shortened(missing)}; add them to the bank (or to classes.txt of --predictions)"
             f"{way_out}"
         )
     return ClassMapping(tuple(c.name for c in wanted), class_of, unlabelled_class, missing)
-
-
-def _shortened(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,4 +1,4 @@
-"""Photo, truth and prediction side by side, as in the paper's Figure 1."""
+"""Draws photo, truth and prediction side by side, as in the paper's Figure 1."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from foundation.images.reading import encode_png, read_image
 from query.overlay import draw_overlay
-from rim.evaluation.scoring import Item, Sample
-from schemas.errors import OutputError
+from rim.evaluation.datasets.base import Item, Sample
+from schemas.errors import OutputError, UsageError
 from schemas.ids import UNLABELLED
 from schemas.store.files import write_atomic
 
@@ -27,7 +27,7 @@ def comparison(
     names: Mapping[int, str],
     ignore: int = -1,
 ) -> NDArray[np.uint8]:
-    """The photo, its truth and its prediction from left to right.
+    """Draws the photo, its truth and its prediction from left to right.
 
     Classes have the colours and names of `query.overlay`, one colour a class in both. What the
     truth ignores is striped in grey and white there, what is unlabelled in the prediction is black.
@@ -54,8 +54,12 @@ def comparison(
 
 @dataclass(frozen=True)
 class ComparisonFolder:
-    """Writes NAME.png for chosen images. folder: made if need be. chosen: names; classes: names in
-    the order of the labels.
+    """Writes the comparison NAME.png of chosen images.
+
+    Attributes:
+        folder: made if need be.
+        chosen: names of the images.
+        classes: names in the order of the labels.
     """
 
     folder: Path
@@ -63,38 +67,46 @@ class ComparisonFolder:
     classes: Sequence[str]
 
     @classmethod
-    def open(cls, folder: Path, items: Sequence[Item], classes: Sequence[str]) -> ComparisonFolder:
-        """The folder for the pictures of these items.
+    def open(
+        cls, folder: Path, items: Sequence[Item], count: int, classes: Sequence[str]
+    ) -> ComparisonFolder:
+        """The folder for the comparisons of the first `count` items.
 
-        Raises OutputError if it cannot be one, or if a picture would replace a file that is read.
+        Raises UsageError for a count below 1; OutputError if it cannot be a folder, or if a
+        comparison would replace a file that is read.
         """
+        if count < 1:
+            raise UsageError(f"expected at least one image, found {count}")
         if folder.exists() and not folder.is_dir():
-            raise OutputError(f"{folder}: expected a folder for pictures, found a file")
-        opened = cls(folder, frozenset(item.name for item in items), classes)
-        for item in items:
+            raise OutputError(f"{folder}: expected a folder for images, found a file")
+        opened = cls(folder, frozenset(item.name for item in items[:count]), classes)
+        for item in items[:count]:
             target = opened._file(item.name)
             if target.resolve() in {file.resolve() for file in item.files}:
                 raise OutputError(
-                    f"{target}: the picture would replace this file of the data set; choose "
+                    f"{target}: the image would replace this file of the data set; choose "
                     "another folder for --pictures"
                 )
         return opened
 
     def missing(self) -> frozenset[str]:
-        """The chosen images that have no picture yet."""
+        """The names of the chosen images that have no comparison yet."""
         return frozenset(name for name in self.chosen if not self._file(name).is_file())
 
     def draw(self, sample: Sample, prediction: NDArray[np.int64]) -> None:
-        """Write the picture of a sample, if it is chosen; OutputError if it cannot be written."""
+        """Writes the comparison of a sample, if it is chosen.
+
+        Raises OutputError if it cannot be written.
+        """
         if sample.name not in self.chosen:
             return
         image = read_image(sample.image) if isinstance(sample.image, Path) else sample.image
         names = dict(enumerate(self.classes))
-        picture = comparison(image, sample.truth, prediction, names)
+        drawn = comparison(image, sample.truth, prediction, names)
         path = self._file(sample.name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, encode_png(picture))
+            write_atomic(path, encode_png(drawn))
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 

@@ -1,4 +1,4 @@
-"""Confusion matrix of a whole dataset, and the scores that follow from it."""
+"""Confusion matrix of a whole data set, and the scores that follow from it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
+from rim.html import html_table
 from schemas.errors import UsageError
 from schemas.ids import UNLABELLED
 
 
 class FailureJson(TypedDict):
-    """What `Scores.to_dict` writes for an image that was left out."""
+    """An image that was left out, in the form of `Scores.to_dict`."""
 
     image: str
     error: str
 
 
 class ScoresJson(TypedDict):
-    """What `Scores.to_dict` writes; the names are fixed."""
+    """The form of `Scores.to_dict`; the names are fixed."""
 
     miou: float | None
     pixel_accuracy: float | None
@@ -66,7 +67,10 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of a dataset, each in [0, 1]; NaN if the truth had no pixel to score.
+    """The scores of a data set, each in [0, 1]; NaN if the truth had no pixel to score.
+
+        scores = rim.evaluate("bank", "miniature")
+        scores.miou, scores.per_class["house"]
 
     Attributes:
         miou: mean IoU of the classes that occur in the truth or the prediction.
@@ -99,8 +103,6 @@ class Scores:
 
     def _repr_html_(self) -> str:
         """The scores as a table, for a notebook."""
-        from rim.inspection.html import html_table
-
         head = ["mIoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU", "images"]
         whole = (self.miou, self.pixel_accuracy, self.mean_accuracy, self.fw_iou, self.images)
         left_out = f"{len(self.failed)} images left out." if self.failed else ""
@@ -114,11 +116,11 @@ class Scores:
     def to_dict(self) -> ScoresJson:
         """The scores for JSON, null instead of NaN."""
         return {
-            "miou": _or_null(self.miou),
-            "pixel_accuracy": _or_null(self.pixel_accuracy),
-            "mean_accuracy": _or_null(self.mean_accuracy),
-            "fw_iou": _or_null(self.fw_iou),
-            "per_class": {name: _or_null(iou) for name, iou in self.per_class.items()},
+            "miou": or_none(self.miou),
+            "pixel_accuracy": or_none(self.pixel_accuracy),
+            "mean_accuracy": or_none(self.mean_accuracy),
+            "fw_iou": or_none(self.fw_iou),
+            "per_class": {name: or_none(iou) for name, iou in self.per_class.items()},
             "missing": list(self.missing),
             "failed": [{"image": one.name, "error": one.error} for one in self.failed],
             "images": self.images,
@@ -151,7 +153,7 @@ class ConfusionMatrix:
         self.images = 0
 
     def update(self, prediction: npt.ArrayLike, truth: npt.ArrayLike) -> None:
-        """Count one image; arguments and errors are those of `count`."""
+        """Counts one image; arguments and errors are those of `count`."""
         self.counts += self.count(prediction, truth)
         self.images += 1
 
@@ -232,5 +234,6 @@ class ConfusionMatrix:
             )
 
 
-def _or_null(score: float) -> float | None:
+def or_none(score: float) -> float | None:
+    """The score, None for NaN."""
     return None if np.isnan(score) else score

@@ -1,4 +1,4 @@
-"""What a bank holds and how it was made, as plain data."""
+"""Summarises what a bank holds and how it was made, as plain data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from schemas.store.bank import StoredBank
 
 
 def summary(bank: StoredBank) -> dict[str, Any]:
-    """Categories with their counts, rejections by reason, models and settings; reads no pixels."""
+    """Returns categories with their counts, rejections by reason, models and settings.
+
+    It reads no pixels. The keys are those of `rim info --json`.
+    """
     manifest = bank.manifest
     facts = bank.images_table(["category", "status", "reason", "source"])
     images = Counter(facts["category"].to_pylist())

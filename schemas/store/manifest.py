@@ -16,7 +16,6 @@ from pydantic import Field, ValidationError
 
 from schemas.errors import BankDamaged, BankError, OutputError
 from schemas.ids import MAX_NUMBER
-from schemas.printable import printable
 from schemas.records import (
     CategoryRecord,
     Count,
@@ -29,6 +28,7 @@ from schemas.records import (
 )
 from schemas.store.files import make_folder, publish_new
 from schemas.store.sealed import digest_of, read_sealed, seal
+from schemas.text import printable
 
 __all__ = [
     "CategoryRecord",

@@ -16,7 +16,7 @@ from PIL import Image
 import rim
 from bank_builder.progress import BuildProgress
 from bank_builder.sources.listing import list_photos
-from query.exports.output import check_outputs, collect_inputs
+from query.exports.inputs import check_outputs, collect_inputs
 from rim.cli.progress import build_progress
 from schemas.errors import UsageError, VocabularyError
 from schemas.records import CategoryRecord

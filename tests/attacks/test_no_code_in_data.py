@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from foundation.pipelines import load_pipeline
 from foundation.sam_checkpoint import load_sam
 from foundation.stack import ModelStack
-from rim.evaluation.scoring import Tally
-from rim.evaluation.state import STATE, evaluation_folder
+from foundation.text_to_image_loading import load_pipeline
+from rim.evaluation.counting import ConfusionCounts
+from rim.evaluation.evaluation_folder import STATE, evaluation_folder
 from schemas.errors import ModelError, OutputError
 from schemas.resources import data_folder
 from schemas.settings import Settings, load_settings
@@ -172,7 +172,7 @@ def test_a_checkpoint_with_a_program_is_refused_and_nothing_ran(tmp_path: Path, 
 def test_a_state_with_a_program_is_refused_and_nothing_ran(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     with evaluation_folder(tmp_path, {"a": 1}, (), 2, overwrite=False) as folder:
-        folder.keep(Tally(np.zeros((2, 3), np.int64), {"x": "1"}), last=True)
+        folder.save_counts(ConfusionCounts(np.zeros((2, 3), np.int64), {"x": "1"}), last=True)
     with np.load(tmp_path / STATE, allow_pickle=False) as state:
         content = dict(state)
     content["identity"] = np.array([Attack(victim)], dtype=object)

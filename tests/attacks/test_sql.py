@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from rim.cli.main import main
-from rim.inspection.sql import BankConnection, connect
+from rim.inspection.sql.connection import BankConnection, connect
 from schemas.errors import SqlError
 from schemas.store.bank import StoredBank
 from tests.query.examples import reference_row, write_bank
@@ -342,7 +342,7 @@ def test_the_server_would_have_been_called() -> None:
 def test_what_would_crash_is_refused(place: Place) -> None:
     code = """
 import sys
-from rim.inspection.sql import connect
+from rim.inspection.sql.connection import connect
 from schemas.store.bank import StoredBank
 from schemas.errors import SqlError
 connection = connect(StoredBank(sys.argv[1]))
@@ -426,7 +426,7 @@ def test_no_question_takes_for_ever(
 def test_no_question_takes_all_memory(
     place: Place, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rim.inspection.sql_session.MEMORY", 50_000_000)
+    monkeypatch.setattr("rim.inspection.sql.session.MEMORY", 50_000_000)
     with connect(StoredBank(place.bank)) as connection:
         with pytest.raises(SqlError, match=r"at most 0\.1 GB of memory.*LIMIT"):
             connection.ask(question).fetchall()

@@ -25,7 +25,7 @@ ARGUMENTS = [
 SLOW = {"sleep_ms", "pg_sleep"}
 ASK = """
 import json, sys
-from rim.inspection.sql import connect
+from rim.inspection.sql.connection import connect
 from schemas.store.bank import StoredBank
 from schemas.errors import SqlError
 answered = 0

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foundation.segmenter import ImageEmbedding, MaskCandidates
-from foundation.text_to_image import GeneratedImage, Prompt
+from foundation.interfaces import GeneratedImage, ImageEmbedding, MaskCandidates, Prompt
 from schemas.records import ModelRecord
 from schemas.settings import Settings
 
@@ -172,6 +171,13 @@ class StandInStack:
     works_ahead: bool = False
     fits: int = 1000
     activated: list[str] = field(default_factory=list)
+
+    def load(
+        self, roles: Sequence[str] = ROLES, on_role: Callable[[str], None] = lambda role: None
+    ) -> None:
+        """Tells the roles; nothing has to be loaded."""
+        for role in roles:
+            on_role(role)
 
     def batch_that_fits(
         self, most: int, roles: Sequence[str] = ROLES, image_size: tuple[int, int] | None = None

@@ -14,7 +14,7 @@ from bank_builder.change import remove_categories
 from bank_builder.review import give_verdicts
 from bank_builder.seeds import image_seed
 from bank_builder.sources.folder import FolderSource
-from foundation.text_to_image import GeneratedImage, Prompt
+from foundation.interfaces import GeneratedImage, Prompt
 from schemas.errors import (
     BankError,
     BuildFailed,

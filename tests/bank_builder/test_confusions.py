@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bank_builder.confusions import Confusion, find_confusions
 from bank_builder.outliers import MIN_IMAGES, similarity_to_others
-from foundation.category_similarity import nearness
+from foundation.category_similarity import similarity_to_means
 
 MARGIN = 0.15
 
@@ -84,7 +84,7 @@ def test_nearly_half_of_two_categories_swapped_needs_the_means_taken_anew() -> N
     features[swapped] = features[np.roll(swapped, 22)]
     category_codes = np.unique(category_id, return_inverse=True)[1]
 
-    first = nearness(features, category_codes, np.ones(100, bool))
+    first = similarity_to_means(features, category_codes, np.ones(100, bool))
     found = [one.position for one in find_confusions(features, category_id, MARGIN)]
 
     assert np.count_nonzero(first.other - first.own > MARGIN) < 44
@@ -105,7 +105,7 @@ def test_the_own_similarity_leaves_the_reference_itself_out() -> None:
     features, category_id = clusters(3, 9)
     codes = np.unique(category_id, return_inverse=True)[1]
 
-    near = nearness(features, codes, np.ones(len(features), bool))
+    near = similarity_to_means(features, codes, np.ones(len(features), bool))
 
     own = np.concatenate([similarity_to_others(features[codes == code]) for code in range(3)])
     np.testing.assert_allclose(near.own, own, atol=1e-5)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
 from bank_builder.progress import BuildProgress
-from foundation.text_to_image import GeneratedImage, Prompt
+from foundation.interfaces import GeneratedImage, Prompt
 from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (

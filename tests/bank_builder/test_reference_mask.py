@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bank_builder.localise import Localisation
 from bank_builder.reference_mask import segment_photo, segment_reference
-from foundation.segmenter import ImageEmbedding, MaskCandidates
+from foundation.interfaces import ImageEmbedding, MaskCandidates
 from schemas.sections import Reference
 
 SETTINGS = Reference(min_quality=0.5, min_agreement=0.2)

@@ -48,9 +48,9 @@ from foundation.images.pooling import pool_regions
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge, save_judge
 from miniature.world import CATEGORIES, draw_scene
-from query.classification import Namer
+from query.classification import Classifier
 from query.labelling import PhotoLabeller
-from query.text_evidence import TextEvidence
+from query.text_similarity import TextSimilarity
 from schemas.errors import BankError
 from schemas.ids import (
     BACKGROUND,
@@ -370,12 +370,12 @@ def test_references_that_are_the_regions_themselves_name_all_of_them(
 def test_named_by_text_is_the_labeller_with_all_weight_on_text(
     bank: rim.Bank, settings: Settings, scenes: CutScenes, stack: ModelStack
 ) -> None:
-    evidence = TextEvidence(stack.text_image, bank.categories, settings.generation)
+    evidence = TextSimilarity(stack.text_image, bank.categories, settings.generation)
     matching = settings.matching.model_copy(update={"text_weight": 1.0, "negatives": False})
-    labeller = PhotoLabeller(Namer(bank.features(), matching), matching, evidence)
+    labeller = PhotoLabeller(Classifier(bank.features(), matching), matching, evidence)
     for photo in scenes.photos("sam"):
         _, whole = labeller.label(photo)
-        ids = labeller.namer.candidates(None)
+        ids = labeller.classifier.candidates(None)
         nothing = np.full(whole.shape, -1, np.int32)
         found = text_labels(photo, cut_outs(photo), evidence, ids, "vote", nothing)
         np.testing.assert_array_equal(found >= 0, ~photo.partition.uncovered_tiles())

@@ -32,10 +32,10 @@ from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged, save_sheet
 from benchmarks.gates.table import Gate, Measured, gates_table, shares
 from foundation.images.preprocessing import IMAGENET
 from foundation.images.reading import encode_png
+from foundation.interfaces import GeneratedImage, Prompt
 from foundation.patch_features import PatchFeatures
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
-from foundation.segmenter import SamSegmenter
-from foundation.text_to_image import GeneratedImage, Prompt
 from miniature.training.features_scores import FeatureScores
 from miniature.training.judge import Judge, Judged, judge, save_judge
 from miniature.training.regions import LEAST_AREA, regions, square_crop, things

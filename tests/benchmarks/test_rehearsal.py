@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.full_size.rehearsal import StageFailed, rehearse, run
 from benchmarks.full_size.snapshot import PRESET, write_snapshot
+from foundation.interfaces import Prompt
 from foundation.stack import ModelStack
-from foundation.text_to_image import Prompt
 from schemas.resources import preset_path
 from schemas.settings import load_settings
 from schemas.store.bank import StoredBank

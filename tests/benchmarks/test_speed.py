@@ -14,7 +14,6 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, LCMScheduler, PNDMScheduler
 
-from bank_builder.models import load_models
 from benchmarks.speed import build, capture, proposals
 from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
 from benchmarks.speed.command import quiet_libraries, target
@@ -43,9 +42,9 @@ def one_thread() -> Iterator[None]:
 def stack() -> ModelStack:
     """In float32, in which stock calls compute too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("foundation.stack.fast_type", lambda device: torch.float32)
+        patch.setattr("foundation.text_to_image_loading.fast_type", lambda device: torch.float32)
         made = ModelStack(load_settings("miniature", ["generation.steps=8"]), "cpu")
-        load_models(made)
+        made.load()
     return made
 
 

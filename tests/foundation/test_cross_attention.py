@@ -20,12 +20,8 @@ from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
 from foundation.cross_attention import CrossAttentionCapture
-from foundation.text_to_image import (
-    DiffusersTextToImage,
-    GeneratedImage,
-    Prompt,
-    category_token_indices,
-)
+from foundation.interfaces import GeneratedImage, Prompt
+from foundation.text_to_image import DiffusersTextToImage, category_token_indices
 from schemas.errors import ModelError
 
 STEPS = 3

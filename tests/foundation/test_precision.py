@@ -15,13 +15,12 @@ from diffusers.pipelines.stable_diffusion.safety_checker import (
 from transformers import CLIPConfig
 
 from bank_builder.localise import localise
-from foundation import stack as stack_module
 from foundation.images.masks import mask_iou
+from foundation.interfaces import GeneratedImage, Prompt
 from foundation.precision import checker_type, compute_in, fast_type
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import load_sam
-from foundation.segmenter import SamSegmenter
 from foundation.stack import ModelStack
-from foundation.text_to_image import GeneratedImage, Prompt
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 from schemas.settings import load_settings
 from tests.foundation.conftest import make_pipeline
@@ -140,7 +139,7 @@ def test_float32_changes_nothing() -> None:
 
 
 def drawn(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> list[GeneratedImage]:
-    monkeypatch.setattr(stack_module, "fast_type", lambda device: dtype)
+    monkeypatch.setattr("foundation.text_to_image_loading.fast_type", lambda device: dtype)
     stack = ModelStack(load_settings("miniature", ["generation.steps=8"]), device="cpu")
     prompts = [Prompt(f"a photo of a {name}", 13, 13 + len(name)) for name in ("fish", "house")]
     return stack.text_to_image.generate(prompts, [0, 1])

@@ -6,9 +6,9 @@ import pytest
 import torch
 from segment_anything.modeling import MaskDecoder, Sam, TwoWayTransformer
 
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import load_sam
 from foundation.sam_decoder import PointDecoder
-from foundation.segmenter import SamSegmenter
 from foundation.stack import ModelStack
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 from schemas.settings import load_settings

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from foundation.interfaces import Prompt
 from foundation.stack import ROLES, ModelStack, choose_device
-from foundation.text_to_image import Prompt
 from schemas.errors import ModelError, UsageError
 from schemas.settings import Settings, load_settings
 from tests.foundation.conftest import make_pipeline
@@ -52,7 +52,7 @@ def test_loaded_weights_are_the_saved_ones(
 ) -> None:
     from foundation.text_to_image import DiffusersTextToImage
 
-    monkeypatch.setattr("foundation.stack.fast_type", lambda device: torch.float32)
+    monkeypatch.setattr("foundation.text_to_image_loading.fast_type", lambda device: torch.float32)
     stack = ModelStack(settings, device="cpu")
     prompt = Prompt("a photo of a fishbowl", 13, 21)
     (loaded,) = stack.text_to_image.generate([prompt], [3])

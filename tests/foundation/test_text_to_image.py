@@ -10,7 +10,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from foundation.text_to_image import DiffusersTextToImage, Prompt, category_token_indices
+from foundation.interfaces import Prompt
+from foundation.text_to_image import DiffusersTextToImage, category_token_indices
 from schemas.errors import ModelError, SettingsError, UsageError
 
 HOUSE = Prompt("a photo of a house", 13, 18)

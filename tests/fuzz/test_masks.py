@@ -6,17 +6,19 @@ import contextlib
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
-from foundation.images.masks import decode_rle, encode_rle, mask_box, mask_iou, rle_edges
+from foundation.images.masks import decode_rle, encode_rle, mask_box, mask_iou
 from foundation.images.pooling import patch_coverage, pool_regions
 from foundation.images.reading import MAX_PIXELS, decode_png, encode_png
 from query.enlargement import Enlargement
 from query.fuse import fuse_masks
 from query.partition import find_partition
+from query.proposals import MaskProposals
 from query.region_mask import RegionMask
 from schemas.errors import ImageError
 from schemas.rle import Rle
@@ -67,10 +69,6 @@ def test_run_lengths_area_and_box_are_cocos(stack: np.ndarray) -> None:
         assert mask.sum() == mask[y : y + height, x : x + width].sum() == coco.area(theirs)
         small = RegionMask.of_mask(mask)
         assert (small.rle, small.area, small.box) == (rle, mask.sum(), box)
-        edges = rle_edges(rle)
-        columns = mask.ravel(order="F")
-        inside = np.searchsorted(edges, np.arange(columns.size), side="right") % 2 == 1
-        np.testing.assert_array_equal(inside, columns)
 
 
 @given(masks(), SIDES, SIDES)
@@ -89,15 +87,17 @@ def test_pooling_agrees_with_counting_pixels(stack: np.ndarray, rows: int, colum
 @given(masks())
 def test_fused_regions_are_a_partition_of_the_proposals(stack: np.ndarray) -> None:
     regions = fuse_masks(stack)
-    members = sorted(member for region in regions for member in region.members)
+    members = sorted(member for group in regions for member in group)
     assert members == np.flatnonzero(stack.any(axis=(1, 2))).tolist()
-    for region in regions:
-        union = np.logical_or.reduce(stack[list(region.members)], axis=0)
-        np.testing.assert_array_equal(region.mask, union)
-        whole = stack[region.members[0]]
-        for member in region.members[1:]:
+    for group in regions:
+        whole = stack[group[0]]
+        for member in group[1:]:
             smaller = min(whole.sum(), stack[member].sum())
             assert (whole & stack[member]).sum() / smaller > 0.9
+    ones, logits = np.ones(len(stack), np.float32), torch.from_numpy(np.where(stack, 1, -1)).half()
+    united = MaskProposals(stack, logits, ones, ones).united_logits(regions)
+    for group, union in zip(regions, united.numpy() > 0, strict=True):
+        np.testing.assert_array_equal(union, np.logical_or.reduce(stack[list(group)], axis=0))
 
 
 @given(masks())
@@ -125,8 +125,6 @@ def test_any_run_lengths_are_a_mask_or_refused(height: int, width: int, counts: 
         mask = decode_rle(rle)
         assert mask.shape == (height, width)
         assert mask.size == 0 or np.array_equal(decode_rle(encode_rle(mask)), mask)
-        edges = rle_edges(rle)
-        assert (np.diff(edges) >= 0).all()
 
 
 LABELS = arrays.arrays(np.uint16, st.tuples(SIDES, SIDES), elements=st.integers(0, 65535))

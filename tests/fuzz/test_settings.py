@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from schemas.errors import SettingsError
-from schemas.printable import hidden_character
 from schemas.resources import preset_path
 from schemas.settings import Settings, apply_overrides, load_settings
+from schemas.text import hidden_character
 from tests.fuzz.mutations import mutated
 
 MINIATURE = load_settings("miniature")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import VocabularyError
-from schemas.printable import hidden_character, printable, printable_lines
+from schemas.text import hidden_character, printable, printable_lines
 from schemas.vocabulary import (
     MAX_NAME,
     Vocabulary,

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from foundation.segmenter import ImageEmbedding, MaskCandidates
+from foundation.interfaces import ImageEmbedding, MaskCandidates, PatchExtractor, Result, Segmenter
 from foundation.weights.model_files import fingerprint
-from query.models import ROLES_USED, PatchExtractor, Result, Segmenter
+from foundation.weights.roles import PHOTO_ROLES
 from schemas.records import ModelRecord
 from schemas.settings import Settings, load_settings
 from schemas.store.bank import StoredBank
@@ -80,7 +80,7 @@ class ColourStack:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        for role in ROLES_USED:
+        for role in PHOTO_ROLES:
             self.path(role).write_text(f"weights of {role}")
 
     def activate(self, role: str) -> None: ...
@@ -91,7 +91,7 @@ class ColourStack:
     def path(self, role: str) -> Path:
         return self.folder / f"{role}.pth"
 
-    def fingerprints(self, roles: Sequence[str] = ROLES_USED) -> dict[str, ModelRecord]:
+    def fingerprints(self, roles: Sequence[str] = PHOTO_ROLES) -> dict[str, ModelRecord]:
         return {
             role: ModelRecord(
                 name=f"colour {role}", licence="none", fingerprint=fingerprint(self.path(role))

@@ -30,7 +30,7 @@ def reference_row(
     foreground: Floats | None,
     background: Floats | None = None,
 ) -> ReferenceRow:
-    """An accepted image; its picture is one grey pixel of brightness `number` (% 100)."""
+    """An accepted image; its PNG is one grey pixel of brightness `number` (% 100)."""
     return ReferenceRow(
         category_id=category_id,
         category=category,

@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from query.classification import Namer, calibrated_threshold
+from query.classification import Classifier, calibrated_threshold
 from query.matchers import References
 from schemas.ids import BACKGROUND, FOREGROUND, UNLABELLED
 from schemas.sections import Matching
-from tests.query.test_matchers import bank_features, query, towards
+from tests.query.matchers.test_matchers import bank_features, query, towards
 
 FISH, WATER = 0, 1
 
 
-def namer(rows: Sequence[tuple[int, int, tuple[float, ...]]], **settings: object) -> Namer:
+def classifier(
+    rows: Sequence[tuple[int, int, tuple[float, ...]]], **settings: object
+) -> Classifier:
     plain = {"background": None, "neighbours": 2}
-    return Namer(bank_features(rows), Matching(**{**plain, **settings}))  # type: ignore[arg-type]
+    return Classifier(bank_features(rows), Matching(**{**plain, **settings}))  # type: ignore[arg-type]
 
 
 SEA = [
@@ -34,19 +36,19 @@ SEA = [
 
 def test_a_category_is_vetoed_where_its_own_background_is_nearer() -> None:
     """At 36 degrees the fish is nearest, but what surrounds fish is nearer still."""
-    assert namer(SEA, negatives=False).name(query(36)).category_id.tolist() == [FISH]
-    named = namer(SEA).name(query(36, 2, 72))
+    assert classifier(SEA, negatives=False).classify(query(36)).category_id.tolist() == [FISH]
+    named = classifier(SEA).classify(query(36, 2, 72))
     assert named.scores[0, FISH] == 0
     assert named.category_id.tolist() == [WATER, FISH, WATER]
 
 
 def test_a_background_is_no_veto_of_other_categories() -> None:
     """The water's background is a fish; that fish is a fish all the same."""
-    assert namer(SEA).name(query(-5)).category_id.tolist() == [FISH]
+    assert classifier(SEA).classify(query(-5)).category_id.tolist() == [FISH]
 
 
 def test_with_every_category_vetoed_it_is_none_of_these() -> None:
-    named = namer(SEA[:3]).name(query(40))
+    named = classifier(SEA[:3]).classify(query(40))
     assert not named.known[0]
     assert named.category_id.tolist() == [UNLABELLED]
     votes = named.votes()
@@ -56,7 +58,7 @@ def test_with_every_category_vetoed_it_is_none_of_these() -> None:
 
 
 def test_below_the_threshold_it_is_none_of_these() -> None:
-    named = namer(SEA, background=0.9, negatives=False).name(query(30, 20, -90))
+    named = classifier(SEA, background=0.9, negatives=False).classify(query(30, 20, -90))
     assert named.category_id.tolist() == [0, 0, -1]
     np.testing.assert_allclose(named.similarity, np.cos(np.radians([22, 12, 90])), atol=1e-6)
     votes = named.votes()
@@ -79,7 +81,7 @@ def test_the_threshold_is_calibrated_on_the_references_themselves(spread: float)
     assert (own < strange) == (spread == 3.0)
     threshold = calibrated_threshold(References.of(bank_features(rows)))
     assert threshold == pytest.approx(min(own, strange), abs=1e-6)
-    assert namer(rows, background="auto").threshold == threshold
+    assert classifier(rows, background="auto").threshold == threshold
 
 
 def test_the_threshold_is_the_same_from_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,25 +109,25 @@ def test_only_some_references_stand_for_the_strangers(monkeypatch: pytest.Monkey
 
 def test_single_references_calibrate_nothing() -> None:
     rows = [(0, FOREGROUND, towards(0)), (1, FOREGROUND, towards(90))]
-    lonely = namer(rows, background="auto")
+    lonely = classifier(rows, background="auto")
     assert lonely.threshold is None
-    assert lonely.name(query(180)).known.all()
+    assert lonely.classify(query(180)).known.all()
 
 
 def test_of_equal_scores_the_more_similar_category_wins() -> None:
     """Both have one voter of two, and the scores are rounded to the same value by the blend."""
     rows = [(0, FOREGROUND, towards(-20)), (1, FOREGROUND, towards(20))]
-    tie = namer(rows, text_weight=1.0)
+    tie = classifier(rows, text_weight=1.0)
     text = np.array([[0.5, 0.5]], np.float32)
-    assert tie.name(query(1), text=text).category_id.tolist() == [1]
-    assert tie.name(query(-1), text=text).category_id.tolist() == [0]
+    assert tie.classify(query(1), text=text).category_id.tolist() == [1]
+    assert tie.classify(query(-1), text=text).category_id.tolist() == [0]
 
 
 @pytest.mark.parametrize(("weight", "winner"), [(0.0, FISH), (0.2, FISH), (0.8, WATER)])
 def test_text_is_blended_by_its_weight(weight: float, winner: int) -> None:
     text = np.array([[0.0, 1.0]], np.float32)
-    blended = namer(SEA, text_weight=weight, negatives=False).name(query(0), text=text)
-    plain = namer(SEA, negatives=False).name(query(0))
+    blended = classifier(SEA, text_weight=weight, negatives=False).classify(query(0), text=text)
+    plain = classifier(SEA, negatives=False).classify(query(0))
     np.testing.assert_allclose(
         blended.scores, (1 - weight) * plain.scores + weight * text, rtol=1e-5
     )
@@ -134,11 +136,11 @@ def test_text_is_blended_by_its_weight(weight: float, winner: int) -> None:
 
 @pytest.mark.parametrize("matcher", ["knn", "prototype", "ranking"])
 def test_no_region_no_name(matcher: str) -> None:
-    named = namer(SEA, matcher=matcher).name(np.zeros((0, 2), np.float32))
+    named = classifier(SEA, matcher=matcher).classify(np.zeros((0, 2), np.float32))
     assert named.category_id.shape == (0,)
     assert named.votes().shape == (0, 3)
 
 
 def test_candidates_are_the_categories_with_references() -> None:
-    candidates: NDArray[np.int32] = namer(SEA).candidates([WATER, 7])
+    candidates: NDArray[np.int32] = classifier(SEA).candidates([WATER, 7])
     assert candidates.tolist() == [WATER]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from query.fuse import fuse_masks
+from query.fuse import find_containers, fuse_masks
+from query.proposals import MaskProposals
 
 Masks = NDArray[np.bool_]
 
@@ -21,7 +25,26 @@ def box(x: int, y: int, width: int, height: int, size: tuple[int, int] = (100, 1
 
 
 def members(*masks: Masks, **options: float) -> list[tuple[int, ...]]:
-    return [fused.members for fused in fuse_masks(np.stack(masks), **options)]
+    return list(fuse_masks(np.stack(masks), **options))
+
+
+def unions(masks: Masks, groups: Sequence[tuple[int, ...]]) -> Masks:
+    """(m, h, w) bool, the masks of the regions as a query makes them: by the proposals' logits."""
+    ones = np.ones(len(masks), np.float32)
+    logits = torch.from_numpy(np.where(masks, 1, -1)).half()
+    return (MaskProposals(masks, logits, ones, ones).united_logits(groups) > 0).numpy()
+
+
+def containers(masks: Masks) -> set[int]:
+    """The masks that are containers by the rules, their areas and overlaps counted one by one."""
+    filled = [i for i in range(len(masks)) if masks[i].any()]
+    order = sorted(filled, key=lambda i: -masks[i].sum())
+    shared = np.array([[(masks[a] & masks[b]).sum() for b in order] for a in order], np.float32)
+    shared = shared.reshape(len(order), len(order))
+    areas = np.diagonal(shared)
+    overlap = shared / np.minimum(areas[:, None], areas[None])
+    found = find_containers(masks[order], shared, overlap, threshold=0.9, max_fused_area=0.5)
+    return {order[i] for i in np.flatnonzero(found)}
 
 
 HOUSE = box(20, 40, 40, 40)
@@ -42,8 +65,8 @@ def test_the_merged_mask_is_the_union() -> None:
     chimney = box(25, 39, 4, 10)  # one row of ten sticks out of the house: 36/40 is not above 0.9
     tall = box(25, 39, 4, 20)  # 76/80 is
     assert members(HOUSE, chimney) == [(0,), (1,)]
-    (fused,) = fuse_masks(np.stack([HOUSE, tall]))
-    np.testing.assert_array_equal(fused.mask, HOUSE | tall)
+    both = np.stack([HOUSE, tall])
+    np.testing.assert_array_equal(unions(both, fuse_masks(both)), [HOUSE | tall])
 
 
 def test_exactly_the_threshold_is_not_enough() -> None:
@@ -68,9 +91,8 @@ def test_grass_does_not_swallow_the_objects_on_it() -> None:
     grass = box(0, 60, 100, 40)  # a filled band from the left side to the right one
     cow, sheep = box(10, 65, 20, 20), box(60, 65, 20, 20)
     udder = box(12, 75, 6, 6)
-    fused = fuse_masks(np.stack([grass, cow, sheep, udder]))
-    assert [f.members for f in fused] == [(0,), (1, 3), (2,)]
-    assert [f.container for f in fused] == [True, False, False]
+    assert members(grass, cow, sheep, udder) == [(0,), (1, 3), (2,)]
+    assert containers(np.stack([grass, cow, sheep, udder])) == {0}
 
 
 def test_a_mask_of_most_of_the_photo_swallows_nothing() -> None:
@@ -129,7 +151,7 @@ some_masks = st.integers(0, 7).flatmap(lambda n: arrays(np.bool_, (n, 4, 4)))
 def test_equals_brute_force_where_nothing_is_a_container(masks: Masks, threshold: float) -> None:
     framed = np.pad(masks, ((0, 0), (8, 8), (8, 8)))  # 16 of 400 pixels: no object of 4 % inside
     fused = fuse_masks(framed, threshold=threshold, max_fused_area=1.0)
-    assert {frozenset(f.members) for f in fused} == brute_force(masks, threshold)
+    assert {frozenset(group) for group in fused} == brute_force(masks, threshold)
 
 
 @settings(max_examples=100, deadline=None)
@@ -141,16 +163,17 @@ def test_laws(masks: Masks) -> None:
     def eq1(a: int, b: int) -> bool:
         return bool((masks[a] & masks[b]).sum() / min(area[a], area[b]) > 0.9)
 
-    everyone = sorted(i for f in fused for i in f.members)
+    everyone = sorted(i for group in fused for i in group)
     assert everyone == sorted(np.flatnonzero(area)), "each non-empty mask once"
-    for f in fused:
-        np.testing.assert_array_equal(f.mask, masks[list(f.members)].any(axis=0))
-        assert all(eq1(f.members[0], part) for part in f.members[1:])
-        assert not (f.container and len(f.members) > 1)
-    wholes = [f.members[0] for f in fused if not f.container]
+    apart = containers(masks) if len(everyone) else set()
+    for group, union in zip(fused, unions(masks, fused), strict=True):
+        np.testing.assert_array_equal(union, masks[list(group)].any(axis=0))
+        assert all(eq1(group[0], part) for part in group[1:])
+        assert len(group) == 1 or not apart.intersection(group)
+    wholes = [group[0] for group in fused if group[0] not in apart]
     assert not any(eq1(a, b) for a in wholes for b in wholes if a < b)
-    assert [area[f.members[0]] for f in fused] == sorted(
-        (area[f.members[0]] for f in fused), reverse=True
+    assert [area[group[0]] for group in fused] == sorted(
+        (area[group[0]] for group in fused), reverse=True
     )
 
 
@@ -161,9 +184,9 @@ def test_the_order_of_proposals_of_different_size_does_not_matter(data: st.DataO
     areas = masks.sum(axis=(1, 2))
     masks = masks[np.sort(np.unique(areas, return_index=True)[1])]
     permutation = data.draw(st.permutations(range(len(masks))))
-    straight = {frozenset(f.members) for f in fuse_masks(masks)}
+    straight = {frozenset(group) for group in fuse_masks(masks)}
     shuffled = fuse_masks(masks[list(permutation)])
-    assert {frozenset(permutation[i] for i in f.members) for f in shuffled} == straight
+    assert {frozenset(permutation[i] for i in group) for group in shuffled} == straight
 
 
 @pytest.mark.parametrize("side", ["rows", "columns"])

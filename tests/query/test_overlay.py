@@ -7,7 +7,7 @@ from skimage.color import rgb2lab
 
 from query.overlay import category_colour, draw_overlay
 
-NAMES = {0: "house", 5: "grass", 9: "a name that is far too long to fit into the picture"}
+NAMES = {0: "house", 5: "grass", 9: "a name that is far too long to fit into the image"}
 
 
 def test_the_first_colours_can_be_told_apart() -> None:

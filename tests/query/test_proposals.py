@@ -17,8 +17,9 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 from segment_anything.utils import amg
 
+from foundation.interfaces import ImageEmbedding, MaskCandidates
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
-from foundation.segmenter import ImageEmbedding, MaskCandidates, SamSegmenter
 from query import proposals
 from query.proposals import mask_nms, point_grid, propose, stability_score
 from schemas.settings import Proposals, SamArchitecture

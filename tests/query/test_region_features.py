@@ -7,7 +7,7 @@ import pytest
 
 from foundation.images.pooling import patch_coverage, pool_regions
 from query.enlargement import Enlargement
-from query.region_features import CoverageOfPatches, pool_masks
+from query.region_features import CoverageOfPatches, region_features
 from query.region_mask import RegionMask
 from tests.query.enlarged import smooth_logits
 
@@ -33,7 +33,7 @@ def test_equals_pooling_at_the_photos_size(
     for mask, pixels in zip(masks, decoded, strict=True):
         np.testing.assert_allclose(coverage.of(mask), patch_coverage(pixels, grid), atol=2e-5)
     tokens = np.random.default_rng(0).standard_normal((*grid, 16)).astype(np.float32)
-    features, valid = pool_masks(tokens, masks, enlargement)
+    features, valid = region_features(tokens, masks, enlargement)
     expected, expected_valid = pool_regions(tokens, decoded)
     assert valid.tolist() == expected_valid.tolist() == [True, True, True, False, True, True]
     np.testing.assert_allclose(features, expected, atol=1e-4)
@@ -43,6 +43,6 @@ def test_equals_pooling_at_the_photos_size(
 
 def test_no_masks_no_features() -> None:
     tokens = np.ones((2, 3, 4), np.float32)
-    features, valid = pool_masks(tokens, [], Enlargement.of((20, 30), (10, 15)))
+    features, valid = region_features(tokens, [], Enlargement.of((20, 30), (10, 15)))
     assert features.shape == (0, 4)
     assert valid.shape == (0,)

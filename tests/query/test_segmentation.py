@@ -15,8 +15,8 @@ from transformers import Dinov2Config, Dinov2Model
 from foundation.images.masks import decode_rle
 from foundation.images.reading import encode_png
 from foundation.patch_features import PatchFeatures
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
-from foundation.segmenter import SamSegmenter
 from query.segmentation import QueryEngine
 from schemas.errors import BankError, ImageError, ModelError, UsageError
 from schemas.ids import UNLABELLED, unpack_image_id

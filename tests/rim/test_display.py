@@ -17,7 +17,7 @@ from PIL import Image
 import rim
 from foundation.images.masks import encode_rle
 from query.overlay import draw_overlay
-from query.result import SHOWN_SIDE
+from query.segmentation import SHOWN_SIDE
 from rim.evaluation.scores import ConfusionMatrix
 from schemas.errors import BankDamaged, SqlError
 from tests.query.examples import reference_row, write_bank

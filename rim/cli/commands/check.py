@@ -11,7 +11,7 @@ import click
 
 from rim.cli import completions
 from rim.cli.options import device_option, examples, json_option, offline_option, print_json, say
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from rim.check.findings import StepResult

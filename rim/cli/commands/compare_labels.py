@@ -20,8 +20,7 @@ from rim.cli.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rim.evaluation.label_sets import LabelComparison
-    from rim.evaluation.label_similarity import Direction
+    from rim.evaluation.label_similarity import Direction, LabelComparison
 
 
 @click.command("compare-labels", epilog=examples("rim compare-labels ade150 coco-stuff --top 10"))
@@ -69,7 +68,7 @@ def command(
     The default is the paper's CLIP, ViT-L/14 (1.7 GB). The miniature preset knows the words of its
     drawn world only.
     """
-    from rim.evaluation.label_sets import compare_labels
+    from rim.evaluation.label_similarity import compare_labels
 
     found = compare_labels(a, b, preset=preset, template=template, device=device, offline=offline)
     for warning in found.warnings:

@@ -21,7 +21,7 @@ from rim.cli.options import (
     stdout_console,
 )
 from rim.cli.run_log import emit, log_json_option
-from rim.evaluation.datasets.names import DATASET_NAMES
+from rim.evaluation.datasets.choice import DATASET_NAMES
 
 if TYPE_CHECKING:
     from rim.evaluation.scores import Scores
@@ -130,7 +130,7 @@ def command(
     DIR then holds results.json and per_class.parquet. In --predictions, NAME.png holds the line
     number in classes.txt, from 0, and 255 (in 16 bits 65535) where nothing is labelled.
     """
-    from rim.evaluation.choice import NO_SOURCE, DatasetChoice
+    from rim.evaluation.datasets.choice import NO_SOURCE, DatasetChoice
     from schemas.errors import UsageError
 
     DatasetChoice(dataset, root, split, images, masks, classes, ignore).check()
@@ -139,7 +139,7 @@ def command(
     cut = parse_background(background)
 
     from rim.cli.progress import resumed_counter
-    from rim.evaluation.run import evaluate
+    from rim.scoring import evaluate
 
     try:
         with resumed_counter("scoring") as progress:

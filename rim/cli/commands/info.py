@@ -24,7 +24,7 @@ def command(bank: Path, as_json: bool) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from schemas.printable import printable
+    from schemas.text import printable
 
     def shown(text: str) -> str:
         # Somebody else's bank: its texts are neither marks nor codes for the terminal.

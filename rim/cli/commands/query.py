@@ -125,7 +125,7 @@ def command(
     and makes further formats without labelling again.
     """
     from query.exports.formats import check_category_ids, of_a_run
-    from query.exports.output import check_outputs, collect_inputs
+    from query.exports.inputs import check_outputs, collect_inputs
     from rim.api import category_ids, query_overrides
     from rim.bank import Bank
     from rim.cli.progress import resumed_counter

@@ -9,7 +9,7 @@ import click
 
 from rim.cli import completions
 from rim.cli.options import Choice, examples, json_option, print_json, say
-from schemas.printable import printable
+from schemas.text import printable
 
 if TYPE_CHECKING:
     from rim.inspection.report.write import Report

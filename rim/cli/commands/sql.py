@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from rim.cli.options import Choice, examples, say
-from rim.inspection.sql_limits import TIMEOUT
+from rim.inspection.sql.limits import TIMEOUT
 from schemas.errors import OutputError, RimError
-from schemas.printable import printable_lines
+from schemas.text import printable_lines
 
 if TYPE_CHECKING:
-    from rim.inspection.sql import BankConnection
+    from rim.inspection.sql.connection import BankConnection
 
 
 @click.command(
@@ -70,7 +70,7 @@ def command(
     if sum((sql is not None, examples, example is not None)) > 1:
         raise click.UsageError("expected one of a question, --examples and --example N")
     if example is not None:
-        from rim.inspection.sql_examples import example as example_of
+        from rim.inspection.sql.examples import example as example_of
 
         sql = example_of(example).sql
     elif examples:
@@ -79,7 +79,7 @@ def command(
         click.echo(list_examples(with_sql=True))
         return 0
     from rim.bank import Bank
-    from rim.inspection.sql import connect
+    from rim.inspection.sql.connection import connect
 
     if sql is None and (output is not None or style == "parquet"):
         raise click.UsageError("--output and --format parquet want a question: rim sql BANK SQL")
@@ -114,7 +114,7 @@ def _leave(status: int, complaint: str | None = None) -> NoReturn:
 
 
 def _answer(connection: BankConnection, sql: str, style: str, output: Path | None) -> None:
-    from rim.inspection.sql_formats import for_terminal, format_result
+    from rim.inspection.sql.formats import for_terminal, format_result
 
     data = format_result(connection.ask(sql).to_arrow_table(), style)
     if output is None:

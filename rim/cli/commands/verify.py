@@ -11,7 +11,7 @@ import click
 from rim.cli.options import device_option, examples, json_option, print_json, say
 
 if TYPE_CHECKING:
-    from bank_builder.models import BuildModels
+    from foundation.interfaces import BuildStack
     from schemas.settings import Settings
 
 
@@ -105,12 +105,12 @@ def _advice(bank: Path, latest: int | None, repair: bool, versions: list[tuple[i
     return "the rest cannot be mended here; build the bank again into another folder"
 
 
-def _loader(bank: Path, device: str) -> Callable[[Settings], BuildModels]:
+def _loader(bank: Path, device: str) -> Callable[[Settings], BuildStack]:
     """Loads a bank's models from what is on this machine, of which every byte is read; a repair
     downloads nothing.
     """
 
-    def load(settings: Settings) -> BuildModels:
+    def load(settings: Settings) -> BuildStack:
         from foundation.stack import ModelStack
         from foundation.weights.missing import Caller
 

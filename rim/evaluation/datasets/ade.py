@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rim.evaluation.datasets.base import Dataset, choose_split, file_item, images_in, locate
-from rim.evaluation.datasets.classes import shipped_classes
+from rim.evaluation.datasets.base import (
+    Dataset,
+    choose_split,
+    file_item,
+    images_in,
+    locate,
+    shipped_classes,
+)
 from rim.evaluation.datasets.label_files import IGNORE, LabelTable, read_truth
 
 _FOLDERS = {"val": "validation", "train": "training"}
@@ -15,19 +21,21 @@ _FOLDERS = {"val": "validation", "train": "training"}
 
 @dataclass(frozen=True)
 class _Release:
-    """Where a preparation of ADE20K lies: its folder, the ending of the folders in it, the suffix
-    of its label maps, and what messages call it.
+    """A preparation of ADE20K: its folder, the ending of the folders in it, the suffix of its label
+    maps, and its title in messages.
     """
 
     folder: str
     ending: str
     suffix: str
-    called: str
+    title: str
 
 
 def ade150(name: str, root: Path, split: str) -> Dataset:
-    """The official folder of the challenge: `images/validation/ID.jpg` and
-    `annotations/validation/ID.png` (0 is not scored, 1 to 150 the classes).
+    """Opens the official folder of the scene parsing challenge.
+
+    It has `images/validation/ID.jpg` and `annotations/validation/ID.png` (0 is not scored, 1 to
+    150 are the classes).
 
     Args:
         name: "ade150".
@@ -42,8 +50,10 @@ def ade150(name: str, root: Path, split: str) -> Dataset:
 
 
 def ade847(name: str, root: Path, split: str) -> Dataset:
-    """ADE20K as prepared from its release of 2021 for 847 classes [peer: MaskFormer; also SAN and
-    OVSeg]: `images_detectron2/validation/ID.jpg`, the short side at most 512 pixels, and
+    """Opens ADE20K as prepared from its release of 2021 for 847 classes [peer: MaskFormer, SAN,
+    OVSeg].
+
+    It has `images_detectron2/validation/ID.jpg`, the short side at most 512 pixels, and
     `annotations_detectron2/validation/ID.tif`, 16 bits: 0 to 846, 65535 not scored.
 
     The release itself is not read: which of its 3,000 numbers are which class, that preparation
@@ -65,7 +75,7 @@ def _dataset(name: str, root: Path, split: str, release: _Release, table: LabelT
     part = _FOLDERS[choose_split(split, tuple(_FOLDERS), name)]
     images, masks = f"images{release.ending}/{part}", f"annotations{release.ending}/{part}"
     known = (release.folder, f"ade/{release.folder}")
-    folder = locate(root, known, ((images,), (masks,)), release.called)
+    folder = locate(root, known, ((images,), (masks,)), release.title)
     items = []
     for photo in images_in(folder / images, (".jpg",)):
         mask = folder / masks / f"{photo.stem}{release.suffix}"

@@ -1,4 +1,4 @@
-"""What every dataset is to the evaluation, and how its folder is found."""
+"""A data set for the evaluation: its classes, its images with their truths, and its folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.images.reading import IMAGE_SUFFIXES
-from rim.evaluation.scoring import Item, Sample
-from schemas.errors import ImageError, UsageError
-from schemas.vocabulary import Category
+from schemas.errors import ImageError, UsageError, VocabularyError
+from schemas.resources import vocabulary_path
+from schemas.text import shortened
+from schemas.vocabulary import BACKGROUND_NAME, Category, name_key, parse_vocabulary
 
+BACKGROUND = Category(BACKGROUND_NAME)
 ReadTruth = Callable[[], NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set with its truth.
+
+    Attributes:
+        name: in messages and file names.
+        image: a file, or uint8 (H, W, 3).
+        truth: (H, W) integers: the index of a class, or the ignore label.
+    """
+
+    name: str
+    image: Path | NDArray[np.uint8]
+    truth: NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sample that is read only when its turn comes.
+
+    Attributes:
+        name: the sample's, unique in its dataset.
+        load: reads it; ImageError if it cannot be read.
+        mark: says whether what it is read from is still the same, e.g. the sizes of its files.
+        files: what it is read from, as far as these are its own.
+    """
+
+    name: str
+    load: Callable[[], Sample]
+    mark: str = ""
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,7 +72,7 @@ class Dataset:
 def file_item(
     name: str, image: Path, read_truth: ReadTruth, truth_file: Path | None = None
 ) -> Item:
-    """An item of an image file, whose mark is the size in bytes of its files.
+    """Makes an item of an image file, whose mark is the size in bytes of its files.
 
     truth_file: of this image alone, if there is one.
     """
@@ -48,7 +82,7 @@ def file_item(
 
 def _load(name: str, image: Path, read_truth: ReadTruth) -> Sample:
     if not image.is_file():
-        raise ImageError(f"{image}: expected a picture file, found nothing")
+        raise ImageError(f"{image}: expected an image file, found nothing")
     return Sample(name, image, read_truth())
 
 
@@ -59,8 +93,37 @@ def _size(file: Path) -> str:
         return "none"
 
 
+def shipped_classes(name: str) -> tuple[Category, ...]:
+    """The classes of a shipped vocabulary, in the order of its lines."""
+    return read_classes(vocabulary_path(name))
+
+
+def read_classes(path: Path) -> tuple[Category, ...]:
+    """The classes in a file of the form of a vocabulary: `name, synonym, ...`, one a line.
+
+    Label n is the nth line that is neither empty nor a comment, from 0. Unlike in a vocabulary the
+    line `background` is a class and keeps its place.
+
+    Raises VocabularyError as `schemas.vocabulary.parse_vocabulary` does, and if the file cannot be
+    read.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise VocabularyError(f"cannot read the classes {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise VocabularyError(f"{path}: expected UTF-8, found something else") from error
+    vocabulary = parse_vocabulary(text, str(path))
+    classes = list(vocabulary.categories)
+    if vocabulary.background:
+        lines = (line.partition("#")[0] for line in text.split("\n"))
+        names = [name_key(line.partition(",")[0]) for line in lines if line.strip()]
+        classes.insert(names.index(BACKGROUND_NAME), BACKGROUND)
+    return tuple(classes)
+
+
 def locate(root: Path, known: Sequence[str], needed: Sequence[Sequence[str]], dataset: str) -> Path:
-    """The folder of a dataset: the root itself, or where it usually lies below a root.
+    """Finds the folder of a data set: the root itself, or where it usually lies below a root.
 
     Args:
         root: what was given.
@@ -95,7 +158,7 @@ def _missing(folder: Path, needed: Sequence[Sequence[str]]) -> list[str]:
 
 
 def listing(folder: Path, most: int = 6) -> str:
-    """What is in a folder, for messages."""
+    """The content of a folder in words, for messages."""
     if not folder.exists():
         return "nothing there"
     if not folder.is_dir():
@@ -104,8 +167,7 @@ def listing(folder: Path, most: int = 6) -> str:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         return f"a folder that cannot be read ({error.strerror})"
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "an empty folder") + more
+    return shortened(names, most) or "an empty folder"
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -134,8 +196,9 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def images_in(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[Path, ...]:
-    """The picture files directly in a folder, by name; UsageError if there is none, or two whose
-    names differ in the suffix alone.
+    """The image files directly in a folder, by name.
+
+    Raises UsageError if there is none, or two whose names differ in the suffix alone.
     """
     try:
         files = sorted(
@@ -147,20 +210,20 @@ def images_in(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple
         raise UsageError(f"{folder}: cannot be read ({error.strerror})") from error
     if not files:
         raise UsageError(
-            f"{folder}: expected pictures ({', '.join(suffixes)}), found {listing(folder)}"
+            f"{folder}: expected images ({', '.join(suffixes)}), found {listing(folder)}"
         )
     names: dict[str, Path] = {}
     for file in files:
         other = names.setdefault(file.stem, file)
         if other != file:
             raise UsageError(
-                f"{folder}: expected one picture a name, found {other.name} and {file.name}"
+                f"{folder}: expected one image a name, found {other.name} and {file.name}"
             )
     return tuple(files)
 
 
 def choose_split(split: str, known: Sequence[str], dataset: str) -> str:
-    """The split, if the dataset has it; UsageError with the known ones otherwise."""
+    """Returns the split if the data set has it; UsageError with the known ones otherwise."""
     if split not in known:
         raise UsageError(f"{dataset}: expected --split {' or '.join(known)}, found {split!r}")
     return split

@@ -7,17 +7,18 @@ from functools import partial
 from pathlib import Path
 
 from rim.evaluation.datasets.base import (
+    BACKGROUND,
     Dataset,
+    Item,
     choose_split,
     file_item,
     images_in,
     listing,
     locate,
+    shipped_classes,
 )
-from rim.evaluation.datasets.classes import BACKGROUND, shipped_classes
 from rim.evaluation.datasets.coco_instances import InstanceTruths
 from rim.evaluation.datasets.label_files import IGNORE, LabelTable, read_truth
-from rim.evaluation.scoring import Item
 from schemas.errors import UsageError
 
 THINGS = 80
@@ -42,7 +43,7 @@ class _Maps:
 
 
 def coco_stuff(name: str, root: Path, split: str) -> Dataset:
-    """COCO-Stuff with 80 things and 91 stuffs; pixels without a label are ignored.
+    """Opens COCO-Stuff with 80 things and 91 stuffs; pixels without a label are ignored.
 
     Photos are in `images/val2017` or `val2017`. Label maps, the first that is there:
 
@@ -78,8 +79,9 @@ def coco_stuff(name: str, root: Path, split: str) -> Dataset:
 
 
 def coco_object(name: str, root: Path, split: str) -> Dataset:
-    """The 80 things of COCO, and background as the first class: all that is no thing, also pixels
-    without any label [peer: GroupViT, TCL].
+    """Opens the 80 things of COCO, with background as the first class.
+
+    Background is all that is no thing, also pixels without any label [peer: GroupViT, TCL].
 
     Photos are in `images/val2017` or `val2017`. Truths, the first that is there:
 

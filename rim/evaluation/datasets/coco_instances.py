@@ -1,4 +1,4 @@
-"""Label maps of COCO's instance annotations, for those who have no pixel maps."""
+"""Draws label maps from COCO's instance annotations, where there are no pixel maps."""
 
 from __future__ import annotations
 

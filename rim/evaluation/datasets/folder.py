@@ -1,4 +1,4 @@
-"""`folder`: anybody's images and label maps, with a list of classes."""
+"""`folder`: the user's own images and label maps, with a list of classes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rim.evaluation.datasets.base import Dataset, file_item, images_in
-from rim.evaluation.datasets.classes import read_classes
+from rim.evaluation.datasets.base import Dataset, file_item, images_in, read_classes
 from rim.evaluation.datasets.label_files import IGNORE, LabelTable, read_label_map
 from schemas.errors import ImageError, UsageError
 from schemas.vocabulary import Category
@@ -18,7 +17,7 @@ _MASK_SUFFIXES = (".png", ".tif", ".tiff")
 
 
 def folder(images: Path, masks: Path, classes: Path, ignore: int | None = None) -> Dataset:
-    """A folder of photos and one of label maps of the same names: NAME.jpg and NAME.png, say.
+    """Opens a folder of images and one of label maps of the same names, such as NAME.jpg, NAME.png.
 
     A label map is PNG or TIFF with a number a pixel (palette or grey, 8 or 16 bits): the line in
     `classes`, from 0. A photo without a label map and the other way round are images that cannot
@@ -26,11 +25,11 @@ def folder(images: Path, masks: Path, classes: Path, ignore: int | None = None) 
 
     Args:
         images, masks: folders; they may be one if the suffixes differ.
-        classes: a file as `rim.evaluation.datasets.classes.read_classes` reads it; `background` is
-        a class.
+        classes: a file as `rim.evaluation.datasets.base.read_classes` reads it;
+            `background` is a class.
         ignore: the number that is not scored; by default 255 in 8 bits and 65535 in 16 bits.
 
-    Raises UsageError for an ignored number that is a class, and for folders without pictures;
+    Raises UsageError for an ignored number that is a class, and for folders without images;
     VocabularyError for the classes.
     """
     wanted = read_classes(classes)

@@ -1,4 +1,4 @@
-"""Label maps in files: PNG or TIFF with a number a pixel, and what those numbers stand for."""
+"""Reads label maps from PNG or TIFF files, and turns their numbers into classes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from foundation.images.image_file import open_image
 from schemas.errors import ImageError
-from schemas.printable import printable
+from schemas.text import printable
 
 IGNORE = -1
-"""What a pixel that is not scored becomes in every truth."""
+"""The label of a pixel that is not scored, in every truth."""
 
 _UNKNOWN = -2
 _FORMATS = ("PNG", "TIFF")
@@ -22,7 +22,7 @@ _MODES = ("1", "L", "P", "I")  # and I;16 of either byte order
 
 
 def read_label_map(path: Path) -> NDArray[np.integer]:
-    """The numbers in a label map, as they stand in the file.
+    """Reads the numbers in a label map, as they stand in the file.
 
     PNG or TIFF, told by content: palette (the indices, not the colours), grey of 8 or 16 bits, or
     32-bit integers.
@@ -31,9 +31,8 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
         (H, W) integers of the file's own type.
 
     Raises:
-        ImageError: see `foundation.images.image_file.open_picture`, or colours instead of numbers.
-        The
-            message names the file.
+        ImageError: see `foundation.images.image_file.open_image`, or colours instead of numbers.
+            The message names the file.
     """
     with open_image(path, formats=_FORMATS, what="label map") as image:
         mode = image.mode
@@ -48,7 +47,7 @@ def read_label_map(path: Path) -> NDArray[np.integer]:
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """What the numbers in a dataset's files stand for.
+    """The classes for which the numbers in a data set's files stand.
 
     Attributes:
         classes: (n,) int32, by number: the index of a class, IGNORE, or -2 for a number that has

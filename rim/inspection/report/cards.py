@@ -1,4 +1,4 @@
-"""The cards of one category: each reference with its thumbnail, and what was decided about it."""
+"""Makes the cards of one category: each reference with its thumbnail, scores and verdicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.store.bank import StoredBank
 from schemas.store.verdicts import Verdict
 
 _AT_ONCE: Final = 25
-"""Pictures that are read together: at full size some 10 MB as PNG."""
+"""Images that are read together: at full size some 10 MB as PNG."""
 _HEAT_QUALITY = 70
 
 _NO_STANDING: Final = Standing(None, None, None)
@@ -27,7 +27,7 @@ _NO_STANDING: Final = Standing(None, None, None)
 class Card:
     """One reference as its page shows it.
 
-    picture, attention: cells of sprite sheets, None if there is none. outline: the mask, the `d` of
+    image, attention: cells of sprite sheets, None if there is none. outline: the mask, the `d` of
     an SVG path over the thumbnail. points: (x, y) over it. by_person: whether a person decided;
     overruled: what the automatic verdict says then, if it differs. note: why there is no thumbnail
     though there should be one. The rest are columns of the view `images`.
@@ -50,7 +50,7 @@ class Card:
     agreement: float | None
     contrast: float | None
     standing: Standing
-    picture: Cell | None
+    image: Cell | None
     attention: Cell | None
     outline: str
     points: tuple[tuple[str, str], ...]
@@ -59,9 +59,9 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What is drawn of one image: thumbnail, attention over it, mask and points; see `Card`."""
+    """The drawn parts of one image: thumbnail, attention over it, mask and points; see `Card`."""
 
-    picture: Rgba | None = None
+    image: Rgba | None = None
     attention: Rgba | None = None
     outline: str = ""
     points: tuple[tuple[str, str], ...] = ()
@@ -86,29 +86,29 @@ def make_cards(
     category: CategorySummary,
     verdicts: Mapping[int, tuple[Verdict, ...]],
     similarity: CategorySimilarity,
-    pictures: Path,
+    folder: Path,
 ) -> CategoryCards:
-    """Draws a category's sprite sheets into the folder `pictures`, and makes its cards.
+    """Draws a category's sprite sheets into a folder, and makes its cards.
 
-    In memory at a time are one sheet of each kind, a few pictures, and the category's facts.
+    In memory at a time are one sheet of each kind, a few images, and the category's facts.
 
     verdicts: all of the bank's, by image_id. Raises BankDamaged if a file is not what was written;
-    a picture that cannot be decoded gives a card without one, which says why.
+    an image that cannot be decoded gives a card without one, which says why.
     """
     layout = image_layout(category)
     heat_layout = Layout(f"{layout.name}-attention", layout.count, HEAT)
     cards: list[Card] = []
     cover: Rgba | None = None
     with (
-        SheetWriter(pictures, layout) as sheet,
-        SheetWriter(pictures, heat_layout, _HEAT_QUALITY) as heat_sheet,
+        SheetWriter(folder, layout) as sheet,
+        SheetWriter(folder, heat_layout, _HEAT_QUALITY) as heat_sheet,
     ):
         for position, (row, drawn) in enumerate(_drawn_rows(bank, category)):
             image_id = row["image_id"]
-            if drawn.picture is not None:
-                sheet.put(position, drawn.picture)
+            if drawn.image is not None:
+                sheet.put(position, drawn.image)
                 if image_id == category.cover or cover is None:
-                    cover = drawn.picture
+                    cover = drawn.image
             if drawn.attention is not None:
                 heat_sheet.put(position, drawn.attention)
             cards.append(
@@ -117,7 +117,7 @@ def make_cards(
                     drawn,
                     verdicts.get(image_id, ()),
                     similarity.standings.get(image_id, _NO_STANDING),
-                    None if drawn.picture is None else layout.cell(position),
+                    None if drawn.image is None else layout.cell(position),
                     None if drawn.attention is None else heat_layout.cell(position),
                 )
             )
@@ -127,7 +127,7 @@ def make_cards(
 def _drawn_rows(
     bank: StoredBank, category: CategorySummary
 ) -> Iterator[tuple[dict[str, Any], Drawn]]:
-    """The category's images by ascending image_id, with what is drawn of each."""
+    """The category's images by ascending image_id, each with its drawn parts."""
     table = bank.images_table(category_id=category.category_id)
     for start in range(0, table.num_rows, _AT_ONCE):
         rows = table.slice(start, _AT_ONCE).to_pylist()
@@ -138,22 +138,22 @@ def _drawn_rows(
 
 
 def draw(row: Mapping[str, Any], png: bytes | None, attention: bytes | None) -> Drawn:
-    """What is drawn of an image with these facts (the columns of `schemas.tables.IMAGES`)."""
+    """Draws an image with these facts (the columns of `schemas.tables.IMAGES`)."""
     if png is None:
         return Drawn()
     try:
-        picture, fit = thumbnail(png, THUMBNAIL)
+        image, fit = thumbnail(png, THUMBNAIL)
     except ImageError as error:
-        return Drawn(note=f"Its picture cannot be shown: {error}")
+        return Drawn(note=f"Its image cannot be shown: {error}")
     try:
         return Drawn(
-            picture=picture,
+            image=image,
             attention=None if attention is None else heat(attention, fit.at(HEAT), HEAT),
             outline=_outline(row, fit),
             points=_points(row, fit),
         )
     except ImageError as error:
-        return Drawn(picture, note=f"Its mask or attention cannot be shown: {error}")
+        return Drawn(image, note=f"Its mask or attention cannot be shown: {error}")
 
 
 def _outline(row: Mapping[str, Any], fit: Fit) -> str:
@@ -179,10 +179,10 @@ def _card(
     drawn: Drawn,
     verdicts: tuple[Verdict, ...],
     standing: Standing,
-    picture: Cell | None,
+    image: Cell | None,
     attention: Cell | None,
 ) -> Card:
-    # A failed image has nothing to decide about, whatever somebody said before it failed.
+    # A failed image has no verdict that counts, whatever a person said before it failed.
     by_person = row["status"] != "failed" and any(one.by == "person" for one in verdicts)
     automatic = next((one for one in verdicts if one.by == "automatic"), None)
     differs = by_person and automatic is not None and automatic.status != row["status"]
@@ -204,7 +204,7 @@ def _card(
         agreement=row["attention_agreement"],
         contrast=row["contrast"],
         standing=standing,
-        picture=picture,
+        image=image,
         attention=attention,
         outline=drawn.outline,
         points=drawn.points,

@@ -1,4 +1,4 @@
-"""Thumbnails of references, attention as heat over them, and mask outlines and points as SVG."""
+"""Draws references: thumbnails, attention as heat over them, mask outlines and points as SVG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from schemas.rle import Rle
 
 Rgba = NDArray[np.uint8]
 
-# Anchors of the heat's colours from cold to hot, all readable on light and on dark pictures.
+# Anchors of the heat's colours from cold to hot, all readable on light and on dark images.
 _HEAT: Final = np.array(
     [(24, 15, 62), (114, 31, 129), (205, 64, 113), (251, 135, 97), (252, 253, 191)], np.float64
 )
@@ -29,7 +29,7 @@ _ROUNDS = 4
 
 @dataclass(frozen=True)
 class Fit:
-    """Where a picture lies within its square thumbnail, in the thumbnail's pixels."""
+    """Where an image lies within its square thumbnail, in the thumbnail's pixels."""
 
     left: int
     top: int
@@ -38,39 +38,39 @@ class Fit:
 
     @classmethod
     def of(cls, size: tuple[int, int], side: int) -> Fit:
-        """A picture of (width, height), centred, its longer side filling the thumbnail."""
+        """An image of (width, height), centred, its longer side filling the thumbnail."""
         longest = max(size)
         width, height = (max(1, round(length * side / longest)) for length in size)
         return cls((side - width) // 2, (side - height) // 2, width, height)
 
     def at(self, side: int) -> Fit:
-        """Where the same picture lies within a thumbnail of another side."""
+        """Where the same image lies within a thumbnail of another side."""
         return Fit.of((self.width, self.height), side)
 
 
 def thumbnail(png: bytes, side: int) -> tuple[Rgba, Fit]:
-    """A picture's thumbnail, RGBA (side, side, 4), clear where the picture does not reach.
+    """An image's thumbnail, RGBA (side, side, 4), clear where the image does not reach.
 
     Raises ImageError if it is no RGB PNG.
     """
     pixels = decode_png(png)
     if pixels.ndim != 3:
-        raise ImageError(f"expected an RGB picture, found one of shape {pixels.shape}")
+        raise ImageError(f"expected an RGB image, found one of shape {pixels.shape}")
     fit = Fit.of((pixels.shape[1], pixels.shape[0]), side)
     return _placed(_resized(np.asarray(pixels, np.uint8), fit), fit, side), fit
 
 
-def reduced(picture: Rgba, side: int) -> Rgba:
+def reduced(image: Rgba, side: int) -> Rgba:
     """A thumbnail (s, s, 4) at another size, (side, side, 4)."""
-    small = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+    small = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS)
     return np.asarray(small, np.uint8)
 
 
 def heat(png: bytes, fit: Fit, side: int) -> Rgba:
-    """An attention map as colours to lay over its picture's thumbnail, RGBA (side, side, 4).
+    """An attention map as colours to lay over its image's thumbnail, RGBA (side, side, 4).
 
-    The hotter, the less of the picture is seen through it. The map is resized bilinearly to the
-    picture, as it is for the prompt points. Raises ImageError if it is no grey PNG.
+    The hotter, the less of the image is seen through it. The map is resized bilinearly to the
+    image, as it is for the prompt points. Raises ImageError if it is no grey PNG.
     """
     grey = decode_png(png)
     if grey.ndim != 2 or grey.dtype != np.uint8:
@@ -89,7 +89,7 @@ def heat_colours(values: NDArray[np.float64]) -> Rgba:
 
 
 def outline(rle: Rle, fit: Fit) -> str:
-    """A mask's outline over its picture's thumbnail, the `d` of an SVG path; "" for an empty mask.
+    """A mask's outline over its image's thumbnail, the `d` of an SVG path; "" for an empty mask.
 
     The mask is resized to the thumbnail first; holes are outlines of their own. Raises ImageError
     for damaged run lengths.
@@ -126,7 +126,7 @@ def simplified(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 def marks(
     points: Iterable[tuple[int, int]], size: tuple[int, int], fit: Fit
 ) -> tuple[tuple[str, str], ...]:
-    """The centres of prompt points (x, y), in pixels of a picture of (width, height), over its
+    """The centres of prompt points (x, y), in pixels of an image of (width, height), over its
     thumbnail.
     """
     across, down = fit.width / size[0], fit.height / size[1]
@@ -144,11 +144,11 @@ def _resized(pixels: NDArray[np.uint8], fit: Fit) -> NDArray[np.uint8]:
 
 def _placed(pixels: NDArray[np.uint8], fit: Fit, side: int) -> Rgba:
     """Pixels (fit.height, fit.width, 3 or 4) within a thumbnail."""
-    picture = np.zeros((side, side, 4), np.uint8)
-    within = picture[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
+    placed = np.zeros((side, side, 4), np.uint8)
+    within = placed[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
     within[..., 3] = 255
     within[..., : pixels.shape[2]] = pixels
-    return picture
+    return placed
 
 
 def _short(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The report's folder: refused where it holds something else, replaced when all is written."""
+"""Replaces the report's folder when all is written, and refuses one that holds something else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENTRIES: Final = frozenset(
 
 
 def check_folder(out: Path, bank: Path) -> Path:
-    """Where a report may be written: the real path of `out`.
+    """Checks that a report may be written to `out`, and returns its real path.
 
     An earlier report may be replaced, and an empty folder filled. Raises OutputError for a file, a
     folder that holds anything else, and a place within the bank or around it.

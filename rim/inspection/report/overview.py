@@ -1,10 +1,10 @@
-"""What a report says about a whole bank: categories, reasons, models, time, disk."""
+"""Describes a bank in numbers: its categories, the weak ones among them, reasons and disk."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,18 @@ from schemas.tables import STATUSES
 
 PERSON_GROUP: Final = "rejected by a person"
 """The group of all rejections by a person, whatever their words."""
+
+MIN_ACCEPTED: Final = 3
+MIN_SHARE: Final = 0.2
+LOW_AGREEMENT: Final = 0.4
+
+RULE: Final = (
+    f"A category is listed if none of its images is accepted, or fewer than {MIN_ACCEPTED} or than "
+    f"{100 * MIN_SHARE:.0f} % of them; if more than half of its accepted references lie nearer to "
+    "the mean of another category than to the mean of the others of their own; or if masks and "
+    f"attention agree on average to less than {LOW_AGREEMENT} (IoU)."
+)
+"""The rule [ours] of `find_weak` in words, as pages show it."""
 
 _FACTS = (
     *("image_id", "category_id", "status", "reason"),
@@ -34,7 +46,7 @@ class CategorySummary:
     images, accepted, rejected, failed: counts. agreement, sam_score, mask_area, own: means over the
     accepted images, own of the cosine to the others of the category; None if there is nothing to
     take a mean of. confused: accepted images that are nearer to another category. nearest: the
-    category most like it. image_ids: all, ascending; a picture's place among them is its cell.
+    category most like it. image_ids: all, ascending; an image's place among them is its cell.
     cover: the accepted image nearest to the others, else the first one; None if there is none.
     """
 
@@ -56,13 +68,21 @@ class CategorySummary:
 
     @property
     def key(self) -> str:
-        """What its files are called; from the id, since a name may hold anything."""
+        """The name of its files; from the id, since a name may hold anything."""
         return f"category-{self.category_id:05d}"
 
     @property
     def page(self) -> str:
         """The name of its page."""
         return f"{self.key}.html"
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """A weak category and why it is one, each reason a sentence."""
+
+    category: CategorySummary
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,12 @@ def summarise_categories(
         _summary(record, facts.take(rows.get(record.category_id, none)), similarity)
         for record in categories
     )
+
+
+def find_weak(categories: Iterable[CategorySummary]) -> tuple[Weakness, ...]:
+    """The categories that deserve a look before a bank is used, in their order; see RULE."""
+    found = ((category, tuple(_doubts(category))) for category in categories)
+    return tuple(Weakness(category, reasons) for category, reasons in found if reasons)
 
 
 def group_reasons(rows: Sequence[tuple[str, str, bool]]) -> tuple[ReasonGroup, ...]:
@@ -137,9 +163,9 @@ def bank_reasons(bank: StoredBank, category_ids: frozenset[int]) -> tuple[Reason
 
 
 def disk_parts(bank: StoredBank) -> tuple[DiskPart, ...]:
-    """What this version takes on the disk, by kind of file; verdicts and index included."""
+    """The disk space of this version by kind of file, verdicts and index included."""
     names = {
-        "pixels.parquet": "pictures and attention maps",
+        "pixels.parquet": "images and attention maps",
         "images.parquet": "facts about images",
         "features.parquet": "features",
     }
@@ -186,6 +212,19 @@ def _summary(
     )
 
 
+def _doubts(category: CategorySummary) -> Iterable[str]:
+    accepted, images = category.accepted, category.images
+    if accepted == 0:
+        yield "No accepted reference: no photo can be labelled with it."
+        return
+    if accepted < max(MIN_ACCEPTED, MIN_SHARE * images):
+        yield f"Only {accepted} of {images} images accepted."
+    if 2 * category.confused > accepted:
+        yield f"{category.confused} of {accepted} references are nearer to another category."
+    if category.agreement is not None and category.agreement < LOW_AGREEMENT:
+        yield f"Mask and attention agree to {category.agreement:.2f} on average."
+
+
 def _cover(
     image_ids: Sequence[int], accepted: Sequence[int], standings: Mapping[int, Standing]
 ) -> int | None:
@@ -199,7 +238,7 @@ def _cover(
 def _mean(column: pa.ChunkedArray, mask: np.ndarray) -> float | None:
     values = column.to_pylist()
     return _mean_of(
-        [one for one, kept in zip(values, mask, strict=True) if kept and one is not None]
+        [one for one, counts in zip(values, mask, strict=True) if counts and one is not None]
     )
 
 

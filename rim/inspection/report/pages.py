@@ -1,7 +1,8 @@
-"""Pages out of templates: everything that goes into one is made harmless on the way."""
+"""Renders pages from templates, and data for their scripts; strangers' texts are escaped."""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 
-from query.overlay import category_colour
-from rim.inspection.report.overview import CategorySummary
-from rim.inspection.report.sheets import Cell
-from schemas.printable import hidden_character, printable_lines
 from schemas.store.bank import StoredBank
+from schemas.text import hidden_character, printable_lines
 
 ASSETS: Final = ("style.css", "tables.js", "map.js", "similarity.js")
 """The files beside the pages; no script is written into a page."""
@@ -27,22 +27,24 @@ POLICY: Final = (
     "default-src 'none'; img-src 'self' file:; style-src 'self' file:; script-src 'self' file:; "
     "base-uri 'none'; form-action 'none'"
 )
-"""What a browser lets the pages load: their own files alone, from the disk or from one server."""
+"""The policy by which a browser lets pages load their own files alone, from disk or one server."""
 
-
-@dataclass(frozen=True)
-class Link:
-    """A category as other pages show it. page, cover: None if the report leaves it out."""
-
-    name: str
-    colour: str
-    page: str | None
-    cover: Cell | None
+# Harmless in a script file, but not within a page.
+_ESCAPES = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
 
 
 @dataclass(frozen=True)
 class Site:
-    """What every page says about the bank. chosen, categories: how many are shown of how many."""
+    """The facts about the bank that every page shows.
+
+    chosen, categories: how many categories are shown, and how many there are.
+    """
 
     bank: str
     version: int
@@ -100,21 +102,20 @@ class Pages:
         return environment
 
 
-def colour_of(category_id: int) -> str:
-    """A category's colour as "#rrggbb", the one that it has in overlays of photos."""
-    return "#{:02x}{:02x}{:02x}".format(*category_colour(category_id))
+def script(variable: str, value: Mapping[str, Any]) -> bytes:
+    """A script file that sets `window.VARIABLE`: pages on the disk may not fetch other data.
+
+    The same value always gives the same bytes.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character, escape in _ESCAPES.items():
+        text = text.replace(character, escape)
+    return f"window.{variable}={text};\n".encode("utf-8", "backslashreplace")
 
 
-def links_of(
-    bank: StoredBank, shown: Mapping[int, tuple[CategorySummary, Cell]]
-) -> dict[int, Link]:
-    """All categories of the bank by category_id; those that are shown have a page and a cover."""
-    links = {}
-    for record in bank.categories:
-        summary, cover = shown.get(record.category_id, (None, None))
-        page = None if summary is None else summary.page
-        links[record.category_id] = Link(record.name, colour_of(record.category_id), page, cover)
-    return links
+def packed(values: NDArray[Any], dtype: str) -> str:
+    """Numbers as base64 of little-endian bytes, for a typed array. dtype: such as "<u2"."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode("ascii")
 
 
 def _harmless(value: Any) -> Any:

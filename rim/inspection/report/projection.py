@@ -1,4 +1,4 @@
-"""The features in two dimensions: principal components, or UMAP where it is installed."""
+"""Projects features to two dimensions: principal components, or UMAP where it is installed."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class Projection:
 
 
 def check_kind(kind: str) -> Kind:
-    """A kind of map that can be made here; UsageError if there is none of the name, or if UMAP is
-    not installed.
+    """Checks that a kind of map can be made here, and returns it.
+
+    Raises UsageError if there is no kind of that name, or if UMAP is not installed.
     """
     if kind == "pca":
         return "pca"

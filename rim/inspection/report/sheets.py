@@ -1,4 +1,4 @@
-"""Sprite sheets: many small pictures in one file, so that a large bank has few files."""
+"""Writes sprite sheets: many small images in one file, so that a large bank has few files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THUMBNAIL: Final = 160
 HEAT: Final = 64
 """Side of its attention map: smooth, so it is stored small and shown as large as the thumbnail."""
 COVER: Final = 96
-"""Side of the picture that stands for a category."""
+"""Side of the image that stands for a category."""
 
 _QUALITY = 80
 _METHOD = 1  # libwebp's 0 (fast) to 6 (small); 3 takes three times as long for 5 % less
@@ -24,7 +24,7 @@ _METHOD = 1  # libwebp's 0 (fast) to 6 (small); 3 takes three times as long for 
 
 @dataclass(frozen=True)
 class Cell:
-    """Where one picture lies: x, y, sheet_width, sheet_height in pixels of the file `name`."""
+    """Where one image lies: x, y, sheet_width, sheet_height in pixels of the file `name`."""
 
     name: str
     x: int
@@ -36,9 +36,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which cell of which file the picture number 0..count - 1 of a series has.
+    """Which cell of which file the image number 0..count - 1 of a series has.
 
-    Files are called NAME-0.webp, NAME-1.webp, ...; each has rows of `columns` square cells, `side`
+    The files are NAME-0.webp, NAME-1.webp, ...; each has rows of `columns` square cells, `side`
     pixels wide, the last file as few rows as it needs. They stay below WebP's 16,383 pixels.
     """
 
@@ -60,7 +60,7 @@ class Layout:
         return columns * self.side, -(-cells // self.columns) * self.side
 
     def cell(self, position: int) -> Cell:
-        """The cell of a picture."""
+        """The cell of an image."""
         sheet, within = divmod(position, self.per_sheet)
         row, column = divmod(within, self.columns)
         width, height = self.size(sheet)
@@ -91,8 +91,8 @@ class SheetWriter:
         if kind is None:
             self._flush()
 
-    def put(self, position: int, picture: NDArray[np.uint8]) -> None:
-        """Lays a picture, uint8 RGBA (side, side, 4), into its cell; positions ascend."""
+    def put(self, position: int, image: NDArray[np.uint8]) -> None:
+        """Lays an image, uint8 RGBA (side, side, 4), into its cell; positions ascend."""
         sheet = position // self._layout.per_sheet
         if sheet != self._sheet:
             self._flush()
@@ -101,10 +101,10 @@ class SheetWriter:
             width, height = self._layout.size(sheet)
             self._pixels = np.zeros((height, width, 4), np.uint8)
         cell = self._layout.cell(position)
-        self._pixels[cell.y : cell.y + cell.side, cell.x : cell.x + cell.side] = picture
+        self._pixels[cell.y : cell.y + cell.side, cell.x : cell.x + cell.side] = image
 
     def _flush(self) -> None:
-        """Writes the sheet in memory; one without any picture gets no file."""
+        """Writes the sheet in memory; one without any image gets no file."""
         if self._pixels is None:
             return
         path = self._folder / f"{self._layout.name}-{self._sheet}.webp"

@@ -1,4 +1,4 @@
-"""Which categories look alike: cosines of their means, and each reference's next category."""
+"""Measures how similar categories are to each other, and each reference to its own and others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
-from foundation.category_similarity import nearness, rows_of
+from foundation.category_similarity import rows_of, similarity_to_means
 from schemas.errors import BankDamaged
 from schemas.ids import FOREGROUND
 from schemas.store.bank import StoredBank
@@ -38,8 +38,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Standing:
-    """How one reference stands: cosine to the mean of the others of its category, and to the
-    nearest other category's mean; both None if there is nothing to compare with.
+    """The similarity of one reference to its own category and to the nearest other one.
+
+    own: cosine to the mean of the others of its category. other: to the nearest other category's
+    mean, whose id is other_id. None if there is nothing to compare with.
     """
 
     own: float | None
@@ -54,7 +56,7 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class CategorySimilarity:
-    """The categories that have references, by ascending category_id, and how alike they are.
+    """The categories that have references, by ascending category_id, and their similarities.
 
     category_ids: int64 (C,). cosine: float64 (C, C) of their L2-normalised means. standings: by
     image_id of every accepted reference.
@@ -65,7 +67,7 @@ class CategorySimilarity:
     standings: dict[int, Standing]
 
     def nearest(self, category_id: int, count: int) -> tuple[Neighbour, ...]:
-        """The categories most like one, most alike first; none if it has no reference."""
+        """The categories most similar to one, in descending order; none if it has no reference."""
         rows = np.flatnonzero(self.category_ids == category_id)
         if rows.size == 0:
             return ()
@@ -76,7 +78,7 @@ class CategorySimilarity:
         )
 
     def pairs(self, count: int) -> tuple[Pair, ...]:
-        """The pairs of categories that are most alike, most alike first."""
+        """The most similar pairs of categories, in descending order."""
         rows, columns = np.triu_indices(len(self.category_ids), 1)
         values = self.cosine[rows, columns]
         order = np.argsort(-values, kind="stable")[:count]
@@ -84,17 +86,17 @@ class CategorySimilarity:
         return tuple(Pair(int(ids[rows[i]]), int(ids[columns[i]]), float(values[i])) for i in order)
 
     def only(self, category_ids: frozenset[int]) -> CategorySimilarity:
-        """The same of some of the categories; standings stay those among all."""
-        kept = np.flatnonzero(np.isin(self.category_ids, list(category_ids)))
+        """The similarities of some of the categories; standings stay those among all."""
+        chosen = np.flatnonzero(np.isin(self.category_ids, list(category_ids)))
         return CategorySimilarity(
-            self.category_ids[kept], self.cosine[np.ix_(kept, kept)], self.standings
+            self.category_ids[chosen], self.cosine[np.ix_(chosen, chosen)], self.standings
         )
 
     def order(self) -> NDArray[np.intp]:
-        """(C,) the categories' places in an order that puts alike ones side by side.
+        """(C,) the categories' places in an order that puts similar ones side by side.
 
         The leaves of average linkage over the distances 1 - cosine; where that takes moments, the
-        branches are turned so that neighbours are as alike as can be.
+        branches are turned so that neighbours are as similar as possible.
         """
         count = len(self.category_ids)
         if count < 3:
@@ -109,12 +111,12 @@ class CategorySimilarity:
 
 
 def measure_similarity(bank: StoredBank) -> CategorySimilarity:
-    """How alike a bank's categories are, by the foreground features of accepted images.
+    """The similarities of a bank's categories, by the foreground features of accepted images.
 
     Memory beyond the features, which may be mapped from the index, is a vector a category, C x C
-    cosines, and what `foundation.category_similarity` takes. Raises BankDamaged as `Bank.features`
-    does, and
-    for features that are no numbers.
+    cosines, and what `foundation.category_similarity` takes.
+
+    Raises BankDamaged as `Bank.features` does, and for features that are no numbers.
     """
     features = bank.features()
     count = int(np.count_nonzero(features.role == FOREGROUND))
@@ -130,7 +132,7 @@ def measure_similarity(bank: StoredBank) -> CategorySimilarity:
         )
     standings: dict[int, Standing] = {}
     if count:
-        near = nearness(embeddings, code, np.ones(count, bool))
+        near = similarity_to_means(embeddings, code, np.ones(count, bool))
         sizes = np.array([len(own) for own in rows])
         for row, image_id in enumerate(features.image_id[:count].tolist()):
             several = sizes[code[row]] > 1

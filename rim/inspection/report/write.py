@@ -1,4 +1,4 @@
-"""A bank's report, from its parts: the table of contents of this package."""
+"""Writes a bank's report: the table of contents of this package."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from rim.inspection.report.drawing import reduced
 from rim.inspection.report.folder import check_folder, replacing_folder
 from rim.inspection.report.map_page import write_map
 from rim.inspection.report.overview import (
+    RULE,
+    Weakness,
     bank_reasons,
     disk_parts,
     group_reasons,
@@ -23,10 +25,9 @@ from rim.inspection.report.pages import Pages, Site
 from rim.inspection.report.projection import check_kind
 from rim.inspection.report.sheets import COVER, SheetWriter
 from rim.inspection.report.similarity_page import write_similarity
-from rim.inspection.report.weak import RULE, Weakness
-from schemas.printable import printable
 from schemas.records import CategoryRecord
 from schemas.store.bank import StoredBank
+from schemas.text import printable
 
 NEAREST: Final = 6
 """Categories that a category's page names as most like it."""
@@ -35,7 +36,7 @@ _FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Report:
-    """What was written. index: the page to open. files, bytes: of the whole folder."""
+    """A written report. index: the page to open. files, bytes: of the whole folder."""
 
     index: Path
     version: int
@@ -57,7 +58,7 @@ def write_report(
     """Writes a bank's report as static pages into a folder; an earlier report there is replaced.
 
     The pages open from the disk, load nothing but their own files, and are the same bytes for the
-    same version of a bank. Pictures are read category by category, so memory does not grow with
+    same version of a bank. Images are read category by category, so memory does not grow with
     their number; beside them it is some numbers an image and C x C cosines.
 
     Args:
@@ -112,15 +113,13 @@ def _chosen(bank: StoredBank, category_ids: Collection[int] | None) -> tuple[Cat
 def _write_categories(
     content: Content, pages: Pages, folder: Path, progress: Callable[[int, int], None] | None
 ) -> None:
-    pictures = folder / "pictures"
+    sheets = folder / "pictures"
     total = len(content.categories)
     blank = np.zeros((COVER, COVER, 4), np.uint8)
     doubts = {one.category.category_id: one.reasons for one in content.weak}
-    with SheetWriter(pictures, cover_layout(total)) as covers:
+    with SheetWriter(sheets, cover_layout(total)) as covers:
         for place, category in enumerate(content.categories):
-            made = make_cards(
-                content.bank, category, content.verdicts, content.similarity, pictures
-            )
+            made = make_cards(content.bank, category, content.verdicts, content.similarity, sheets)
             covers.put(place, blank if made.cover is None else reduced(made.cover, COVER))
             by_status = {
                 status: [card for card in made.cards if card.status == status]

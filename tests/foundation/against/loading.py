@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from foundation import stack as stack_module
 from foundation.stack import ModelStack
 from schemas.settings import load_settings
 
@@ -24,6 +23,6 @@ def load(role: str, path: Path, *more: str, dtype: torch.dtype = torch.float32) 
     """
     settings = load_settings("miniature", [f"models.{role}.location={path}", *more])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stack_module, "fast_type", lambda device: dtype)
-        patch.setattr(stack_module, "encoder_type", lambda device: dtype)
+        patch.setattr("foundation.text_to_image_loading.fast_type", lambda device: dtype)
+        patch.setattr("foundation.sam.encoder_type", lambda device: dtype)
         return getattr(ModelStack(settings, device="cpu"), role)

@@ -14,8 +14,9 @@ from transformers import AutoTokenizer, CLIPTokenizer
 from benchmarks.full_size import architectures
 from benchmarks.full_size.published import write_tokenizer
 from foundation.images.preprocessing import CLIP, read_normalisation
-from foundation.pipelines import load_pipeline
-from foundation.text_to_image import Prompt, category_token_indices
+from foundation.interfaces import Prompt
+from foundation.text_to_image import category_token_indices
+from foundation.text_to_image_loading import load_pipeline
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from foundation.text_to_image import Prompt
+from foundation.interfaces import Prompt
 from tests.foundation.against.loading import load
 
 PROMPTS = [Prompt("a photo of a house", 13, 18), Prompt("a photo of grass", 11, 16)]

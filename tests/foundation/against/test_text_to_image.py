@@ -19,7 +19,7 @@ from diffusers import DiffusionPipeline
 from diffusers.models.attention_processor import Attention
 from torch.nn import functional as F
 
-from foundation.text_to_image import GeneratedImage, Prompt
+from foundation.interfaces import GeneratedImage, Prompt
 from tests.foundation.against.loading import load
 
 # Of numpy, about the noise schedule of EulerDiscreteScheduler; nothing that we could do otherwise.

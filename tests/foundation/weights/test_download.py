@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from huggingface_hub import constants
 
 from foundation.weights.download import Digest, download, size_of, unfinished_bytes
@@ -158,10 +158,9 @@ def test_without_a_known_size_it_begins_anew(hub: StandInHub, target: Path) -> N
 
 def test_two_at_once_do_not_write_into_one_file(hub: StandInHub, target: Path) -> None:
     target.parent.mkdir()
-    with part_of(target).open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(ModelError, match="another process is downloading it"):
-            get(hub, target)
+    other = FileLock(target.with_name("file.pth.part.lock"))
+    with other, pytest.raises(ModelError, match="another process is downloading it"):
+        get(hub, target)
     get(hub, target)
     assert target.read_bytes() == DATA
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from transformers import Dinov2Model
 
+from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam, load_sam
-from foundation.segmenter import SamSegmenter
 from miniature.training import region_batches, sam_batches, train_features, train_sam, train_teacher
 from miniature.training.augment import vary
 from miniature.training.loop import (

@@ -13,7 +13,7 @@ import torch
 from foundation.cross_attention import CrossAttentionCapture
 from foundation.images.preprocessing import Normalisation
 from foundation.patch_features import PatchFeatures
-from foundation.segmenter import SamSegmenter
+from foundation.sam import SamSegmenter
 from foundation.text_image import ClipScorer
 from foundation.text_to_image import DiffusersTextToImage
 from rim.check import agreement

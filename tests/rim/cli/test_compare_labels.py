@@ -10,7 +10,7 @@ import pytest
 
 import rim
 from foundation.stack import ModelStack
-from rim.evaluation.label_sets import LabelComparison
+from rim.evaluation.label_similarity import LabelComparison
 from schemas.settings import load_settings
 from tests.rim.conftest import Run
 

@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, jaccard_score
 
 import rim
 from miniature.world import CATEGORIES, draw_scene
-from rim.evaluation.datasets.predictions import StoredLabels
+from rim.evaluation.label_sources import StoredLabels
 from schemas.errors import OutputError, UsageError
 from schemas.resources import vocabulary_path
 from tests.rim.conftest import NAMES, Run, files_of
@@ -257,9 +257,9 @@ def test_pictures_never_replace_what_is_read(run: Run, voc: Path) -> None:
     for folder in ("predictions", "VOCdevkit/VOC2012/SegmentationClass"):
         outcome = run(*arguments(voc), "--pictures", voc / folder)
         assert outcome.status == 2
-        assert "2007_000000.png: the picture would replace this file" in outcome.err
+        assert "2007_000000.png: the image would replace this file" in outcome.err
     outcome = run(*arguments(voc), "--pictures", voc / "predictions" / "classes.txt")
-    assert "expected a folder for pictures, found a file" in outcome.err
+    assert "expected a folder for images, found a file" in outcome.err
     assert files_of(voc) == before
 
 

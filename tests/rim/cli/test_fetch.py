@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from foundation.stack import ROLES, ModelStack
-from foundation.weights import file_memory
+from foundation.weights import cache
 from foundation.weights.cache import cache_folder
 from foundation.weights.checkpoint import checkpoints_folder
 from foundation.weights.roles import ROLES_OF
@@ -243,7 +243,7 @@ def test_a_file_of_another_program_is_named_and_left(
 def test_a_check_reads_what_is_remembered(
     run: Run, hub: StandInHub, preset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_memory, "SETTLED_NS", -(10**12))
+    monkeypatch.setattr(cache, "SETTLED_NS", -(10**12))
     report = run("fetch", "--preset", preset, "--for", "query", "--json").json()
     weights = Path(report["models"][1]["path"]) / "model.safetensors"
     good = weights.read_bytes()

@@ -18,11 +18,12 @@ from pycocotools.coco import COCO
 import rim
 from foundation.images.masks import encode_rle, mask_box
 from foundation.images.reading import read_image
-from foundation.segmenter import ImageEmbedding, SamSegmenter
+from foundation.interfaces import ImageEmbedding
+from foundation.sam import SamSegmenter
 from miniature.world import draw_scene
 from query.exports.formats import FORMATS
-from query.result import NearReference, Region, Segmentation
-from query.segmentation import QueryEngine
+from query.result import NearReference, Region
+from query.segmentation import QueryEngine, Segmentation
 from rim.photo_queries import FolderResult
 from schemas.errors import OutputError, UsageError, WriteFailed
 from schemas.ids import pack_image_id
@@ -171,7 +172,7 @@ def test_an_interrupted_run_goes_on(
         write_atomic(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr("query.exports.output.write_atomic", interrupted)
+        patch.setattr("query.exports.formats.write_atomic", interrupted)
         with pytest.raises(stop):
             query(EVERYTHING)
     assert labelled == ["p0", "p1", "p2"]
@@ -190,7 +191,7 @@ def test_a_full_disk_keeps_what_is_done(
         write_atomic(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr("query.exports.output.write_atomic", full)
+        patch.setattr("query.exports.formats.write_atomic", full)
         with pytest.raises(WriteFailed, match="No space left on device; what was finished is kept"):
             query()
     query()

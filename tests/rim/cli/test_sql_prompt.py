@@ -19,7 +19,7 @@ from prompt_toolkit.output import DummyOutput
 import rim
 from rim.cli.sql_keyboard import SqlCompleter, edited_questions, open_history
 from rim.cli.sql_prompt import Names
-from rim.inspection.sql_examples import EXAMPLES, Example
+from rim.inspection.sql.examples import EXAMPLES, Example
 from tests.rim.conftest import NAMES, Run
 
 COLUMNS = {

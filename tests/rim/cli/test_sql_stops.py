@@ -20,11 +20,11 @@ DEAF = "SELECT levenshtein(repeat('a', 600000), repeat('b', 600000))"
 # The command, which gets one SIGINT as soon as it waits for the answer to a question.
 RIM = """
 import os, signal, sys, threading, time
-import rim.inspection.sql_limits
+import rim.inspection.sql.limits
 from rim.cli.main import main
 
 waiting = threading.Event()
-wait = rim.inspection.sql_limits.Worker._wait
+wait = rim.inspection.sql.limits.Worker._wait
 
 def told(self, seconds):
     waiting.set()
@@ -35,13 +35,13 @@ def interrupt():
     time.sleep(0.3)  # mostly in the midst of DuckDB's work; at any moment it must do the same
     os.kill(os.getpid(), signal.SIGINT)
 
-rim.inspection.sql_limits.Worker._wait = told
+rim.inspection.sql.limits.Worker._wait = told
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if sys.argv.pop(1) == "interrupt":
     threading.Thread(target=interrupt, daemon=True).start()
-    rim.inspection.sql_limits._GRACE = 120
+    rim.inspection.sql.limits._GRACE = 120
 else:
-    rim.inspection.sql_limits._GRACE = 0.5
+    rim.inspection.sql.limits._GRACE = 0.5
 main(["sql", *sys.argv[1:]])
 """
 

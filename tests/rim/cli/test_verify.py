@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foundation.stack import ModelStack
-from foundation.weights import file_memory
+from foundation.weights import cache
 from rim import Bank
 from rim.cli.commands.verify import _loader
 from tests.rim.conftest import Run, files_of
@@ -38,8 +38,8 @@ def test_one_flipped_bit_in_a_shard_is_named(run: Run, bank_copy: Path, pattern:
 def test_damaged_caches_are_made_anew(run: Run, bank_copy: Path, pattern: str) -> None:
     before = files_of(bank_copy)
     caches = sorted(bank_copy.glob(f"index/{pattern}"))
-    for cache in caches:
-        cache.write_bytes(cache.read_bytes()[:-1])
+    for file in caches:
+        file.write_bytes(file.read_bytes()[:-1])
     assert run("verify", bank_copy).status == 3
     outcome = run("verify", bank_copy, "--repair", "--json")
     assert outcome.status == 0, outcome.err
@@ -91,7 +91,7 @@ def test_a_repair_reads_every_byte_of_the_models(
 ) -> None:
     """It makes what the bank will hold: what is remembered of the weights does not suffice."""
     monkeypatch.setenv("RIM_CACHE", str(tmp_path))
-    monkeypatch.setattr(file_memory, "SETTLED_NS", -(10**12))
+    monkeypatch.setattr(cache, "SETTLED_NS", -(10**12))
     recorded = opened.manifest.models["features"].fingerprint
     assert ModelStack(opened.settings, "cpu").fingerprints(["features"])["features"].fingerprint
     memory = tmp_path / "files.json"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from query.overlay import draw_overlay
 from rim.evaluation.comparison_images import ComparisonFolder, comparison
-from rim.evaluation.scoring import Sample
+from rim.evaluation.datasets.base import Sample
 
 NAMES = {0: "cat", 1: "dog"}
 SIDE = 96
@@ -19,9 +19,9 @@ TRUTH[:, 48:] = 1
 GUESS = TRUTH.copy()
 
 
-def parts(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    assert picture.shape == (SIDE, 3 * SIDE + 8, 3)
-    return picture[:, :SIDE], picture[:, SIDE + 4 : 2 * SIDE + 4], picture[:, 2 * SIDE + 8 :]
+def parts(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    assert image.shape == (SIDE, 3 * SIDE + 8, 3)
+    return image[:, :SIDE], image[:, SIDE + 4 : 2 * SIDE + 4], image[:, 2 * SIDE + 8 :]
 
 
 def test_the_same_classes_look_the_same_and_as_in_an_overlay() -> None:
@@ -49,5 +49,5 @@ def test_only_chosen_images_are_drawn(tmp_path: Path) -> None:
         folder.draw(Sample(name, PHOTO, TRUTH), GUESS.astype(np.int64))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
     assert folder.missing() == {"b"}
-    with Image.open(tmp_path / "new" / "a.png") as picture:
-        np.testing.assert_array_equal(np.asarray(picture), comparison(PHOTO, TRUTH, GUESS, NAMES))
+    with Image.open(tmp_path / "new" / "a.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), comparison(PHOTO, TRUTH, GUESS, NAMES))

@@ -122,7 +122,7 @@
     draw();
   }
 
-  // The tip: a reference's picture, category and id.
+  // The tip: a reference's image, category and id.
   const tip = document.createElement("div");
   tip.className = "tip";
   tip.hidden = true;

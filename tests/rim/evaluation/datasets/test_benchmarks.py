@@ -11,9 +11,9 @@ import pytest
 from pycocotools import mask as coco
 
 from rim.evaluation.datasets.base import Dataset
+from rim.evaluation.datasets.choice import BENCHMARKS
 from rim.evaluation.datasets.label_files import read_label_map
-from rim.evaluation.datasets.names import BENCHMARKS
-from rim.evaluation.datasets.registry import OPENERS
+from rim.evaluation.datasets.opening import OPENERS
 from schemas.errors import ImageError, UsageError
 from tests.rim.evaluation.datasets.official import (
     Rows,
@@ -358,7 +358,7 @@ def test_what_is_missing_or_damaged_is_named_when_it_is_read(tmp_path: Path) -> 
     (folder / "SegmentationClass" / "b.png").unlink()
     (folder / "SegmentationClass" / "c.png").write_bytes(b"\x89PNG\r\n")
     photo(folder / "SegmentationClass" / "d.png", [[0, 1]])
-    messages = [r"a\.jpg: expected a picture", r"b\.png: .* found nothing", r"c\.png", "colours"]
+    messages = [r"a\.jpg: expected an image", r"b\.png: .* found nothing", r"c\.png", "colours"]
     for item, message in zip(read("voc21", tmp_path).items, messages, strict=True):
         with pytest.raises(ImageError, match=message):
             item.load()

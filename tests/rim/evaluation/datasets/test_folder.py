@@ -1,21 +1,15 @@
-"""Anybody's images and label maps, and anybody's predictions."""
+"""A user's own images and label maps."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from rim.evaluation.datasets.classes import read_classes
+from rim.evaluation.datasets.base import read_classes
 from rim.evaluation.datasets.folder import folder
-from rim.evaluation.datasets.predictions import StoredLabels
-from rim.evaluation.scoring import Sample
 from schemas.errors import ImageError, UsageError, VocabularyError
-from schemas.records import CategoryRecord
 from tests.rim.evaluation.datasets.official import (
-    Rows,
     grey_16,
     grey_png,
     lines,
@@ -24,10 +18,6 @@ from tests.rim.evaluation.datasets.official import (
 )
 
 THREE = ["cat, kitten", "# a comment", "", "background", "sea"]
-
-
-def sample(name: str) -> Sample:
-    return Sample(name, np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), int))
 
 
 def test_classes_keep_the_place_of_background(tmp_path: Path) -> None:
@@ -70,7 +60,9 @@ def test_what_has_no_counterpart_cannot_be_scored(tmp_path: Path) -> None:
     dataset = folder(
         tmp_path / "images", tmp_path / "masks", lines(tmp_path / "classes.txt", THREE)
     )
-    for item, message in zip(dataset.items, (r"a\.png: expected a label", "picture"), strict=True):
+    for item, message in zip(
+        dataset.items, (r"a\.png: expected a label", "expected an image"), strict=True
+    ):
         with pytest.raises(ImageError, match=message):
             item.load()
 
@@ -91,69 +83,5 @@ def test_two_photos_of_one_name_are_refused(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png"):
         photo(tmp_path / "images" / name, [[0]])
     grey_png(tmp_path / "masks" / "a.png", [[0]])
-    with pytest.raises(UsageError, match=r"one picture a name, found a\.jpg and a\.png"):
+    with pytest.raises(UsageError, match=r"one image a name, found a\.jpg and a\.png"):
         folder(tmp_path / "images", tmp_path / "masks", lines(tmp_path / "classes.txt", THREE))
-
-
-@pytest.mark.parametrize("name", ["a", "b"])
-def test_predictions_in_the_order_of_classes_txt(tmp_path: Path, name: str) -> None:
-    grey_png(tmp_path / "a.png", [[0, 1, 2, 255]])
-    grey_16(tmp_path / "b.png", [[0, 1, 2, 65535]])
-    lines(tmp_path / "classes.txt", THREE)
-    stored = StoredLabels.open(tmp_path)
-    assert [c.name for c in stored.categories] == ["cat", "background", "sea"]
-    assert stored.label(sample(name)).tolist() == [[0, 1, 2, -1]]
-
-
-def test_predictions_as_rim_writes_them(tmp_path: Path) -> None:
-    grey_16(tmp_path / "a.labels.png", [[0, 1, 3]])
-    photo(tmp_path / "a.overlay.png", [[0]])
-    bank = [CategoryRecord(category_id=2, name="sea"), CategoryRecord(category_id=0, name="cat")]
-    stored = StoredLabels.open(tmp_path, bank)
-    assert stored.label(sample("a")).tolist() == [[-1, 0, 2]]
-    with pytest.raises(UsageError, match=r"expected classes\.txt.*or the BANK that made them"):
-        StoredLabels.open(tmp_path)
-    lines(tmp_path / "classes.txt", THREE)
-    assert len(StoredLabels.open(tmp_path, bank).categories) == 3, "the file counts"
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [([[3]], "3 categories, found 3"), ([[0, 254]], "found 254")],
-)
-def test_numbers_beyond_the_classes_are_refused(tmp_path: Path, labels: Rows, message: str) -> None:
-    grey_png(tmp_path / "a.png", labels)
-    lines(tmp_path / "classes.txt", THREE)
-    with pytest.raises(ImageError, match=message):
-        StoredLabels.open(tmp_path).label(sample("a"))
-
-
-def test_8_bits_are_too_few_for_256_classes(tmp_path: Path) -> None:
-    grey_png(tmp_path / "a.png", [[255]])
-    lines(tmp_path / "classes.txt", [f"class {i}" for i in range(256)])
-    with pytest.raises(ImageError, match="16 bits a pixel for 256 classes"):
-        StoredLabels.open(tmp_path).label(sample("a"))
-
-
-def test_a_folder_without_predictions_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="found no folder"):
-        StoredLabels.open(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="found an empty folder"):
-        StoredLabels.open(tmp_path)
-    grey_png(tmp_path / "a.png", [[0]])
-    with pytest.raises(UsageError, match=r"expected classes\.txt"):
-        StoredLabels.open(tmp_path)
-
-
-def test_a_prediction_that_changes_changes_the_mark(tmp_path: Path) -> None:
-    photo(tmp_path / "images" / "a.jpg", [[0]])
-    grey_png(tmp_path / "masks" / "a.png", [[0]])
-    names = lines(tmp_path / "classes.txt", THREE)
-    item = folder(tmp_path / "images", tmp_path / "masks", names).items[0]
-    grey_png(tmp_path / "predictions" / "a.png", [[0]])
-    lines(tmp_path / "predictions" / "classes.txt", THREE)
-    stored = StoredLabels.open(tmp_path / "predictions")
-    before = stored.marked(item).mark
-    assert stored.marked(item).mark == before
-    os.utime(stored.file("a"), ns=(1, 1))
-    assert stored.marked(item).mark != before

@@ -43,9 +43,9 @@ def direction(category_id: int, number: int) -> NDArray[np.float32]:
 
 
 def coloured_row(category_id: int, number: int) -> ReferenceRow:
-    """An accepted image: a plain picture in the category's colour, a disc for a mask."""
-    picture = np.empty((*SIZE, 3), np.uint8)
-    picture[:] = COLOURS[category_id]
+    """An accepted image: a plain image in the category's colour, a disc for a mask."""
+    image = np.empty((*SIZE, 3), np.uint8)
+    image[:] = COLOURS[category_id]
     row = reference_row(
         category_id,
         NAMES[category_id],
@@ -60,7 +60,7 @@ def coloured_row(category_id: int, number: int) -> ReferenceRow:
         mask=encode_rle(disc()),
         mask_area=float(disc().mean()),
         points=np.array([[24, 12], [30, 12]], np.int32),
-        png=encode_png(picture),
+        png=encode_png(image),
         attention=encode_png(np.asarray(disc() * np.uint8(255), np.uint8)[::4, ::4]),
     )
 
@@ -73,7 +73,7 @@ def rejected(row: ReferenceRow, reason: str) -> ReferenceRow:
 def example_bank(path: Path) -> StoredBank:
     """Three categories. house: 12 images, two rejected, one failed, 4 rejected by a person and 5
     accepted by a person over the automatic verdict. The others: 3 images each, one of the last
-    without a picture that can be decoded.
+    without an image that can be decoded.
     """
     house = [coloured_row(3, number) for number in range(12)]
     house[1] = rejected(house[1], "mask too small (below 0.005 of the image)")
@@ -83,7 +83,7 @@ def example_bank(path: Path) -> StoredBank:
     tags = [replace(coloured_row(5, number), prompt=f"a photo of {TAG}") for number in range(3)]
     tags[1] = rejected(tags[1], f"agreement below 0.2 {TAG}")
     turned = [coloured_row(8, number) for number in range(3)]
-    turned[1] = replace(turned[1], png=b"\x89PNG no picture")
+    turned[1] = replace(turned[1], png=b"\x89PNG no image")
     turned[2] = replace(turned[2], mask=Rle(SIZE, "damaged"))
     image = {number: house[number].image_id for number in range(12)}
     verdicts = [

@@ -30,8 +30,8 @@
     window.parent.postMessage(seen, "*");
     return;
   }
-  const pictures = [...document.querySelectorAll("image[href]")].map((one) => one.href.baseVal);
-  seen.pictures = await Promise.all([...new Set(pictures)].map(loaded));
+  const images = [...document.querySelectorAll("image[href]")].map((one) => one.href.baseVal);
+  seen.images = await Promise.all([...new Set(images)].map(loaded));
 
   const canvas = document.querySelector("#map canvas");
   if (canvas) {

@@ -95,14 +95,14 @@ def seen(
     return {page["page"].partition(" ")[0].lower(): page for page in pages if not page["narrow"]}
 
 
-def test_nothing_is_refused_and_every_picture_loads(seen: dict[str, dict[str, Any]]) -> None:
+def test_nothing_is_refused_and_every_image_loads(seen: dict[str, dict[str, Any]]) -> None:
     for page in seen.values():
         assert page["refused"] == []
         assert page["font"] == "16px", "the style sheet counts"
-        assert None not in page["pictures"]
+        assert None not in page["images"]
 
 
-def test_hover_on_the_map_shows_each_reference_s_picture(
+def test_hover_on_the_map_shows_each_reference_s_image(
     written: Written, seen: dict[str, dict[str, Any]]
 ) -> None:
     similarity = measure_similarity(written.bank)
@@ -155,7 +155,7 @@ def test_switches_need_no_script(seen: dict[str, dict[str, Any]]) -> None:
     assert seen["house"]["heat"] == ["none", "inline", "inline", "none"]
 
 
-def test_the_mask_is_an_outline_and_the_picture_is_seen_through_it(
+def test_the_mask_is_an_outline_and_the_image_is_seen_through_it(
     written: Written, browser: str, tmp_path: Path
 ) -> None:
     page = written.folder / "categories" / "category-00003.html"
@@ -167,7 +167,7 @@ def test_the_mask_is_an_outline_and_the_picture_is_seen_through_it(
     def near(colour: tuple[int, int, int]) -> int:
         return int((np.abs(pixels - colour).max(axis=2) <= 12).sum())
 
-    # Each thumbnail shown whole, at least 150 pixels wide and half as high, is nearly all picture.
+    # Each thumbnail shown whole, at least 150 pixels wide and half as high, is nearly all image.
     thumbs = near(COLOURS[3]) / (150 * 75)
     assert thumbs > 4
     assert near((255, 45, 135)) > 4 * 100, "a line of some pixels about each disc"

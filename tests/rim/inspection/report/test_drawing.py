@@ -1,4 +1,4 @@
-"""Thumbnails, heat and outlines of pictures whose answer is known."""
+"""Thumbnails, heat and outlines of images whose answer is known."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def area(corners: NDArray[np.float64]) -> float:
         ((3000, 1), Fit(0, 79, 160, 1)),
     ],
 )
-def test_pictures_fill_their_square_in_one_direction(size: tuple[int, int], expected: Fit) -> None:
+def test_images_fill_their_square_in_one_direction(size: tuple[int, int], expected: Fit) -> None:
     assert Fit.of(size, 160) == expected
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (512, 384), (5, 200)])
 def test_thumbnails_keep_colours_and_places(shape: tuple[int, int]) -> None:
-    picture = np.zeros((*shape, 3), np.uint8)
-    picture[:, : shape[1] // 2] = (250, 10, 10)
-    picture[:, shape[1] // 2 :] = (10, 10, 250)
+    image = np.zeros((*shape, 3), np.uint8)
+    image[:, : shape[1] // 2] = (250, 10, 10)
+    image[:, shape[1] // 2 :] = (10, 10, 250)
 
-    thumb, fit = thumbnail(encode_png(picture), 160)
+    thumb, fit = thumbnail(encode_png(image), 160)
 
     row = thumb[fit.top + fit.height // 2, fit.left : fit.left + fit.width]
     assert np.abs(row[fit.width // 5].astype(int) - (250, 10, 10, 255)).max() <= 2
@@ -57,7 +57,7 @@ def test_thumbnails_keep_colours_and_places(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG", encode_png(np.zeros((4, 4), np.uint8))])
-def test_what_is_no_rgb_picture_is_refused(data: bytes) -> None:
+def test_what_is_no_rgb_image_is_refused(data: bytes) -> None:
     with pytest.raises(ImageError):
         thumbnail(data, 160)
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from rim.inspection.report.cards import draw
-from rim.inspection.report.image_strip import Placed, map_image
 from rim.inspection.report.pages import POLICY
 from rim.inspection.report.write import write_report
-from rim.inspection.sql import run_sql
+from rim.inspection.sql.connection import run_sql
 from schemas.store.verdicts import Verdict
 from tests.query.examples import reference_row, write_bank
 from tests.rim.inspection.report.conftest import Written
@@ -164,9 +160,9 @@ def test_verdicts_say_who_and_why(written: Written) -> None:
     assert "not a <b>house</b>" in page.text
 
 
-def test_pictures_that_cannot_be_shown_are_told(written: Written) -> None:
+def test_images_that_cannot_be_shown_are_told(written: Written) -> None:
     page = written.pages[TURNED]
-    assert "Its picture cannot be shown" in page.text
+    assert "Its image cannot be shown" in page.text
     assert "Its mask or attention cannot be shown" in page.text
     assert len(page.of_class("missing")) == 1
 
@@ -238,7 +234,7 @@ def test_facts_that_no_builder_writes_still_give_a_card(
 
     drawn = draw({**row, **broken}, png, None)
 
-    assert drawn.picture is not None
+    assert drawn.image is not None
     assert (drawn.note is not None) == ("mask" in broken)
     assert drawn.points == () or "mask" in broken
 
@@ -270,22 +266,6 @@ def test_a_bank_without_any_accepted_image(tmp_path: Path, name: str) -> None:
     assert [one.reasons for one in report.weak] == [
         ("No accepted reference: no photo can be labelled with it.",)
     ]
-
-
-def test_without_scripts_the_map_is_a_picture_of_all_points() -> None:
-    placed = Placed.of(np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0], [2.0, 1.0]]))
-    colours = ["#ff0000", "#0000ff"]
-    with Image.open(io.BytesIO(map_image(placed, colours, np.array([0, 0, 1, 1])))) as image:
-        pixels = np.asarray(image.convert("RGBA"))
-    height, width = pixels.shape[:2]
-    # A box twice as wide as high, in the middle, 24 pixels from the sides.
-    top, left, half = height // 2, width // 2, (width - 48) // 4
-    red, blue = [255, 0, 0, 255], [0, 0, 255, 255]
-    assert pixels[top + half, 24].tolist() == red
-    assert pixels[top + half, width - 25].tolist() == red
-    assert pixels[top - half, 24].tolist() == blue
-    assert pixels[top, left].tolist() == blue
-    assert np.count_nonzero(pixels[..., 3]) < 4 * 100
 
 
 def test_example_is_what_the_tests_think(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 from sklearn.decomposition import PCA
 
 from rim.inspection.report import projection
-from rim.inspection.report.image_strip import UNIT, Placed
 from rim.inspection.report.projection import check_kind, principal_components, project
 from schemas.errors import UsageError
 
@@ -77,19 +76,3 @@ def test_unknown_and_missing_maps_are_refused() -> None:
     if importlib.util.find_spec("umap") is None:
         with pytest.raises(UsageError, match="umap-learn"):
             check_kind("umap")
-
-
-def test_places_keep_their_proportions() -> None:
-    coordinates = np.array([[-1.0, 5.0], [3.0, 5.0], [1.0, 6.0]])
-
-    placed = Placed.of(coordinates)
-
-    assert placed.x.tolist() == [0, UNIT, round(UNIT / 2)]
-    assert placed.y.tolist() == [0, 0, round(UNIT / 4)]
-    assert (placed.width, placed.height) == (UNIT, round(UNIT / 4))
-
-
-def test_one_place_is_a_place() -> None:
-    placed = Placed.of(np.zeros((1, 2)))
-
-    assert placed.x.tolist() == placed.y.tolist() == [0]

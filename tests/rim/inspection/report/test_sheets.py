@@ -1,4 +1,4 @@
-"""Sprite sheets: every thumbnail is where its page says, and looks like its picture."""
+"""Sprite sheets: every thumbnail is where its page says, and looks like its image."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def test_cells_fill_rows_then_sheets() -> None:
 
 
 @pytest.mark.parametrize("left_out", [frozenset(), frozenset({0, 3, 4})])
-def test_pictures_come_back_from_their_cells(tmp_path: Path, left_out: frozenset[int]) -> None:
+def test_images_come_back_from_their_cells(tmp_path: Path, left_out: frozenset[int]) -> None:
     layout = Layout("sheet", 7, side=16, columns=2, rows=2)
     colours = np.random.default_rng(0).integers(0, 256, (7, 3))
     given = [position for position in range(7) if position not in left_out]
     with SheetWriter(tmp_path, layout) as writer:
         for position in given:
-            picture = np.full((16, 16, 4), 255, np.uint8)
-            picture[..., :3] = colours[position]
-            writer.put(position, picture)
+            image = np.full((16, 16, 4), 255, np.uint8)
+            image[..., :3] = colours[position]
+            writer.put(position, image)
     for position in range(7):
         cell = layout.cell(position)
         found = pixels(tmp_path / cell.name)
@@ -52,7 +52,7 @@ def test_pictures_come_back_from_their_cells(tmp_path: Path, left_out: frozenset
             assert middle[3] == 0
 
 
-def test_a_sheet_without_pictures_is_no_file(tmp_path: Path) -> None:
+def test_a_sheet_without_images_is_no_file(tmp_path: Path) -> None:
     with SheetWriter(tmp_path, Layout("sheet", 7, side=16, columns=2, rows=2)) as writer:
         writer.put(5, np.full((16, 16, 4), 255, np.uint8))
     assert [path.name for path in tmp_path.iterdir()] == ["sheet-1.webp"]
@@ -63,14 +63,14 @@ def test_thumbnails_on_a_page_are_pixels_of_the_bank(written: Written, category_
     """What a browser would show: the part of the sheet that the page's `image` moves into view."""
     page = written.pages[f"categories/category-{category_id:05d}.html"]
     shown = [own for tag, own in page.tags if tag == "image" and "/category-" in own["href"]]
-    pictures = [own for own in shown if "attention" not in own["href"]]
+    images = [own for own in shown if "attention" not in own["href"]]
     heats = [own for own in shown if "attention" in own["href"]]
-    assert len(pictures) == len(heats) == {3: 11, 5: 3}[category_id]
-    for own in pictures:
+    assert len(images) == len(heats) == {3: 11, 5: 3}[category_id]
+    for own in images:
         sheet = pixels(written.folder / "categories" / own["href"])
         assert sheet.shape[:2] == (int(own["height"]), int(own["width"]))
         left, top = -int(own["x"]), -int(own["y"])
-        # A picture of 48 x 24 lies in the middle of its square of 160.
+        # An image of 48 x 24 lies in the middle of its square of 160.
         thumb = sheet[top : top + 160, left : left + 160]
         assert np.abs(thumb[80, [5, 80, 154], :3] - COLOURS[category_id]).max() <= 10
         assert thumb[[5, 154], 80, 3].tolist() == [0, 0]
@@ -90,7 +90,7 @@ def test_attention_is_hot_where_the_map_is(written: Written) -> None:
         assert middle[:3].sum() > edge[:3].sum() + 300
 
 
-def test_points_and_outline_lie_over_the_picture(written: Written) -> None:
+def test_points_and_outline_lie_over_the_image(written: Written) -> None:
     page = written.pages["categories/category-00003.html"]
     circles = [own for tag, own in page.tags if tag == "circle"]
     # (24, 12) and (30, 12) of 48 x 24, in a square of 160 with 40 above and below.
