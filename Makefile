@@ -46,7 +46,7 @@ lint: $(STAMP)
 	$(BIN)/codespell
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.speed.search
 	$(BIN)/python -m benchmarks.speed.proposals
 	$(BIN)/python -m benchmarks.speed.capture
 	$(BIN)/python -m benchmarks.speed.build --set generation.steps=20

@@ -1,1 +1,1 @@
-"""The offline stage: vocabulary -> prompt -> image -> points -> mask -> shard -> bank."""
+"""Offline: vocabulary -> prompt -> image -> points -> mask -> feature -> shard -> bank."""

@@ -1,4 +1,4 @@
-"""The end of a build: verdicts, index, prototypes and manifest, together the new version."""
+"""Commits a new version of a bank: verdicts, index and prototypes, and at last the manifest."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 
 from bank_builder.derived import write_derived
 from bank_builder.output_folder import Existing
-from bank_builder.stage_clock import StageClock
+from bank_builder.plan import plan_of
+from bank_builder.report import BuildReport, StageClock, describe_bank
 from schemas.errors import ModelError
 from schemas.ids import unpack_image_id
-from schemas.records import FileRecord, ModelRecord, ShardRecord
+from schemas.manifest import BuildPlan, Manifest
+from schemas.records import CategoryRecord, FileRecord, ModelRecord, ShardRecord
 from schemas.sections import Reference
-from schemas.store.manifest import Manifest, commit_manifest, next_version
-from schemas.store.progress_file import BuildPlan
+from schemas.store.bank import StoredBank
+from schemas.store.manifests import commit_manifest, next_version, read_manifest
 from schemas.store.verdicts import Verdict, read_verdicts, verdicts_folder, write_verdicts
 
 _LIBRARIES = (
@@ -37,7 +39,7 @@ _DERIVING = ("numpy", "pyarrow", "faiss-cpu")
 
 
 def check_same_models(existing: Existing, models: Mapping[str, ModelRecord]) -> None:
-    """ModelError if the weights at hand are not those that made the bank, or began it.
+    """Raises ModelError if the weights are not those that made the bank, or began it.
 
     Only models that both the bank and the build have use of: photos need no text-to-image model.
     """
@@ -63,7 +65,7 @@ def commit_version(
     reference: Reference,
     person: Sequence[Verdict] | None = None,
 ) -> Manifest:
-    """Judges all images, writes index and prototypes, publishes the next version of the bank.
+    """Compares all images, writes index and prototypes, publishes the bank's next version.
 
     Shards of the previous version that the plan says nothing about (of other sources, of categories
     that it adds to) are carried over, and so are a person's verdicts; but nothing of a category
@@ -119,6 +121,39 @@ def commit_version(
     )
 
 
+def publish_change(
+    bank: StoredBank,
+    vocabulary: tuple[CategoryRecord, ...],
+    person: Sequence[Verdict] | None = None,
+) -> tuple[BuildReport, tuple[str, ...]]:
+    """Commits the next version of a finished bank with another vocabulary or other reviews.
+
+    To be called with the bank's build lock. What an unfinished build has left stays as it is.
+
+    Args:
+        bank: its latest version.
+        vocabulary: the bank's own, where categories may be marked as removed.
+        person: a person's verdicts, by default those of the bank.
+
+    Returns:
+        What the bank then holds, and the names of categories that this left without a feature.
+    """
+    before = describe_bank(bank, changed=False, reused_shards=len(bank.shards))
+    plan = plan_of(bank.manifest).model_copy(update={"vocabulary": vocabulary})
+    commit_version(bank.path, plan, bank.manifest, (), {}, bank.settings.reference, person)
+    after = StoredBank(bank.path)
+    report = describe_bank(after, changed=True, reused_shards=len(after.shards))
+    empty_before = set(before.categories_without_feature)
+    emptied = (name for name in report.categories_without_feature if name not in empty_before)
+    return report, tuple(emptied)
+
+
+def open_latest(out: Path) -> StoredBank:
+    """Opens the bank's latest version, which a new one can follow."""
+    manifest = read_manifest(out, to_write=True)
+    return StoredBank(out, manifest.version)
+
+
 def _carried(
     previous: Manifest | None, made: Sequence[ShardRecord], active: Container[int]
 ) -> list[ShardRecord]:
@@ -132,7 +167,7 @@ def _carried(
 
 
 def person_verdicts(out: Path, previous: Manifest | None) -> list[Verdict]:
-    """A person's verdicts in a version; BankDamaged if they cannot be read."""
+    """Reads a person's verdicts in a version; BankDamaged if they cannot be read."""
     if previous is None or previous.verdicts is None:
         return []
     path = verdicts_folder(out) / previous.verdicts.name

@@ -1,4 +1,4 @@
-"""Where in the image the category is: its cross-attention map, scaled and binarised."""
+"""Localises the category in its image: scales and binarises its cross-attention map."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def min_max_scaled(values: NDArray[np.floating]) -> NDArray[np.float32]:
 def localise(
     attention: NDArray[np.float32], size: tuple[int, int], settings: LocalisationSettings
 ) -> Localisation:
-    """Resize a cross-attention map to its image, scale it per image and binarise it.
+    """Resizes a cross-attention map to its image, scales it per image and binarises it.
 
     The map is resized bilinearly (pixel centres at integers, edges clamped) and min-max scaled
     [peer: OVDiff]. Above Otsu's threshold, or above a fixed one, a pixel is foreground [ours].

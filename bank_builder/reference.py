@@ -1,4 +1,4 @@
-"""One reference image: from the picture to its row in the bank."""
+"""One reference image: finds the category in it, pools its features, and makes its row."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.centre_prior import centre_points
-from bank_builder.gates import BLACK_IMAGE, given_mask_reason, localisation_reason, mask_reason
 from bank_builder.localise import Localisation, localise, min_max_scaled
-from bank_builder.points import sample_points
-from bank_builder.reference_mask import ReferenceMask, segment_photo, segment_reference
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.stage_clock import StageClock
+from bank_builder.points import centre_points, sample_points
+from bank_builder.reference_mask import (
+    BLACK_IMAGE,
+    ReferenceMask,
+    given_mask_reason,
+    localisation_reason,
+    mask_reason,
+    segment_photo,
+    segment_reference,
+)
+from bank_builder.report import StageClock
+from bank_builder.sources.base import Origin, SourceImage
 from foundation.images.masks import encode_rle, mask_area_fraction
 from foundation.images.pooling import pool_regions
 from foundation.images.reading import encode_png
@@ -24,12 +30,12 @@ from schemas.tables import ReferenceRow
 
 @dataclass(frozen=True)
 class Examined:
-    """A picture with what was found in it; None for what was not looked for.
+    """An image with what was found in it; None for what was not looked for.
 
     reason: why the image is rejected, None if it is a good reference. points: int32 (n, 2), (x, y).
     """
 
-    picture: SourceImage
+    image: SourceImage
     reason: str | None
     localisation: Localisation | None = None
     points: NDArray[np.int32] | None = None
@@ -45,63 +51,63 @@ class RegionFeatures:
 
 
 def examine(
-    picture: SourceImage,
+    image: SourceImage,
     segmenter: Segmenter,
     settings: Settings,
     clock: StageClock,
 ) -> Examined:
-    """Find the category in its picture, and judge whether the picture is a good reference.
+    """Finds the category in an image, and decides whether the image is a good reference.
 
-    What is known of the picture says how. A person's mask is used as it is. Cross-attention is
+    What is known of the image says how. A person's mask is used as it is. Cross-attention is
     localised and segmented. Without either, the category is sought in the middle. An image that the
     safety checker blacked out is not looked at.
     """
-    if picture.flagged:
-        return Examined(picture, BLACK_IMAGE)
-    if picture.mask is not None:
-        given = ReferenceMask(picture.mask)
-        return Examined(picture, given_mask_reason(given), reference=given)
-    if picture.attention is not None:
-        return _examine_attention(picture, picture.attention, segmenter, settings, clock)
-    return _examine_middle(picture, segmenter, settings, clock)
+    if image.flagged:
+        return Examined(image, BLACK_IMAGE)
+    if image.mask is not None:
+        given = ReferenceMask(image.mask)
+        return Examined(image, given_mask_reason(given), reference=given)
+    if image.attention is not None:
+        return _examine_attention(image, image.attention, segmenter, settings, clock)
+    return _examine_middle(image, segmenter, settings, clock)
 
 
 def _examine_attention(
-    picture: SourceImage,
+    image: SourceImage,
     attention: NDArray[np.float32],
     segmenter: Segmenter,
     settings: Settings,
     clock: StageClock,
 ) -> Examined:
-    height, width = picture.image.shape[:2]
+    height, width = image.pixels.shape[:2]
     with clock.stage("localise"):
         found = localise(attention, (height, width), settings.localisation)
         points = sample_points(found.binary, settings.localisation.points, found.scaled)
     reason = localisation_reason(found)
     if reason is not None:
-        return Examined(picture, reason, found, points)
+        return Examined(image, reason, found, points)
     with clock.stage("segment"):
-        reference = segment_reference(segmenter, picture.image, found, points, settings.reference)
+        reference = segment_reference(segmenter, image.pixels, found, points, settings.reference)
     reason = mask_reason(reference, found, settings.reference)
-    return Examined(picture, reason, found, points, reference)
+    return Examined(image, reason, found, points, reference)
 
 
 def _examine_middle(
-    picture: SourceImage, segmenter: Segmenter, settings: Settings, clock: StageClock
+    image: SourceImage, segmenter: Segmenter, settings: Settings, clock: StageClock
 ) -> Examined:
-    height, width = picture.image.shape[:2]
+    height, width = image.pixels.shape[:2]
     with clock.stage("localise"):
         points = centre_points((height, width), settings.localisation.points)
     with clock.stage("segment"):
-        reference = segment_photo(segmenter, picture.image, points, settings.reference)
+        reference = segment_photo(segmenter, image.pixels, points, settings.reference)
     reason = mask_reason(reference, None, settings.reference)
-    return Examined(picture, reason, None, points, reference)
+    return Examined(image, reason, None, points, reference)
 
 
 def pool_reference(
     tokens: NDArray[np.float32], mask: NDArray[np.bool_], min_area: float
 ) -> RegionFeatures:
-    """The feature of a reference's mask and, as a negative, of all the rest [peer: OVDiff].
+    """Computes the feature of a reference's mask and, as a negative, of the rest [peer: OVDiff].
 
     A rest of less than `min_area` of the image is the mask's rim rather than a background and has
     no feature [ours].
@@ -127,39 +133,39 @@ def pool_reference(
 def reference_row(origin: Origin, examined: Examined, features: RegionFeatures) -> ReferenceRow:
     """The row of an image that was made, accepted or rejected.
 
-    The attention map is kept at its own resolution, min-max scaled to 0..255.
+    The attention map is stored at its own resolution, min-max scaled to 0..255.
     """
     found, reference = examined.localisation, examined.reference
-    picture, attention = examined.picture, examined.picture.attention
+    image, attention = examined.image, examined.image.attention
     rle = None if reference is None else encode_rle(reference.mask)
     return ReferenceRow(
         **vars(origin),
         status="accepted" if examined.reason is None else "rejected",
         reason=examined.reason,
-        width=picture.image.shape[1],
-        height=picture.image.shape[0],
+        width=image.pixels.shape[1],
+        height=image.pixels.shape[0],
         mask=rle,
         mask_area=None if reference is None else mask_area_fraction(reference.mask),
         sam_score=None if reference is None else reference.score,
         attention_agreement=None if reference is None else reference.agreement,
         contrast=None if found is None else found.contrast,
         points=examined.points,
-        png=encode_png(picture.image),
+        png=encode_png(image.pixels),
         attention=None if found is None or attention is None else _attention_png(attention),
         foreground=features.foreground,
         background=features.background,
     )
 
 
-def failed_row(origin: Origin, reason: str, picture: SourceImage | None = None) -> ReferenceRow:
-    """The row of an image that could not be made, or not be looked at (`picture`)."""
+def failed_row(origin: Origin, reason: str, image: SourceImage | None = None) -> ReferenceRow:
+    """The row of an image that could not be made, or not be examined (`image`)."""
     return ReferenceRow(
         **vars(origin),
         status="failed",
         reason=reason,
-        width=None if picture is None else picture.image.shape[1],
-        height=None if picture is None else picture.image.shape[0],
-        png=None if picture is None else encode_png(picture.image),
+        width=None if image is None else image.pixels.shape[1],
+        height=None if image is None else image.pixels.shape[0],
+        png=None if image is None else encode_png(image.pixels),
     )
 
 

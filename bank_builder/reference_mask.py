@@ -1,4 +1,4 @@
-"""The mask of a reference image: all prompt points as one SAM prompt, and the mask to keep."""
+"""The mask of a reference image: chosen among SAM's, and refused where it cannot be a good one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_builder.localise import Localisation
+from bank_builder.rejection import LARGE
 from foundation.images.masks import mask_iou
 from foundation.interfaces import Segmenter
 from schemas.sections import Reference as ReferenceSettings
@@ -15,6 +16,16 @@ from schemas.sections import Reference as ReferenceSettings
 FILLED = 0.9
 """A mask above this share of a photo fills it. SAM often leaves out some pixels along the frame, so
 its masks of a whole photo do not reach 1."""
+
+# Reasons as they are stored in a bank.
+BLACK_IMAGE = "black image (safety checker)"
+NO_FOREGROUND = "no foreground in the attention map"
+EMPTY_MASK = "empty mask"
+
+_OF_LARGE = 0.5
+"""The share of `min_agreement` that is asked of a large mask. The lowest agreement of 144 images of
+the drawn stuff was 0.19; a spot of attention beside the thing, with a mask of what lies around it,
+has some hundredths."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +52,11 @@ def segment_reference(
     points: NDArray[np.int32],
     settings: ReferenceSettings,
 ) -> ReferenceMask:
-    """Segment the category in its reference image with SAM [paper]; choose among the masks [ours].
+    """Segments the category in its reference image with SAM [paper]; chooses a mask [ours].
 
     All points are one positive prompt. Of the masks that SAM answers with, the one that agrees best
     with the binarised attention map is taken, among those whose predicted quality reaches
-    `settings.min_quality` or, where none does, among all (the gates reject it then).
+    `settings.min_quality` or, where none does, among all (`mask_reason` rejects it then).
 
     Where the attention is everywhere, the image is all foreground unless SAM says otherwise: its
     best mask is taken if the quality reaches `min_quality` and the mask covers at least
@@ -72,14 +83,14 @@ def segment_photo(
     points: NDArray[np.int32],
     settings: ReferenceSettings,
 ) -> ReferenceMask:
-    """Segment what a photo shows where its points are; there is no attention to agree with [ours].
+    """Segments what a photo shows where its points are; there is no attention to agree with [ours].
 
     All points are one positive prompt. Of the masks that SAM answers with, the one of the best
     predicted quality is taken, among those whose quality reaches `settings.min_quality` and whose
     area lies within `min_area` and `max_area`. Masks that fill the photo come after the others:
     a mask of the whole photo is a good one of whatever is in it. Where they are all there is, as
     of a photo of grass, the best of them is taken. Where no mask is within the bounds, the best of
-    those with enough quality, or else of all: the gates reject it and say why.
+    those with enough quality, or else of all: `mask_reason` rejects it.
 
     Args:
         image: (H, W, 3) uint8.
@@ -104,3 +115,47 @@ def _candidates(
     masks = segmenter.upsample(embedding, candidates.logits[0])
     quality: NDArray[np.float32] = candidates.predicted_iou[0].float().cpu().numpy()
     return masks, quality
+
+
+def localisation_reason(localisation: Localisation) -> str | None:
+    """The reason to reject an image before it is segmented, or None."""
+    return None if localisation.binary.any() else NO_FOREGROUND
+
+
+def given_mask_reason(reference: ReferenceMask) -> str | None:
+    """The reason to reject an image whose mask a person drew: only an empty mask [ours]."""
+    return None if reference.mask.any() else EMPTY_MASK
+
+
+def mask_reason(
+    reference: ReferenceMask, localisation: Localisation | None, settings: ReferenceSettings
+) -> str | None:
+    """The reason to reject an image because of its mask, None if it is a good reference [ours].
+
+    A reason names the bound alone, so that images can be counted by it; the image's own numbers
+    stand in the columns mask_area, sam_score and attention_agreement.
+
+    An empty mask comes first, then the area (a fraction of the image; the upper bound lets all pass
+    by default, and stuff where the map has no contrast), then SAM's predicted quality (not asked
+    where the mask is not SAM's), then the IoU of mask and binarised attention (not asked where
+    there is no attention: a photo, whose localisation is None). The idea of rejecting references,
+    and of storing the rejected ones to look at, is ReME's.
+
+    Of a large mask `_OF_LARGE` of the agreement is enough. Its IoU is the share of the image that
+    Otsu marks, which of stuff, whose map has no structure, is a half or a fifth. Whether a mask is
+    larger than it should be, `bank_builder.rejection.find_too_large` finds by comparison.
+    """
+    everywhere = localisation is not None and localisation.everywhere
+    area = float(reference.mask.mean())
+    if area == 0:
+        return EMPTY_MASK
+    if area < settings.min_area:
+        return f"mask too small (below {settings.min_area:g} of the image)"
+    if area > settings.max_area and not everywhere:
+        return f"mask too large (above {settings.max_area:g} of the image)"
+    if reference.score is not None and reference.score < settings.min_quality:
+        return f"predicted quality below {settings.min_quality:g}"
+    least = settings.min_agreement * (_OF_LARGE if area >= LARGE else 1)
+    if reference.agreement is not None and reference.agreement < least:
+        return f"agreement of mask and attention below {least:g}"
+    return None

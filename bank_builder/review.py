@@ -1,4 +1,4 @@
-"""A person's verdicts on a bank's images: given, and taken back."""
+"""Reviews of a bank's images, a person's verdicts: gives them and takes them back."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from bank_builder.change import open_latest, publish_change, some
+from bank_builder.commit import open_latest, publish_change
 from bank_builder.report import BuildReport, describe_bank
 from schemas.errors import UsageError
 from schemas.ids import FOREGROUND, ROLES
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
 from schemas.store.verdicts import Status, Verdict
-from schemas.text import hidden_character, printable
+from schemas.text import hidden_character, printable, shortened
 
 REJECTED_BY_PERSON = "rejected by a person"
 """The reason where a person gives none."""
@@ -26,8 +26,8 @@ REJECTED_BY_PERSON = "rejected by a person"
 class VerdictChange:
     """A person's verdicts that were given or taken back.
 
-    bank: what it holds now. changed: image_ids. unchanged: image_ids of which the bank says the
-    same already. emptied: names of categories that no photo can be labelled with any more.
+    bank: what it holds afterwards. changed: image_ids. unchanged: image_ids of which the bank says
+    the same already. emptied: names of categories that no photo can be labelled with any more.
     """
 
     bank: BuildReport
@@ -38,7 +38,7 @@ class VerdictChange:
 
 @dataclass(frozen=True)
 class _Decision:
-    """The person's verdicts as they will be, and for which image_ids that is news."""
+    """A person's verdicts as they will be, and the image_ids for which that is a change or not."""
 
     person: tuple[Verdict, ...]
     changed: tuple[int, ...]
@@ -48,7 +48,7 @@ class _Decision:
 def give_verdicts(
     out: Path, image_ids: Iterable[int], status: Status, reason: str | None = None
 ) -> VerdictChange:
-    """Keeps a person's verdict on images, above the automatic ones and an earlier one of a person.
+    """Stores a person's verdict on images, above the automatic ones and earlier reviews.
 
     If the bank says the same already it stays as it is.
 
@@ -85,7 +85,7 @@ def give_verdicts(
 
 
 def take_back_verdicts(out: Path, image_ids: Iterable[int], status: Status) -> VerdictChange:
-    """Forgets a person's verdicts on images: the automatic ones count again.
+    """Deletes a person's verdicts on images: the automatic ones count again.
 
     Args:
         out: the bank's folder.
@@ -107,7 +107,7 @@ def take_back_verdicts(out: Path, image_ids: Iterable[int], status: Status) -> V
         opposite = [image_id for image_id in given if person[image_id].status != status]
         if opposite:
             raise UsageError(
-                f"{out}: expected images that a person {status}, but {some(opposite)} "
+                f"{out}: expected images that a person {status}, but {shortened(opposite)} "
                 f"{'was' if len(opposite) == 1 else 'were'} {person[opposite[0]].status} by a "
                 "person; nothing was changed"
             )
@@ -119,7 +119,7 @@ def take_back_verdicts(out: Path, image_ids: Iterable[int], status: Status) -> V
 
 
 def _decide(out: Path, decide: Callable[[StoredBank], _Decision]) -> VerdictChange:
-    """Publishes what is decided, if it is any news; decided again under the lock."""
+    """Publishes what is decided, if that changes anything; decided again under the lock."""
     bank = open_latest(out)
     decision = decide(bank)
     if decision.changed:
@@ -167,20 +167,20 @@ def _statuses(bank: StoredBank, ids: Sequence[int]) -> dict[int, tuple[str, str 
     unknown = [image_id for image_id in ids if image_id not in found]
     if unknown:
         raise UsageError(
-            f"{bank.path}: expected image_ids of the bank, found {some(unknown)}; nothing was "
+            f"{bank.path}: expected image_ids of the bank, found {shortened(unknown)}; nothing was "
             f'changed; to list them: rim sql {bank.path} "SELECT image_id, category FROM images"'
         )
     return found
 
 
 def _check_usable(bank: StoredBank, ids: Sequence[int], status: Status) -> None:
-    """UsageError for images that nothing can be decided about."""
+    """Raises UsageError for images that cannot be accepted or rejected."""
     found = _statuses(bank, ids)
     failed = [image_id for image_id in ids if found[image_id][0] == "failed"]
     if failed:
         raise UsageError(
-            f"{bank.path}: image {some(failed)} failed ({found[failed[0]][1]}), so there is "
-            "nothing to accept or reject; nothing was changed; to make it anew: rim build "
+            f"{bank.path}: image {shortened(failed)} failed ({found[failed[0]][1]}), so there is "
+            "nothing to accept or reject; nothing was changed; to make it again: rim build "
             "--retry-failed"
         )
     if status != "accepted":
@@ -198,7 +198,7 @@ def _check_usable(bank: StoredBank, ids: Sequence[int], status: Status) -> None:
         reasons = {row["image_id"]: row["reason"] for row in rows}
         why = printable(reasons[without[0]] or "its patches have no direction in common")
         raise UsageError(
-            f"{bank.path}: image {some(without)} cannot be accepted, it has no feature of its "
+            f"{bank.path}: image {shortened(without)} cannot be accepted, it has no feature of its "
             f"category: {why}; nothing was changed"
         )
 
@@ -210,8 +210,7 @@ def _by_person(bank: StoredBank) -> dict[int, Verdict]:
 def _decision(
     person: Mapping[int, Verdict], ids: Sequence[int], changed: Sequence[int]
 ) -> _Decision:
-    news = set(changed)
-    unchanged = tuple(image_id for image_id in ids if image_id not in news)
+    unchanged = tuple(image_id for image_id in ids if image_id not in set(changed))
     return _Decision(tuple(person.values()), tuple(changed), unchanged)
 
 

@@ -1,4 +1,4 @@
-"""The shards of a build: images in batches that never cross a shard, written when all are there."""
+"""Makes shards: images in batches that never cross a shard, written when all are there."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.ahead import ahead
-from bank_builder.isolation import BatchTooLarge, failure_reason, together_or_alone
+from bank_builder.batches import BatchTooLarge, ahead, failure_reason, together_or_alone
 from bank_builder.reference import (
     Examined,
     RegionFeatures,
@@ -23,32 +22,33 @@ from bank_builder.reference import (
     pool_reference,
     reference_row,
 )
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.sources.base import Made, SourceImages
-from bank_builder.stage_clock import StageClock
+from bank_builder.report import StageClock
+from bank_builder.sources.base import Made, Origin, PlannedImages, SourceImage
 from foundation.interfaces import BuildStack, PatchExtractor
+from schemas.records import ShardRecord
 from schemas.settings import Settings
-from schemas.store.shards import ShardRecord, ShardSpec, ShardWriter
+from schemas.store.shard_writer import ShardWriter
+from schemas.store.shards import ShardSpec
 from schemas.tables import ReferenceRow
 
 logger = logging.getLogger(__name__)
 
-Image = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Pictures that were made together, and how many seconds that took."""
+    """Images that were made together, and how many seconds that took."""
 
     made: Sequence[Made]
     seconds: float
 
 
-def work_shards(
+def make_shards(
     bank: Path,
     specs: Sequence[ShardSpec],
-    pictures: SourceImages,
+    images: PlannedImages,
     models: BuildStack,
     settings: Settings,
     size: int,
@@ -56,19 +56,19 @@ def work_shards(
     on_restart: Callable[[Sequence[str]], None],
     on_stage: Callable[[str, str], None] = lambda stage, category: None,
 ) -> Iterator[ShardRecord]:
-    """Makes the images of shards, in turn, and publishes each when it is complete.
+    """Makes the images of shards, in turn, and writes each shard when it is complete.
 
     A model that fails on a batch is given its images one by one, so that one bad image costs only
     itself: its row has the status "failed" and the error as its reason. Where the memory does not
-    suffice for a batch, the shard is begun anew with a smaller one, or with models that take turns.
-    Three batches at most are in memory at a time. Whatever else is raised (an interrupt, a full
-    disk, missing weights) passes through, and nothing of an unfinished shard remains.
+    suffice for a batch, the shard is begun again with a smaller one, or with models that take
+    turns. Three batches at most are in memory at a time. Whatever else is raised (an interrupt, a
+    full disk, missing weights) passes through, and nothing of an unfinished shard remains.
 
     Args:
-        specs: the shards, all of the source of `pictures`.
-        size: of the batches to begin with, by `Pictures.batch_size`.
+        specs: the shards, all of the source of `images`.
+        size: of the batches to begin with, by `PlannedImages.batch_size`.
         on_batch: is given the rows of every batch.
-        on_restart: is given the statuses of the rows that are made anew.
+        on_restart: is given the statuses of the rows that are made again.
         on_stage: is called with "first batch" and the first category before any images are made.
     """
     left = list(specs)
@@ -76,7 +76,7 @@ def work_shards(
         on_stage("first batch", left[0].category)
     while left:
         reason = ""
-        work = _Work(bank, pictures, models, settings, size, on_batch, on_restart)
+        work = _Work(bank, images, models, settings, size, on_batch, on_restart)
         try:
             for record in work.shards(tuple(left)):
                 del left[0]
@@ -91,10 +91,10 @@ def work_shards(
 
 @dataclass(frozen=True)
 class _Work:
-    """Shards in batches of `size`; the rest as in `work_shards`."""
+    """Shards in batches of `size`; the rest as in `make_shards`."""
 
     bank: Path
-    pictures: SourceImages
+    images: PlannedImages
     models: BuildStack
     settings: Settings
     size: int
@@ -102,7 +102,7 @@ class _Work:
     on_restart: Callable[[Sequence[str]], None]
 
     def shards(self, specs: Sequence[ShardSpec]) -> Iterator[ShardRecord]:
-        """Makes and publishes shards; BatchTooLarge where the memory does not suffice."""
+        """Makes and writes shards; BatchTooLarge where the memory does not suffice."""
         batches = (batch for spec in specs for batch in self._made(spec))
         made: AbstractContextManager[Iterator[_Batch]] = (
             ahead(batches) if self.models.works_ahead else nullcontext(batches)
@@ -118,7 +118,7 @@ class _Work:
         with ShardWriter(self.bank, spec, dimension=self.models.features.dimension) as writer:
             try:
                 for batch in batches:
-                    clock.add(self.pictures.stage, batch.seconds)
+                    clock.add(self.images.stage, batch.seconds)
                     rows = self._rows(batch, clock)
                     with clock.stage("write"):
                         for row in rows:
@@ -132,15 +132,15 @@ class _Work:
                 batch_size=self.size,
                 device=str(self.models.device),
                 seconds=clock.seconds,
-                photos=self.pictures.photos(spec),
+                photos=self.images.photos(spec),
             )
 
     def _made(self, spec: ShardSpec) -> Iterator[_Batch]:
-        """A shard's pictures in the order of their numbers, `size` at a time."""
+        """A shard's images in the order of their numbers, `size` at a time."""
         for first in range(spec.start, spec.stop, self.size):
             numbers = range(first, min(first + self.size, spec.stop))
             started = time.perf_counter()
-            made = self.pictures.make(spec, numbers, self.models, divisible=self._divisible)
+            made = self.images.make(spec, numbers, self.models, divisible=self._divisible)
             yield _Batch(made, time.perf_counter() - started)
 
     def _rows(self, batch: _Batch, clock: StageClock) -> list[ReferenceRow]:
@@ -148,19 +148,19 @@ class _Work:
         models, settings = self.models, self.settings
         segmenter = models.segmenter
 
-        def look(some: Sequence[SourceImage]) -> list[Examined]:
-            return [examine(picture, segmenter, settings, clock) for picture in some]
+        def examine_all(some: Sequence[SourceImage]) -> list[Examined]:
+            return [examine(image, segmenter, settings, clock) for image in some]
 
         rows: list[ReferenceRow] = []
         seen: list[tuple[Origin, Examined]] = []
         models.activate("segmenter")
-        for origin, picture in batch.made:
-            if isinstance(picture, Exception):
-                rows.append(failed_row(origin, failure_reason(self.pictures.doing, picture)))
+        for origin, image in batch.made:
+            if isinstance(image, Exception):
+                rows.append(failed_row(origin, failure_reason(self.images.doing, image)))
                 continue
-            (examined,) = together_or_alone(look, [picture], divisible=self._divisible)
+            (examined,) = together_or_alone(examine_all, [image], divisible=self._divisible)
             if isinstance(examined, Exception):
-                rows.append(failed_row(origin, failure_reason("segmenting", examined), picture))
+                rows.append(failed_row(origin, failure_reason("segmenting", examined), image))
             else:
                 seen.append((origin, examined))
         models.activate("features")
@@ -171,7 +171,7 @@ class _Work:
             for (origin, examined), features in zip(seen, regions, strict=True):
                 if isinstance(features, Exception):
                     reason = failure_reason("extracting features", features)
-                    rows.append(failed_row(origin, reason, examined.picture))
+                    rows.append(failed_row(origin, reason, examined.image))
                 else:
                     rows.append(reference_row(origin, examined, features))
         return sorted(rows, key=lambda row: row.number)
@@ -185,16 +185,18 @@ class _Work:
 def _pool(
     examined: Sequence[Examined], extractor: PatchExtractor, settings: Settings, divisible: bool
 ) -> list[RegionFeatures | Exception]:
-    """The features of every image that has a mask, also a rejected one: a person may accept it."""
+    """Computes the features of every image that has a mask, also of a rejected one: a person may
+    accept it.
+    """
     min_area = settings.reference.min_area
     masked = [
-        (index, one.picture.image, one.reference.mask)
+        (index, one.image.pixels, one.reference.mask)
         for index, one in enumerate(examined)
         if one.reference is not None and one.reference.mask.any()
     ]
 
-    def pool(some: Sequence[tuple[int, Image, Mask]]) -> list[RegionFeatures]:
-        tokens = extractor.extract([image for _, image, _ in some])
+    def pool(some: Sequence[tuple[int, Pixels, Mask]]) -> list[RegionFeatures]:
+        tokens = extractor.extract([pixels for _, pixels, _ in some])
         masks = [mask for _, _, mask in some]
         return [pool_reference(*pair, min_area) for pair in zip(tokens, masks, strict=True)]
 

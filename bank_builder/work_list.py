@@ -1,25 +1,17 @@
-"""Which shards a plan consists of, which of them are finished, and which are still to be made."""
+"""Lists the shards of a plan: which are finished, and which are still to be made."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bank_builder.sources.base import SourceImages
-from schemas.records import CategoryRecord
-from schemas.store.manifest import Manifest
+from bank_builder.output_folder import Existing
+from bank_builder.sources.base import PlannedImages
+from schemas.records import CategoryRecord, ShardRecord
 from schemas.store.parquet import read_table
-from schemas.store.progress_file import BuildPlan
-from schemas.store.shards import (
-    SHARD_NAME,
-    ShardRecord,
-    ShardSpec,
-    find_shard,
-    finished_folders,
-    shard_folder,
-)
+from schemas.store.shards import ShardSpec, find_shard, shard_folder
 
 logger = logging.getLogger(__name__)
 
@@ -44,46 +36,46 @@ class WorkList:
 
 
 def list_work(
-    out: Path,
-    plan: BuildPlan,
-    pictures: SourceImages,
-    manifest: Manifest | None,
+    existing: Existing,
+    categories: Sequence[CategoryRecord],
+    images: PlannedImages,
     shard_images: int,
     retry_failed: bool,
 ) -> WorkList:
-    """Compares a plan with what is on disk.
+    """Compares the images that are planned of categories with the shards that are on disk.
 
     The bank's own shards of the source keep their places. Behind them come, for every category,
     finished shards that an interrupted build left (their content is checked), and new ones of at
     most `shard_images` images each. A shard of the bank whose files are gone or cut short is made
-    anew.
+    again.
 
     Args:
-        retry_failed: make the shards anew in which an image failed, under their next attempt;
+        categories: removed ones are passed over.
+        retry_failed: make the shards again in which an image failed, under their next attempt;
             except where the file of a photo that did not fail is gone: its reference would be lost.
     """
-    left = _on_disk(out, pictures.source)
+    out, manifest = existing.out, existing.manifest
     finished: list[ShardRecord] = []
     to_do: list[ShardSpec] = []
-    for category in plan.vocabulary:
+    for category in categories:
         if category.removed:
             continue
         own = [
             shard
             for shard in (manifest.shards if manifest else ())
-            if (shard.category_id, shard.source) == (category.category_id, pictures.source)
+            if (shard.category_id, shard.source) == (category.category_id, images.source)
         ]
         committed = [ShardSpec.of(shard) for shard in sorted(own, key=lambda shard: shard.start)]
         position = max((spec.stop for spec in committed), default=0)
         found = [(spec, find_shard(out, spec, verify=False)) for spec in committed]
-        rest = _rest(out, category, position, pictures, shard_images, left)
+        rest = _rest(existing, category, position, images, shard_images)
         for spec, record in (*found, *rest):
             if record is None:
-                to_do.append(_current(spec, pictures))
+                to_do.append(_current(spec, images))
             elif retry_failed and "failed" in (statuses := shard_statuses(out, record)):
-                again = _current(replace(spec, attempt=record.attempt + 1), pictures)
-                if lost := _lost(again, statuses, pictures):
-                    logger.warning("%s: not made anew, %s is gone", record.name, lost[0])
+                again = _current(replace(spec, attempt=record.attempt + 1), images)
+                if lost := _lost(again, statuses, images):
+                    logger.warning("%s: not made again, %s is gone", record.name, lost[0])
                     finished.append(record)
                 elif again.build_hash != spec.build_hash and (made := find_shard(out, again)):
                     finished.append(made)
@@ -95,31 +87,31 @@ def list_work(
 
 
 def shard_statuses(out: Path, record: ShardRecord) -> list[str]:
-    """The status of every image of a shard, as the shard itself has it."""
+    """Reads the status of every image of a shard, without later verdicts."""
     table = read_table(shard_folder(out, record) / record.images.name, ["status"])
     statuses: list[str] = table["status"].to_pylist()
     return statuses
 
 
 def _rest(
-    out: Path,
+    existing: Existing,
     category: CategoryRecord,
     position: int,
-    pictures: SourceImages,
+    images: PlannedImages,
     shard_images: int,
-    left: dict[tuple[int, int], set[tuple[int, str]]],
 ) -> Iterator[tuple[ShardSpec, ShardRecord | None]]:
     """Cuts the images that the bank does not have into shards, along those that are on disk."""
-    count = pictures.count(category)
+    count = images.count(category)
     while position < count:
-        spec = _new(category, position, min(position + shard_images, count), pictures)
+        spec = _new(category, position, min(position + shard_images, count), images)
         record = None
-        for stop, start_of_hash in sorted(left.get((spec.category_id, position), ()), reverse=True):
+        left = existing.finished.beginning(category.category_id, images.source, position)
+        for stop, hash_start in left:
             if stop > count:
                 continue
-            candidate = _new(category, position, stop, pictures)
-            if candidate.build_hash.startswith(start_of_hash):
-                record = find_shard(out, candidate)
+            candidate = _new(category, position, stop, images)
+            if candidate.build_hash.startswith(hash_start):
+                record = find_shard(existing.out, candidate)
             if record is not None:
                 spec = candidate
                 break
@@ -127,36 +119,24 @@ def _rest(
         position = spec.stop
 
 
-def _on_disk(out: Path, source: str) -> dict[tuple[int, int], set[tuple[int, str]]]:
-    """Where a source's shards that begin at (category_id, start) end, and how their hashes begin,
-    by the names of their folders.
-    """
-    ends: dict[tuple[int, int], set[tuple[int, str]]] = {}
-    for folder in finished_folders(out):
-        match = SHARD_NAME.fullmatch(folder.name)
-        if match and match[2] == source:
-            ends.setdefault((int(match[1]), int(match[3])), set()).add((int(match[4]), match[5]))
-    return ends
-
-
-def _new(category: CategoryRecord, start: int, stop: int, pictures: SourceImages) -> ShardSpec:
+def _new(category: CategoryRecord, start: int, stop: int, images: PlannedImages) -> ShardSpec:
     return ShardSpec(
         category_id=category.category_id,
         category=category.name,
-        source=pictures.source,
+        source=images.source,
         start=start,
         stop=stop,
-        build_hash=pictures.build_hash(category.category_id, start, stop),
+        build_hash=images.build_hash(category.category_id, start, stop),
     )
 
 
-def _lost(spec: ShardSpec, statuses: list[str], pictures: SourceImages) -> list[str]:
-    """The photos whose references a shard would lose if it were made anew: their files are gone."""
-    gone = pictures.gone(spec)
-    photos = zip(pictures.photos(spec), statuses, strict=False)  # () if they are generated
+def _lost(spec: ShardSpec, statuses: list[str], images: PlannedImages) -> list[str]:
+    """The photos whose references would be lost with a new shard: their files are gone."""
+    gone = images.gone(spec)
+    photos = zip(images.photos(spec), statuses, strict=False)  # () if they are generated
     return [photo.file for photo, status in photos if status != "failed" and photo.file in gone]
 
 
-def _current(spec: ShardSpec, pictures: SourceImages) -> ShardSpec:
-    """The shard made of what there is now: a photo whose image failed may have been mended."""
-    return replace(spec, build_hash=pictures.build_hash(spec.category_id, spec.start, spec.stop))
+def _current(spec: ShardSpec, images: PlannedImages) -> ShardSpec:
+    """The shard of what there is now: a photo whose image failed may have been repaired."""
+    return replace(spec, build_hash=images.build_hash(spec.category_id, spec.start, spec.stop))

@@ -1,1 +1,1 @@
-"""Speed and accuracy, measured side by side; each module is a program of its own."""
+"""Measurements: accuracy, the miniature stack's gates, speed, memory, full size; and the demo."""

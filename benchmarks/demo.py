@@ -1,6 +1,8 @@
-"""`make demo`: builds the miniature bank, labels and scores fresh scenes, asks it three questions.
+"""The demo: builds the miniature bank, labels and scores fresh scenes, asks three questions in SQL.
 
-Writes demo/bank, demo/labels and demo/index.html.
+    python -m benchmarks.demo
+
+Is `make demo`. Writes demo/bank, demo/labels and demo/index.html.
 """
 
 from __future__ import annotations
@@ -75,10 +77,10 @@ def main() -> None:
         miou=scores.miou,
         scored=SCORED,
         bank_summary=f"The bank holds {facts['accepted']} accepted and {facts['rejected']} rejected"
-        f" pictures of {len(facts['categories'])} categories, {facts['bytes'] / 1e6:.1f} MB.",
+        f" images of {len(facts['categories'])} categories, {facts['bytes'] / 1e6:.1f} MB.",
         seconds=time.monotonic() - started,
         scenes=scenes,
-        pictures=_pictures(bank, scenes),
+        images=_images(bank, scenes),
         gallery=_gallery(bank),
         answers=answers,
     )
@@ -103,8 +105,8 @@ def _has_other_settings(folder: Path) -> bool:
 
 
 def _label_scenes(bank: Bank) -> list[SceneView]:
-    pictures, labels = FOLDER / "scenes", FOLDER / "labels"
-    pictures.mkdir(exist_ok=True)
+    images, labels = FOLDER / "scenes", FOLDER / "labels"
+    images.mkdir(exist_ok=True)
     ids = {record.name: record.category_id for record in bank.categories}
     names = {record.category_id: record.name for record in bank.categories}
     to_id = np.array([ids[name] for name in CATEGORIES], np.int32)
@@ -112,7 +114,7 @@ def _label_scenes(bank: Bank) -> list[SceneView]:
     with counter("labelling", SHOWN) as advance:
         for number in range(SHOWN):
             scene = draw_scene(evaluation_seed(SHOWN_SEED, number), SCENE_SIZE)
-            path = pictures / f"scene{number:02d}.png"
+            path = images / f"scene{number:02d}.png"
             Image.fromarray(scene.image).save(path)
             result = rim.query(bank, path, background="off")
             result.save(labels, path.stem)
@@ -120,7 +122,7 @@ def _label_scenes(bank: Bank) -> list[SceneView]:
             views.append(
                 SceneView(
                     name=scene.caption.removeprefix("a photo of "),
-                    picture=scene.image,
+                    image=scene.image,
                     truth=draw_overlay(scene.image, truth, names),
                     prediction=result.overlay(),
                     regions=result.regions,
@@ -134,13 +136,12 @@ def _label_scenes(bank: Bank) -> list[SceneView]:
 def _sheet(scenes: list[SceneView]) -> NDArray[np.uint8]:
     """Scenes above their truth above the prediction, side by side."""
     columns = [
-        np.concatenate([enlarged(p, 256) for p in (s.picture, s.truth, s.prediction)])
-        for s in scenes
+        np.concatenate([enlarged(p, 256) for p in (s.image, s.truth, s.prediction)]) for s in scenes
     ]
     return np.concatenate(columns, axis=1)
 
 
-def _pictures(bank: Bank, scenes: list[SceneView]) -> dict[int, bytes]:
+def _images(bank: Bank, scenes: list[SceneView]) -> dict[int, bytes]:
     return bank.png({one.image_id for s in scenes for r in s.regions for one in r.references})
 
 

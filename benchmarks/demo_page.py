@@ -1,4 +1,4 @@
-"""The demo's page: scenes with truth, prediction and the references behind each region."""
+"""The page of the demo: scenes with truth, prediction and the references behind each region."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ table { border-collapse: collapse } td, th { padding: .1rem .8rem .1rem 0; text-
 
 @dataclass(frozen=True)
 class SceneView:
-    """One labelled scene. Pictures are uint8 (H, W, 3); `correct` is the share of right pixels."""
+    """One labelled scene. Images are uint8 (H, W, 3); `correct` is the share of right pixels."""
 
     name: str
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     truth: NDArray[np.uint8]
     prediction: NDArray[np.uint8]
     regions: tuple[Region, ...]
@@ -49,7 +49,7 @@ class SceneView:
 
 @dataclass(frozen=True)
 class ReferenceView:
-    """One reference image: its picture with the mask's outline and the prompt points drawn in."""
+    """One reference image: its image with the mask's outline and the prompt points drawn in."""
 
     png: bytes
     title: str
@@ -58,24 +58,24 @@ class ReferenceView:
 
 @dataclass(frozen=True)
 class DemoPage:
-    """Everything the page shows; `pictures` are the references' PNG files by image_id."""
+    """Everything the page shows; `images` are the references' PNG files by image_id."""
 
     miou: float
     scored: int
     bank_summary: str
     seconds: float
     scenes: Sequence[SceneView]
-    pictures: Mapping[int, bytes]
+    images: Mapping[int, bytes]
     gallery: Mapping[str, Sequence[ReferenceView]]
     answers: Sequence[tuple[str, str]]
 
     def html(self) -> str:
-        """The page as one file; pictures stand in it as data."""
+        """The page as one file; images stand in it as data."""
         parts = [
             f"<!doctype html><html lang=en><meta charset=utf-8><title>rim demo</title>"
             f"<style>{_STYLE}</style><h1>rim</h1>"
-            "<p class=lead>A list of category names became a bank of generated reference pictures;"
-            " the bank then named every region of drawn scenes that it had never seen.</p>"
+            "<p class=lead>A list of category names became a bank of generated reference images;"
+            " the bank then labelled every region of drawn scenes that it had never seen.</p>"
             f"<p><span class=number>{self.miou:.3f}</span> mIoU over {self.scored} fresh scenes of"
             f" the miniature world. {html.escape(self.bank_summary)} Everything took"
             f" {self.seconds:.0f} seconds on this machine.</p>"
@@ -88,7 +88,7 @@ class DemoPage:
         ]
         parts += [self._scene(scene) for scene in self.scenes]
         parts.append(
-            "<h2>The bank</h2><p>Generated pictures with SAM's mask outlined and its prompt points."
+            "<h2>The bank</h2><p>Generated images with SAM's mask outlined and its prompt points."
             " Faded ones were rejected; hover to see why.</p>"
         )
         parts += [_gallery_row(name, views) for name, views in self.gallery.items()]
@@ -99,30 +99,30 @@ class DemoPage:
 
     def _scene(self, scene: SceneView) -> str:
         figures = "".join(
-            f"<figure>{_image(encode_png(enlarged(picture)), 'big')}"
+            f"<figure>{_image(encode_png(enlarged(image)), 'big')}"
             f"<figcaption>{caption}</figcaption></figure>"
-            for picture, caption in (
-                (scene.picture, "scene"),
+            for image, caption in (
+                (scene.image, "scene"),
                 (scene.truth, "truth"),
                 (scene.prediction, f"prediction, {scene.correct:.0%} of pixels right"),
             )
         )
         largest = sorted(scene.regions, key=lambda region: -region.area)[:8]
-        regions = "".join(self._region(scene.picture, region) for region in largest)
+        regions = "".join(self._region(scene.image, region) for region in largest)
         title = html.escape(scene.name)
         return f"<div class=scene><b>{title}</b><div class=row>{figures}</div>{regions}</div>"
 
-    def _region(self, picture: NDArray[np.uint8], region: Region) -> str:
+    def _region(self, image: NDArray[np.uint8], region: Region) -> str:
         near = "".join(
             _image(
-                self.pictures[one.image_id],
+                self.images[one.image_id],
                 title=f"{one.category}, image {one.image_id}, cosine {one.similarity:.3f}",
             )
             for one in region.references
-            if one.image_id in self.pictures
+            if one.image_id in self.images
         )
         return (
-            f"<div class=region>{_image(encode_png(_cut_out(picture, region.rle, region.box)))}"
+            f"<div class=region>{_image(encode_png(_cut_out(image, region.rle, region.box)))}"
             f"<span class=name>{html.escape(region.category)}"
             f" <span class=faint>{region.score:.2f}</span></span>"
             f"<span class=faint>because of</span>{near}</div>"
@@ -130,11 +130,11 @@ class DemoPage:
 
 
 def outlined(
-    picture: NDArray[np.uint8], mask: NDArray[np.bool_] | None, points: Sequence[tuple[int, int]]
+    image: NDArray[np.uint8], mask: NDArray[np.bool_] | None, points: Sequence[tuple[int, int]]
 ) -> bytes:
-    """The picture three times enlarged with a mask's outline and prompt points (x, y), as PNG."""
+    """The image three times enlarged with a mask's outline and prompt points (x, y), as PNG."""
     scale = 3
-    large = picture.repeat(scale, 0).repeat(scale, 1).copy()
+    large = image.repeat(scale, 0).repeat(scale, 1).copy()
     if mask is not None:
         inside = mask.repeat(scale, 0).repeat(scale, 1)
         core = inside.copy()
@@ -150,12 +150,12 @@ def outlined(
 
 
 def _gallery_row(name: str, views: Sequence[ReferenceView]) -> str:
-    pictures = "".join(
-        f"<span class={'kept' if view.accepted else 'rejected'}>{_image(view.png, '', view.title)}"
-        "</span>"
+    images = "".join(
+        f"<span class={'accepted' if view.accepted else 'rejected'}>"
+        f"{_image(view.png, '', view.title)}</span>"
         for view in views
     )
-    return f"<div class=bank><span class=name>{html.escape(name)}</span>{pictures}</div>"
+    return f"<div class=bank><span class=name>{html.escape(name)}</span>{images}</div>"
 
 
 def _image(png: bytes, kind: str = "", title: str = "") -> str:
@@ -166,17 +166,17 @@ def _image(png: bytes, kind: str = "", title: str = "") -> str:
     )
 
 
-def enlarged(picture: NDArray[np.uint8], side: int = 320) -> NDArray[np.uint8]:
-    """The picture with its longer side at `side` pixels."""
-    factor = side / max(picture.shape[:2])
-    size = (round(picture.shape[1] * factor), round(picture.shape[0] * factor))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+def enlarged(image: NDArray[np.uint8], side: int = 320) -> NDArray[np.uint8]:
+    """The image with its longer side at `side` pixels."""
+    factor = side / max(image.shape[:2])
+    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 def _cut_out(
-    picture: NDArray[np.uint8], rle: Rle, box: tuple[int, int, int, int]
+    image: NDArray[np.uint8], rle: Rle, box: tuple[int, int, int, int]
 ) -> NDArray[np.uint8]:
-    """The region alone, on white."""
-    alone = np.where(decode_rle(rle)[:, :, None], picture, 255).astype(np.uint8)
+    """Cuts out the region, on white."""
+    alone = np.where(decode_rle(rle)[:, :, None], image, 255).astype(np.uint8)
     x, y, width, height = box
     return alone[y : y + height, x : x + width]

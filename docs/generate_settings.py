@@ -57,7 +57,7 @@ unknown key, or a value out of its range, is refused in one line before any work
 are easier to set in a file: copy `data/presets/paper.toml`.
 
 `models`, `generation`, `localisation`, `reference`, `features` and `build` are settled when a bank
-is built, and kept in it. `proposals` and `matching` may be set anew for every `rim query` and
+is built, and stored in it. `proposals` and `matching` may be set for every `rim query` and
 `rim eval`. Areas are fractions of the image's, sizes are pixels. Values that differ from the
 default are **bold**.
 """

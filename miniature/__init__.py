@@ -1,3 +1,1 @@
-"""The miniature world: drawn scenes with exact ground truth, and the training of the small
-models.
-"""
+"""The miniature world: drawn scenes with exact ground truth; `training` makes the small models."""

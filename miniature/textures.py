@@ -1,7 +1,7 @@
 """The textures of the world's stuff: grass, sky, sand, water, brick, snow, at any resolution.
 
 Each function returns float32 RGB in [0, 255] of shape (H, W, 3). ``unit`` is the number of pixels
-that one 64th of the frame's short side has, so that a texture looks alike at every resolution.
+that one 64th of the frame's short side has, so that a texture looks the same at every resolution.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ Texture = NDArray[np.float32]
 
 
 def smooth_noise(
-    rng: np.random.Generator, height: int, width: int, cell: float
+    rng: np.random.Generator, height: int, width: int, spot: float
 ) -> NDArray[np.float32]:
-    """Noise in about [-1, 1] whose spots are ``cell`` pixels wide, shape (height, width)
-    float32.
-    """
-    rows, columns = max(2, math.ceil(height / cell)), max(2, math.ceil(width / cell))
+    """Noise in about [-1, 1] with spots ``spot`` pixels wide, float32 (height, width)."""
+    rows, columns = max(2, math.ceil(height / spot)), max(2, math.ceil(width / spot))
     coarse = Image.fromarray(rng.uniform(-1, 1, (rows, columns)).astype(np.float32))
     return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
 

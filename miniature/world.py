@@ -1,6 +1,6 @@
-"""The miniature world: scenes and single pictures drawn from a seed, with exact ground truth.
+"""The miniature world: scenes and single images drawn from a seed, with exact ground truth.
 
-Pictures are drawn at three times their size and averaged down; ground truth is read at the pixel
+Images are drawn at three times their size and averaged down; ground truth is read at the pixel
 centres of the same drawing, so it is exact to a third of a pixel. The same seed at another size
 gives the same scene.
 """
@@ -39,7 +39,7 @@ STUFF: tuple[str, ...] = ("grass", "sky", "sand", "water", "brick", "snow")
 CATEGORIES = THINGS + STUFF
 NO_CATEGORY = -1
 
-# Training pictures have seeds from here on, those for scoring from the second on (benchmarks of
+# Training images have seeds from here on, those for scoring from the second on (benchmarks of
 # the whole chain use ones below both): none is ever met twice.
 FIRST_TRAINING_SEED = 1_000_000
 FIRST_UNSEEN_SEED = 500_000_000
@@ -58,7 +58,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 
 _OVERSAMPLING = 3
-_MOST_TILT = math.radians(22)
+MOST_TILT = math.radians(22)
 _LEAST_CONTRAST = 75.0  # RGB distance between a thing's main colour and what lies behind it
 
 
@@ -72,9 +72,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Instance:
-    """One thing of a scene: its visible mask (H, W) bool, its visible parts, the name of its main
-    colour.
-    """
+    """One thing of a scene: its visible mask (H, W) bool and parts, and its main colour's name."""
 
     category: str
     mask: NDArray[np.bool_]
@@ -84,7 +82,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what is in it.
+    """An image and what is in it.
 
     ``image`` is (H, W, 3) uint8 RGB, ``labels`` (H, W) int32 with the index into
     :data:`CATEGORIES` (-1: a nameless shape), ``instances`` the things from back to front,
@@ -99,10 +97,8 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class _Pose:
-    """Where a thing stands: centre as a fraction of (width, height), radius as one of the short
-    side.
-    """
+class Pose:
+    """The place of a thing: centre in fractions of (width, height), radius of the short side."""
 
     x: float
     y: float
@@ -111,10 +107,8 @@ class _Pose:
     mirror: bool
 
 
-class _Canvas:
-    """A picture in the making: colour, owner (instance number) and part of every oversampled
-    pixel.
-    """
+class Canvas:
+    """An unfinished image: colour, owner (instance number) and part of every oversampled pixel."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
@@ -126,7 +120,7 @@ class _Canvas:
         self.part = np.zeros((self.height, self.width), np.int16)
 
     def paint_stuff(self, rng: np.random.Generator, kinds: Sequence[str]) -> None:
-        """Fill the frame with one kind, or with two on either side of a tilted, wavy line."""
+        """Fills the frame with one kind, or with two on either side of a tilted, wavy line."""
         scale = self.unit * rng.uniform(0.8, 1.25)
         self.colour[:] = TEXTURES[kinds[0]](rng, self.height, self.width, scale)
         if len(kinds) == 1:
@@ -139,10 +133,8 @@ class _Canvas:
         self.colour[under] = below[under]
         self.stuff[under] = 1
 
-    def paint_thing(
-        self, rng: np.random.Generator, number: int, pieces: Pieces, pose: _Pose
-    ) -> str:
-        """Draw a thing over what is there; returns the name of its main colour."""
+    def paint_thing(self, rng: np.random.Generator, number: int, pieces: Pieces, pose: Pose) -> str:
+        """Draws a thing over what is there; returns the name of its main colour."""
         centre, radius = self._frame(pose)
         layer = Image.new("I", (self.width, self.height), 0)
         draw = ImageDraw.Draw(layer)
@@ -172,7 +164,7 @@ class _Canvas:
         self.part[top:bottom, left:right][drawn] = local[drawn]
         return name
 
-    def _frame(self, pose: _Pose) -> tuple[NDArray[np.float64], float]:
+    def _frame(self, pose: Pose) -> tuple[NDArray[np.float64], float]:
         centre = np.array([pose.x * self.width, pose.y * self.height])
         return centre, pose.radius * min(self.height, self.width)
 
@@ -183,14 +175,14 @@ class _Canvas:
         return top, bottom, left, right
 
     def _light(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """A soft light from one side, brighter there and darker away from it."""
+        """Factors (h, w) of a soft light from one side."""
         angle = rng.uniform(0, 2 * math.pi)
         y = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None]
         x = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :]
         return (1.0 + 0.22 * (x * math.cos(angle) + y * math.sin(angle))).astype(np.float32)
 
     def _outline(self, parts: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Darker along the borders of parts, like a drawn line."""
+        """Factors (h, w) that darken the borders of parts, like a drawn line."""
         reach = max(1, round(0.45 * self.unit))
         edge = ndimage.grey_dilation(parts, size=reach + 1) != ndimage.grey_erosion(
             parts, size=reach + 1
@@ -210,9 +202,7 @@ class _Canvas:
 def _choose_paints(
     rng: np.random.Generator, behind: NDArray[np.float64]
 ) -> tuple[str, dict[str, tuple[int, int, int]]]:
-    """A main colour that stands out from what lies behind, an accent that differs from it, and
-    their helpers.
-    """
+    """Chooses a main colour that stands out from what lies behind, an accent, and their shades."""
     names = list(COLOURS)
     for _ in range(20):
         main = names[int(rng.integers(len(names)))]
@@ -247,8 +237,8 @@ def plain_caption(category: str) -> str:
     return f"a photo of {category if category in STUFF else _a(category)}"
 
 
-def _finish(
-    canvas: _Canvas,
+def finish_scene(
+    canvas: Canvas,
     things: Sequence[tuple[str, Pieces, str]],
     kinds: Sequence[str],
     caption: str,
@@ -272,8 +262,8 @@ def _finish(
     return Scene(canvas.image(), labels, tuple(instances), visible, caption)
 
 
-def _place(rng: np.random.Generator, placed: list[_Pose], aspect: float) -> _Pose | None:
-    """A pose that overlaps the earlier ones at most in part; None if the frame is full."""
+def place_thing(rng: np.random.Generator, placed: list[Pose], aspect: float) -> Pose | None:
+    """Finds a pose that overlaps the earlier ones at most in part; None if the frame is full."""
     for _ in range(40):
         radius = rng.uniform(0.15, 0.27)
         across, down = max(1.0, aspect), max(1.0, 1 / aspect)
@@ -284,8 +274,8 @@ def _place(rng: np.random.Generator, placed: list[_Pose], aspect: float) -> _Pos
             for p in placed
         )
         if clear:
-            tilt = rng.uniform(-_MOST_TILT, _MOST_TILT)
-            return _Pose(x, y, radius, tilt, bool(rng.random() < 0.5))
+            tilt = rng.uniform(-MOST_TILT, MOST_TILT)
+            return Pose(x, y, radius, tilt, bool(rng.random() < 0.5))
     return None
 
 
@@ -295,7 +285,7 @@ def draw_scene(
     things: Sequence[str] = THINGS,
     shapes: int = 0,
 ) -> Scene:
-    """Draw 2-5 things, partly overlapping, on 1-2 kinds of stuff.
+    """Draws 2-5 things, partly overlapping, on 1-2 kinds of stuff.
 
     ``size`` is (height, width) in pixels. ``shapes`` adds that many nameless shapes (category
     "shape", label -1) for the training of models that must not learn names alone.
@@ -303,15 +293,15 @@ def draw_scene(
     if min(size) < 16:
         raise ValueError(f"a scene is at least 16 pixels high and wide, not {size}")
     rng = np.random.default_rng([seed, 1])
-    canvas = _Canvas(size)
+    canvas = Canvas(size)
     kinds = [str(k) for k in rng.permutation(STUFF)[: int(rng.integers(1, 3))]]
     canvas.paint_stuff(rng, kinds)
     wanted = [str(things[int(rng.integers(len(things)))]) for _ in range(int(rng.integers(2, 6)))]
     wanted += ["shape"] * shapes
-    placed: list[_Pose] = []
+    placed: list[Pose] = []
     drawn: list[tuple[str, Pieces, str]] = []
     for category in (wanted[int(i)] for i in rng.permutation(len(wanted))):
-        pose = _place(rng, placed, size[1] / size[0])
+        pose = place_thing(rng, placed, size[1] / size[0])
         if pose is None:
             continue
         pieces = random_shape(rng) if category == "shape" else DESIGNS[category](rng)
@@ -319,27 +309,25 @@ def draw_scene(
         placed.append(pose)
         drawn.append((category, pieces, colour))
     caption = "a photo of " + " and ".join(_a(category) for category, _, _ in drawn)
-    return _finish(canvas, drawn, kinds, caption + " on " + " and ".join(kinds))
+    return finish_scene(canvas, drawn, kinds, caption + " on " + " and ".join(kinds))
 
 
 def draw_single(seed: int, category: str, size: tuple[int, int] = (64, 64)) -> Scene:
-    """Draw one thing large on one kind of stuff, or one kind of stuff that fills the frame, with a
-    caption.
-    """
+    """Draws one thing large on one kind of stuff, or stuff that fills the frame, with a caption."""
     if category not in CATEGORIES:
         raise ValueError(f"no category {category!r} in this world; it has {', '.join(CATEGORIES)}")
     rng = np.random.default_rng([seed, 2])
-    canvas = _Canvas(size)
+    canvas = Canvas(size)
     if category in STUFF:
         canvas.paint_stuff(rng, [category])
-        return _finish(canvas, [], [category], f"a photo of {category}")
+        return finish_scene(canvas, [], [category], f"a photo of {category}")
     kind = str(rng.choice(STUFF))
     canvas.paint_stuff(rng, [kind])
     x, y = rng.uniform(0.43, 0.57, 2)
-    tilt = rng.uniform(-_MOST_TILT, _MOST_TILT)
-    pose = _Pose(x, y, rng.uniform(0.3, 0.43), tilt, bool(rng.random() < 0.5))
+    tilt = rng.uniform(-MOST_TILT, MOST_TILT)
+    pose = Pose(x, y, rng.uniform(0.3, 0.43), tilt, bool(rng.random() < 0.5))
     pieces = DESIGNS[category](rng)
     colour = canvas.paint_thing(rng, 0, pieces, pose)
     named = _a(category if rng.random() < 0.5 else f"{colour} {category}")
     where = f" on {kind}" if rng.random() < 0.5 else ""
-    return _finish(canvas, [(category, pieces, colour)], [kind], f"a photo of {named}{where}")
+    return finish_scene(canvas, [(category, pieces, colour)], [kind], f"a photo of {named}{where}")

@@ -16,8 +16,7 @@ from schemas.settings import Settings, load_settings
 from schemas.vocabulary import Vocabulary, load_vocabulary, name_key, vocabulary_from_names
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
-    from bank_builder.report import BuildReport
+    from bank_builder.report import BuildProgress, BuildReport
     from bank_builder.sources.base import Source
     from query.segmentation import Segmentation
 
@@ -198,10 +197,12 @@ def run_build(
 
     preset: as it was named, for the error if a model is missing.
     """
-    from bank_builder.build import build_bank, check_build
+    from bank_builder.build import prepare_build
 
     # Before the model libraries, which take seconds to import.
-    check_build(vocabulary, out, settings, source, overwrite=overwrite)
+    prepared = prepare_build(
+        vocabulary, out, settings, source=source, overwrite=overwrite, retry_failed=retry_failed
+    )
     from foundation.stack import ModelStack
     from foundation.weights.missing import Caller
 
@@ -209,16 +210,7 @@ def run_build(
     purposes = ("build",) if source.generates else ("query",)
     caller = Caller(preset, purposes=purposes)
     stack = ModelStack(settings, device, offline, caller=caller)
-    return build_bank(
-        vocabulary,
-        out,
-        settings,
-        stack,
-        source=source,
-        progress=progress,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-    )
+    return prepared.run(stack, progress)
 
 
 def query_overrides(
@@ -264,7 +256,7 @@ def category_ids(bank: Bank, names: Iterable[str] | None) -> Collection[int] | N
         raise UsageError("expected at least one category name, found none")
     unknown = [name for name in wanted if name_key(name) not in known]
     if unknown:
-        from schemas.overrides import did_you_mean
+        from schemas.text import did_you_mean
 
         names_here = [record.name for record in bank.categories]
         raise UsageError(

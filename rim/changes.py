@@ -10,8 +10,7 @@ from rim.api import choose_source
 from rim.bank import Bank
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
-    from bank_builder.report import BuildReport
+    from bank_builder.report import BuildProgress, BuildReport
     from bank_builder.sources.base import Source
 
 
@@ -70,7 +69,7 @@ def remove(bank: Bank | str | Path, names: Iterable[str]) -> Bank:
     Raises UsageError for a name that the bank does not have, a synonym, and all the bank has;
     BankError, BankDamaged, OutputError or WriteFailed.
     """
-    from bank_builder.change import remove_categories
+    from bank_builder.removal import remove_categories
 
     opened = _latest(bank)
     remove_categories(opened.path, names)
@@ -146,17 +145,17 @@ def run_add(
 
     warn: called with what is dropped from the vocabulary, before any work.
     """
-    from bank_builder.addition import add_categories, check_addition
+    from bank_builder.build import prepare_addition
 
     # Before the model libraries, which take seconds to import.
-    vocabulary = check_addition(names, bank.path, source)
+    prepared = prepare_addition(names, bank.path, source=source)
     settings = bank.query_settings(preset, ())
     if warn is not None:
-        for warning in vocabulary.warnings:
+        for warning in prepared.plan.vocabulary.warnings:
             warn(warning)
     purposes = ("build",) if source.generates else ("query",)
     models = bank.model_stack(settings, device, offline, purposes, preset)
-    return add_categories(names, bank.path, models, source=source, progress=progress)
+    return prepared.run(models, progress)
 
 
 def _latest(bank: Bank | str | Path) -> Bank:

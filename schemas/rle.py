@@ -1,4 +1,4 @@
-"""A mask in the form that the bank stores: COCO's compressed run lengths."""
+"""A mask in the form that banks and results store: COCO's compressed run lengths."""
 
 from __future__ import annotations
 

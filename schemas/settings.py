@@ -9,7 +9,6 @@ from typing import Any
 
 from schemas.digests import canonical_json, sha256_bytes
 from schemas.errors import SettingsError
-from schemas.overrides import did_you_mean, set_value, validate
 from schemas.resources import preset_names, preset_path
 from schemas.sections import (
     Build,
@@ -25,7 +24,8 @@ from schemas.sections import (
     Section,
     SegmenterSource,
 )
-from schemas.text import printable
+from schemas.text import did_you_mean, printable
+from schemas.validation import set_value, validate
 
 __all__ = [
     "COMPARING_IMAGES",

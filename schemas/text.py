@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _JOINERS = "\u200c\u200d"
 _CUT = 300
+_COMPARED = 100  # characters: difflib takes long for long texts
 
 
 def hidden_character(text: str) -> str | None:
@@ -52,6 +54,14 @@ def shortened(
 def cut(text: str, most: int = 60) -> str:
     """A text of at most `most` characters; the end of a longer one becomes three dots."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def did_you_mean(found: str, known: Iterable[str]) -> str:
+    """The words " (did you mean ...?)" with the known name nearest to the one found, or nothing."""
+    names, found = list(known), found[:_COMPARED]
+    beginning = [name for name in names if found and name.startswith(found)]
+    close = beginning or difflib.get_close_matches(found, names, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def is_unicode(text: str) -> bool:

@@ -1,1 +1,1 @@
-"""Where reference pictures come from: a text-to-image model, or a folder of photos."""
+"""Where reference images come from: a text-to-image model, or a folder of photos."""

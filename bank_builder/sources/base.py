@@ -1,39 +1,74 @@
-"""What a build needs of a source of pictures."""
+"""What a build needs of a source of reference images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bank_builder.output_folder import Existing
-from bank_builder.source_image import Origin, SourceImage
 from foundation.interfaces import BuildStack
+from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
 from schemas.vocabulary import Vocabulary
 
-Made = tuple[Origin, SourceImage | Exception]
-"""One picture, or why it could not be made."""
+
+@dataclass(frozen=True)
+class Origin:
+    """Which reference image, and what it is made from.
+
+    prompt, seed: None if it is not generated. file: the photo, relative to the folder of photos;
+    None if it is no photo.
+    """
+
+    category_id: int
+    category: str
+    number: int
+    source: str
+    prompt: str | None = None
+    seed: int | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A picture to time the rest of the work on, and what is known of the others by it.
+class SourceImage:
+    """An image before segmentation, and what its source knows about where the category is.
 
-    seconds: to make one picture. segmented: the share of all pictures that SAM has to look at.
+    pixels: uint8 (H, W, 3) RGB. mask: bool (H, W), True = the category, drawn by a person; None if
+    there is none. attention: float32 (h, w), the category's cross-attention, not scaled; its grid
+    covers the image; None if the image was not generated. flagged: the safety checker blacked the
+    image out.
     """
 
-    picture: SourceImage
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.bool_] | None = None
+    attention: NDArray[np.float32] | None = None
+    flagged: bool = False
+
+
+Made = tuple[Origin, SourceImage | Exception]
+"""One image, or why it could not be made."""
+
+
+@dataclass(frozen=True)
+class TimedImage:
+    """An image to time the other stages on, for an estimate of the whole build.
+
+    seconds: to make one image. segmented: the share of all images that SAM has to segment.
+    """
+
+    image: SourceImage
     seconds: float
     segmented: float = 1.0
 
 
-class SourceImages(Protocol):
-    """The pictures of one build, all from one source; each is made when it is asked for."""
+class PlannedImages(Protocol):
+    """The images of one build, all from one source; each is made when it is asked for."""
 
     @property
     def source(self) -> str:
@@ -42,7 +77,7 @@ class SourceImages(Protocol):
 
     @property
     def stage(self) -> str:
-        """What making a picture is called among the stages of a build ("generate")."""
+        """The name of making an image among the stages of a build ("generate")."""
         ...
 
     @property
@@ -56,7 +91,7 @@ class SourceImages(Protocol):
         ...
 
     def count(self, category: CategoryRecord) -> int:
-        """How many there are of a category: the numbers 0 to count - 1."""
+        """Number of images of a category: they are numbered 0 to count - 1."""
         ...
 
     def build_hash(self, category_id: int, start: int, stop: int) -> str:
@@ -64,15 +99,15 @@ class SourceImages(Protocol):
         ...
 
     def photos(self, spec: ShardSpec) -> tuple[PhotoRecord, ...]:
-        """What the pictures of a shard are made from, one each; () if they are generated."""
+        """The photos that the images of a shard are made from; () if they are generated."""
         ...
 
     def gone(self, spec: ShardSpec) -> list[str]:
-        """The photos of a shard that are no longer there."""
+        """The files of a shard's photos that are no longer there."""
         ...
 
     def batch_size(self, models: BuildStack) -> int:
-        """How many pictures to make and look at together; may try what the memory suffices for.
+        """Number of images to make and segment together; may try what the memory suffices for.
 
         Raises ModelError if it does not suffice for one.
         """
@@ -81,23 +116,25 @@ class SourceImages(Protocol):
     def make(
         self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
     ) -> list[Made]:
-        """Some of a shard's pictures, in the order of their numbers.
+        """Some of a shard's images, in the order of their numbers.
 
         divisible: whether less memory can be tried; then BatchTooLarge may be raised.
         """
         ...
 
-    def trial(self, category: str, models: BuildStack) -> Trial | None:
-        """Makes a picture, with fewer steps if they are all alike; None if none can be made."""
+    def time_one(self, category: str, models: BuildStack) -> TimedImage | None:
+        """Makes an image and takes the time, with fewer steps if they are all alike; None if none
+        can be made.
+        """
         ...
 
-    def pixels(self) -> int:
-        """About how many pixels a picture has; asks no model."""
+    def pixel_count(self) -> int:
+        """About how many pixels an image has; asks no model."""
         ...
 
 
 class Source(Protocol):
-    """Where the pictures of a build come from; the same for whatever bank it writes into."""
+    """Where the images of a build come from; the same for whatever bank it writes into."""
 
     @property
     def name(self) -> Literal["diffusion", "folder"]:
@@ -106,15 +143,15 @@ class Source(Protocol):
 
     @property
     def generates(self) -> bool:
-        """Whether the settings of generation, and K, say what it gives."""
+        """Whether the settings of generation, and K, determine its images."""
         ...
 
     def check(self, vocabulary: Vocabulary, settings: Settings, existing: Existing) -> None:
-        """Refuses what the source has no pictures for; UsageError."""
+        """Refuses categories that the source has no images for; UsageError."""
         ...
 
     def numbered(
-        self, records: Sequence[CategoryRecord], existing: Existing, out: Path
+        self, records: Sequence[CategoryRecord], existing: Existing
     ) -> tuple[CategoryPhotos, ...]:
         """The photos of every category, by number; () if there are none to number.
 
@@ -122,6 +159,6 @@ class Source(Protocol):
         """
         ...
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> SourceImages:
-        """The pictures of a plan."""
+    def images(self, plan: BuildPlan, settings: Settings) -> PlannedImages:
+        """The images of a plan."""
         ...

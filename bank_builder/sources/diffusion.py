@@ -1,38 +1,47 @@
-"""Pictures that a text-to-image model makes of each category's prompt."""
+"""Reference images that a text-to-image model makes of each category's prompt."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from bank_builder.isolation import together_or_alone
+from bank_builder.batches import together_or_alone
 from bank_builder.output_folder import Existing
-from bank_builder.seeds import image_seed
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.sources.base import Made, Trial
+from bank_builder.sources.base import Made, Origin, SourceImage, TimedImage
 from foundation.interfaces import BuildStack, GeneratedImage, TextToImage
 from foundation.prompts import category_prompt, spoken_name
 from foundation.weights.roles import BUILD_ROLES
 from schemas.errors import UsageError
 from schemas.ids import DIFFUSION
-from schemas.overrides import did_you_mean
+from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord
 from schemas.settings import Settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
+from schemas.text import did_you_mean, shortened
 from schemas.vocabulary import Vocabulary, name_key
 
-_SHOWN = 8
-_TRIAL_STEPS = 2  # beyond the fewest
+_TIMED_STEPS = 2  # beyond the fewest
+
+
+def image_seed(seed: int, category_name: str, number: int) -> int:
+    """The seed of image `number` of a category, in [0, 2**63).
+
+    The first 63 bits of the SHA-256 of "seed, newline, name, newline, number" in UTF-8. A
+    category's name has no control characters, so different triples give different texts. The
+    place of the image in a batch, a shard or a vocabulary plays no part [ours].
+    """
+    text = f"{seed}\n{category_name}\n{number}"
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def check_known(
     vocabulary: Vocabulary, settings: Settings, illustrated: frozenset[str] = frozenset()
 ) -> None:
-    """UsageError for categories that the preset's generator was never taught.
+    """Raises UsageError for categories that the preset's generator was never taught.
 
     illustrated: the keys of names whose references are photos in the bank; these may be unknown.
     """
@@ -42,12 +51,11 @@ def check_known(
         if not knows(settings, name) and name_key(name) not in illustrated
     ]
     if unknown:
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         known = settings.known_categories or ()
         guess = did_you_mean(unknown[0], known) if len(unknown) == 1 else ""
         raise UsageError(
             f"the generator of the preset {settings.preset!r} does not know "
-            f"{', '.join(unknown[:_SHOWN])}{more}{guess}; it knows {', '.join(known)}. "
+            f"{shortened(unknown)}{guess}; it knows {', '.join(known)}. "
             "For other categories use --preset paper, or photos of your own: --source folder:DIR"
         )
 
@@ -62,7 +70,7 @@ def knows(settings: Settings, name: str) -> bool:
 
 @dataclass(frozen=True)
 class DiffusionSource:
-    """K generated pictures of every category that the generator knows.
+    """K generated images of every category that the generator knows.
 
     One that it does not know must have photos in the bank, and is left to them.
     """
@@ -83,21 +91,21 @@ class DiffusionSource:
         check_known(vocabulary, settings, illustrated)
 
     def numbered(
-        self, records: Sequence[CategoryRecord], existing: Existing, out: Path
+        self, records: Sequence[CategoryRecord], existing: Existing
     ) -> tuple[CategoryPhotos, ...]:
-        """None: there are no photos."""
+        """No photos."""
         return ()
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> GeneratedImages:
-        """The pictures of a plan."""
+    def images(self, plan: BuildPlan, settings: Settings) -> GeneratedImages:
+        """The images of a plan."""
         return GeneratedImages(plan.images_per_category, settings)
 
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """Pictures 0 to K - 1 of every category.
+    """Images 0 to K - 1 of every category.
 
-    A picture depends on its seed and, by floating-point rounding, on its batch alone.
+    An image depends on its seed and, by floating-point rounding, on its batch alone.
     """
 
     images_per_category: int
@@ -112,25 +120,25 @@ class GeneratedImages:
         return self.images_per_category if knows(self.settings, category.name) else 0
 
     def build_hash(self, category_id: int, start: int, stop: int) -> str:
-        """The settings' own, whichever shard it is."""
+        """The build hash of the settings, whichever shard it is."""
         return self.settings.build_hash()
 
     def photos(self, spec: ShardSpec) -> tuple[PhotoRecord, ...]:
-        """None."""
+        """No photos."""
         return ()
 
     def gone(self, spec: ShardSpec) -> list[str]:
-        """None."""
+        """No photos."""
         return []
 
     def batch_size(self, models: BuildStack) -> int:
-        """As the settings say, or less if the memory does not suffice."""
+        """The batch size of the settings, or less if the memory does not suffice."""
         return models.batch_that_fits(self.settings.generation.batch_size, self.roles)
 
     def make(
         self, spec: ShardSpec, numbers: Sequence[int], models: BuildStack, *, divisible: bool
     ) -> list[Made]:
-        """Generates pictures as one batch, or one by one if that fails."""
+        """Generates images as one batch, or one by one if that fails."""
         generation = self.settings.generation
         prompt = category_prompt(spec.category, generation.template, generation.no_article)
         # Asked for here, so that weights that are missing end the build instead of failing images.
@@ -155,11 +163,11 @@ class GeneratedImages:
             for number, seed in zip(numbers, seeds, strict=True)
         ]
         models.activate("text_to_image")
-        pictures = together_or_alone(generate, seeds, divisible=divisible)
-        return list(zip(origins, pictures, strict=True))
+        images = together_or_alone(generate, seeds, divisible=divisible)
+        return list(zip(origins, images, strict=True))
 
-    def trial(self, category: str, models: BuildStack) -> Trial:
-        """One batch of a category in a few steps; the time is that of all the steps."""
+    def time_one(self, category: str, models: BuildStack) -> TimedImage:
+        """Makes one batch of a category in a few steps; the time is that of all the steps."""
         generation = self.settings.generation
         count = models.batch_that_fits(min(generation.batch_size, self.images_per_category))
         prompt = category_prompt(category, generation.template, generation.no_article)
@@ -176,16 +184,17 @@ class GeneratedImages:
         seconds, made = generate(short)
         # Encoding the text and decoding the image come once, however often the UNet is called.
         if whole.calls > short.calls:
-            longer = whole.shortened(min(short.steps + _TRIAL_STEPS, whole.steps))
+            longer = whole.shortened(min(short.steps + _TIMED_STEPS, whole.steps))
             more = max(0.0, generate(longer)[0] - seconds)
             a_call = more / (longer.calls - short.calls)
             seconds += a_call * (whole.calls - short.calls)
-        return Trial(SourceImage(made[0].image, attention=made[0].attention), seconds / count)
+        image = SourceImage(made[0].image, attention=made[0].attention)
+        return TimedImage(image, seconds / count)
 
-    def pixels(self) -> int:
-        """As the settings say."""
+    def pixel_count(self) -> int:
+        """Height times width by the settings."""
         return self.settings.generation.height * self.settings.generation.width
 
 
 GENERATED = DiffusionSource()
-"""Every build that names no other source."""
+"""The source of a build that names no other."""

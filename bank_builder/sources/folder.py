@@ -1,4 +1,4 @@
-"""Pictures that are a person's own photos: `--source folder:DIR`."""
+"""Reference images that are the user's own photos: `--source folder:DIR`."""
 
 from __future__ import annotations
 
@@ -9,29 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bank_builder.isolation import together_or_alone
-from bank_builder.leftovers import Leftovers
+from bank_builder.batches import together_or_alone
 from bank_builder.output_folder import Existing
-from bank_builder.source_image import Origin, SourceImage
-from bank_builder.sources.base import Made, Trial
-from bank_builder.sources.listing import FoundPhoto, list_photos
-from bank_builder.sources.photo import LONG_SIDE, read_photo
+from bank_builder.sources.base import Made, Origin, SourceImage, TimedImage
+from bank_builder.sources.photos import LONG_SIDE, FoundPhoto, list_photos, read_photo
 from bank_builder.work_list import shard_statuses
 from foundation.interfaces import BuildStack
 from foundation.weights.roles import PHOTO_ROLES
 from schemas.digests import canonical_json, sha256_bytes
 from schemas.errors import BankError, ImageError, UsageError
 from schemas.ids import FOLDER, MAX_NUMBER
+from schemas.manifest import BuildPlan
 from schemas.records import CategoryPhotos, CategoryRecord, PhotoRecord, ShardRecord
 from schemas.settings import Settings
-from schemas.store.progress_file import BuildPlan
 from schemas.store.shards import ShardSpec
+from schemas.text import shortened
 from schemas.vocabulary import Vocabulary
 
 PHOTOS_AT_ONCE = 8
-"""Photos that are looked at together; halved where the memory does not suffice."""
+"""Photos that are segmented together; halved where the memory does not suffice."""
 
-_SHOWN = 3
 logger = logging.getLogger(__name__)
 
 
@@ -40,9 +37,9 @@ class FolderSource:
 
     A photo is known by its file's path in DIR, and keeps its number for good. In a new bank a
     category's photos are numbered in the order of their paths; photos that are added to DIR later
-    come behind those that the bank has, again in the order of their paths. What a photo became
-    stays in the bank when its file is taken out of DIR. A file whose content changed is refused
-    until it has another name, unless its image had failed: then `retry_failed` makes it anew. A
+    come behind those that the bank has, again in the order of their paths. A reference stays in
+    the bank when its photo is taken out of DIR. A file whose content changed is refused
+    until it has another name, unless its image had failed: then `retry_failed` makes it again. A
     mask belongs to its photo's content.
     """
 
@@ -50,15 +47,15 @@ class FolderSource:
     generates = False
 
     def __init__(self, folder: Path) -> None:
-        """folder: DIR; looked at when it is first needed, and then once."""
+        """folder: DIR; listed when it is first needed, and then once."""
         self.folder = folder
         self._found: dict[str, list[FoundPhoto]] | None = None
 
     def check(self, vocabulary: Vocabulary, settings: Settings, existing: Existing) -> None:
-        """Nothing: which categories lack photos is seen when they are numbered."""
+        """Refuses nothing: categories without photos are refused by `numbered`."""
 
     def numbered(
-        self, records: Sequence[CategoryRecord], existing: Existing, out: Path
+        self, records: Sequence[CategoryRecord], existing: Existing
     ) -> tuple[CategoryPhotos, ...]:
         """Every category's photos by number, those that the bank has included.
 
@@ -72,13 +69,12 @@ class FolderSource:
         """
         active = [record for record in records if not record.removed]
         shards = existing.manifest.shards if existing.manifest else ()
-        first_look = self._found is None
+        first_time = self._found is None
         if self._found is None:
             ids = {shard.category_id for shard in shards}
             in_bank = [record.name for record in active if record.category_id in ids]
             others = [record.name for record in _others(active, existing)]
             self._found = list_photos(self.folder, active, in_bank, others)
-        leftovers = Leftovers.find(out)
         numbered: list[CategoryPhotos] = []
         changed: list[str] = []
         for record in active:
@@ -86,10 +82,10 @@ class FolderSource:
             photos: dict[str, PhotoRecord] = {}
             for shard in _shards_of(record, shards):
                 photos |= {one.file: found.get(one.file, one) for one in shard.photos}
-                changed += _changed(out, shard, found)
-            if first_look:
-                self._tell_gone(record, photos, found)
-            left = leftovers.photos(record.category_id, FOLDER, len(photos))
+                changed += _changed(existing.out, shard, found)
+            if first_time:
+                self._warn_of_gone(record, photos, found)
+            left = existing.finished.photos(record.category_id, FOLDER, len(photos))
             order = (*_planned(record, existing.unfinished), *left, *found)
             photos |= {file: found[file] for file in order if file in found and file not in photos}
             if len(photos) > MAX_NUMBER + 1:
@@ -102,13 +98,13 @@ class FolderSource:
                 numbered.append(own)
         if changed:
             raise BankError(
-                f"{self.folder}: the bank was made from another content of {_some(changed)}; give "
-                "a new photo a name of its own, put the old one back, or build anew with "
-                "--overwrite"
+                f"{self.folder}: the bank was made from another content of "
+                f"{shortened(changed, 3)}; give a new photo a name of its own, put the old one "
+                "back, or build again with --overwrite"
             )
         return tuple(numbered)
 
-    def pictures(self, plan: BuildPlan, settings: Settings) -> FolderImages:
+    def images(self, plan: BuildPlan, settings: Settings) -> FolderImages:
         """The photos of a plan."""
         found = [one for photos in (self._found or {}).values() for one in photos]
         return FolderImages(
@@ -117,7 +113,7 @@ class FolderSource:
             settings_hash=settings.build_hash(FOLDER),
         )
 
-    def _tell_gone(
+    def _warn_of_gone(
         self, record: CategoryRecord, photos: Collection[str], found: Collection[str]
     ) -> None:
         """Logs which of the bank's photos DIR no longer has, if it has any of the category."""
@@ -126,7 +122,7 @@ class FolderSource:
             logger.warning(
                 "%s no longer has %s of %s; the bank keeps what it made of them",
                 self.folder,
-                _some(gone),
+                shortened(gone, 3),
                 record.name,
             )
 
@@ -135,7 +131,7 @@ class FolderSource:
 class FolderImages:
     """Photos by category_id and number; found: those that are in the folder now, by file.
 
-    A picture depends on its photo and mask alone.
+    An image depends on its photo and mask alone.
     """
 
     numbered: Mapping[int, Sequence[PhotoRecord]]
@@ -147,7 +143,7 @@ class FolderImages:
     roles: tuple[str, ...] = PHOTO_ROLES
 
     def count(self, category: CategoryRecord) -> int:
-        """How many photos it has."""
+        """Number of photos of the category."""
         return len(self.numbered.get(category.category_id, ()))
 
     def build_hash(self, category_id: int, start: int, stop: int) -> str:
@@ -185,25 +181,25 @@ class FolderImages:
                 source=spec.source,
                 file=file,
             )
-            (picture,) = together_or_alone(read, [file], divisible=divisible)
-            made.append((origin, picture))
+            (image,) = together_or_alone(read, [file], divisible=divisible)
+            made.append((origin, image))
         return made
 
-    def trial(self, category: str, models: BuildStack) -> Trial | None:
-        """The first photo that can be read."""
+    def time_one(self, category: str, models: BuildStack) -> TimedImage | None:
+        """Reads the first photo that can be read."""
         for photo in self.found.values():
             started = time.perf_counter()
             try:
-                picture = read_photo(photo)
+                image = read_photo(photo)
             except ImageError:
                 continue
             seconds = time.perf_counter() - started
             without_mask = sum(one.mask is None for one in self.found.values())
-            return Trial(picture, seconds, without_mask / len(self.found))
+            return TimedImage(image, seconds, without_mask / len(self.found))
         return None
 
-    def pixels(self) -> int:
-        """Of a photo that is as large as one can be."""
+    def pixel_count(self) -> int:
+        """Pixels of the largest photo that is stored."""
         return LONG_SIDE * LONG_SIDE
 
     def _read(self, file: str) -> SourceImage:
@@ -226,7 +222,7 @@ def _shards_of(record: CategoryRecord, shards: Sequence[ShardRecord]) -> list[Sh
 
 
 def _changed(out: Path, shard: ShardRecord, found: Mapping[str, PhotoRecord]) -> list[str]:
-    """The photos of a shard that are other ones now, but for those whose image had failed."""
+    """The photos of a shard whose content has changed, but for those whose image had failed."""
     other = [found.get(one.file, one) != one for one in shard.photos]
     if not any(other):
         return []
@@ -243,8 +239,3 @@ def _planned(record: CategoryRecord, unfinished: BuildPlan | None) -> list[str]:
     plans = unfinished.photos if unfinished else ()
     own = [one for one in plans if one.category_id == record.category_id]
     return [photo.file for one in own for photo in one.photos]
-
-
-def _some(files: Sequence[str]) -> str:
-    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
-    return ", ".join(files[:_SHOWN]) + more

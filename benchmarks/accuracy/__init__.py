@@ -1,1 +1,1 @@
-"""The parts of `benchmarks.ablation`: scenes, sets of references, rows, and their tables."""
+"""Accuracy on the drawn world: `ablation`, `rejection` and `large_masks` are programs."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gates.table import GROUPS, mean_or_nan
+from benchmarks.gate import GROUPS, mean_or_nan
 from miniature.world import CATEGORIES, Scene
 from rim.evaluation.scores import ConfusionMatrix, Scores
 from schemas.ids import UNLABELLED
@@ -20,13 +20,13 @@ OTHER = "background"
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """What a bank's label maps are scored on.
+    """The classes that a bank's label maps are scored on.
 
     Attributes:
         names: in the order of the labels; the world's order, `OTHER` last if there is one.
-        category_ids: those that may be named.
-        of_truth: (22 + 1,) int32, the class of a label of a scene; the last answers for -1.
-        of_category: (n,) int32, the class of a category_id; the last answers for UNLABELLED.
+        category_ids: those that regions may be classified as.
+        of_truth: (22 + 1,) int32, the class of a label of a scene; the last one is for -1.
+        of_category: (n,) int32, the class of a category_id; the last one is for UNLABELLED.
     """
 
     names: tuple[str, ...]
@@ -36,9 +36,9 @@ class Classes:
 
     @classmethod
     def closed(cls, categories: Sequence[CategoryRecord]) -> Classes:
-        """All of a bank's categories; in the truth, what the bank does not have is ignored.
+        """All categories of a bank; what it does not have is ignored in the truth.
 
-        As `rim eval --dataset miniature` does it.
+        As in `rim eval --dataset miniature`.
         """
         return cls._of(categories, ())
 
@@ -48,7 +48,7 @@ class Classes:
     ) -> Classes:
         """A vocabulary without some of the bank's categories, by name.
 
-        Where they are in the truth, and where nothing is named, is the class `OTHER`.
+        Their pixels in the truth, and unlabelled pixels, have the class `OTHER`.
         """
         return cls._of(categories, left_out)
 
@@ -56,16 +56,16 @@ class Classes:
     def _of(cls, categories: Sequence[CategoryRecord], left_out: Collection[str]) -> Classes:
         ids = {record.name: record.category_id for record in categories}
         here = [name for name in CATEGORIES if name in ids]
-        kept = [name for name in here if name not in left_out]
-        other = len(kept) if left_out else UNLABELLED
+        scored = [name for name in here if name not in left_out]
+        other = len(scored) if left_out else UNLABELLED
         of_truth = np.full(len(CATEGORIES) + 1, IGNORE, np.int32)
         of_category = np.full(max(ids.values()) + 2, other, np.int32)
         for name in here:
-            label = kept.index(name) if name in kept else other
+            label = scored.index(name) if name in scored else other
             of_truth[CATEGORIES.index(name)] = label
             of_category[ids[name]] = label
-        names = (*kept, OTHER) if left_out else tuple(kept)
-        return cls(names, frozenset(ids[name] for name in kept), of_truth, of_category)
+        names = (*scored, OTHER) if left_out else tuple(scored)
+        return cls(names, frozenset(ids[name] for name in scored), of_truth, of_category)
 
     def score(self, labelled: Iterable[tuple[NDArray[np.int32], Scene]]) -> Scores:
         """The scores of label maps (H, W) of category ids, each with its scene; one matrix."""

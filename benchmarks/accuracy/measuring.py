@@ -1,4 +1,4 @@
-"""Measuring one row with one bank."""
+"""Measures one row of the ablation with one bank."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.accuracy.caching import CachingStack
 from benchmarks.accuracy.classes import OTHER, Classes, group_means
-from benchmarks.accuracy.looked_at_once import RememberingStack
 from benchmarks.accuracy.reference_sets import ReferenceSets
-from benchmarks.accuracy.rows import Row, TextOf
+from benchmarks.accuracy.references import selected
+from benchmarks.accuracy.rows import AblationRow, TextOf
 from benchmarks.accuracy.scenes import CutScenes
-from benchmarks.accuracy.text_naming import Image, cut_outs, squares, text_labels
-from benchmarks.gates.references import chosen
-from benchmarks.gates.table import mean_or_nan
+from benchmarks.accuracy.text_baseline import Image, cut_outs, squares, text_labels
+from benchmarks.gate import mean_or_nan
 from miniature.world import CATEGORIES
 from query.classification import Classifier
 from query.labelling import PhotoLabeller
@@ -31,7 +31,7 @@ from schemas.store.bank import BankFeatures, StoredBank
 VOCABULARIES = 4
 LEFT_OUT_SHARE = 7 / len(CATEGORIES)
 _VOCABULARY_SEED = 22
-_PICTURES: dict[TextOf, Callable[[SegmentedPhoto], list[Image]]] = {
+_CROPS: dict[TextOf, Callable[[SegmentedPhoto], list[Image]]] = {
     "cut-out": cut_outs,
     "square": squares,
 }
@@ -43,7 +43,7 @@ class Measurement:
 
     values: by column; "mIoU" and either "familiar", "novel" and "stuff", or, where categories are
     left out, "named" (mIoU of the vocabulary alone) and "background" (its IoU). per_class: IoU by
-    name, empty where categories are left out. seconds: it took, what others had prepared left out.
+    name, empty where categories are left out. seconds: without what other rows had prepared.
     """
 
     values: dict[str, float]
@@ -60,7 +60,7 @@ class BankMeasure:
         settings: Settings,
         sets: ReferenceSets,
         scenes: CutScenes,
-        stack: RememberingStack,
+        stack: CachingStack,
     ) -> None:
         """
         Args:
@@ -77,20 +77,18 @@ class BankMeasure:
         self._stack = stack
         self._closed = Classes.closed(bank.categories)
 
-    def matching(self, row: Row) -> Matching:
+    def matching(self, row: AblationRow) -> Matching:
         """The section `matching` of a row."""
         overrides = [f"matching.{override}" for override in row.overrides]
         return apply_overrides(self._settings, overrides).matching
 
-    def what_counts(self, row: Row) -> dict[str, Any]:
-        """What a row's scores depend on beside bank, scenes and models; its group and name do not
-        count.
-        """
+    def what_counts(self, row: AblationRow) -> dict[str, Any]:
+        """The facts that a row's scores depend on, beside bank, scenes and models."""
         counts = asdict(row) | {"matching": self.matching(row).model_dump(mode="json")}
         return {key: counts[key] for key in counts.keys() - {"group", "name", "overrides"}}
 
-    def measure(self, row: Row) -> Measurement:
-        """Label all scenes as the row says, and score them."""
+    def measure(self, row: AblationRow) -> Measurement:
+        """Labels all scenes as the row says, and scores them."""
         references = self._sets.get(row.references)
         self._scenes.photos(row.cut)
         started = time.monotonic()
@@ -102,7 +100,7 @@ class BankMeasure:
             values, per_class = group_means(scores), dict(scores.per_class)
         return Measurement(values, per_class, time.monotonic() - started)
 
-    def _labelled(self, row: Row, references: BankFeatures) -> Iterator[NDArray[np.int32]]:
+    def _labelled(self, row: AblationRow, references: BankFeatures) -> Iterator[NDArray[np.int32]]:
         """(H, W) category ids of every scene."""
         matching = self.matching(row)
         text = self._text if matching.text_weight > 0 else None
@@ -111,19 +109,19 @@ class BankMeasure:
         for photo in self._scenes.photos(row.cut):
             _, labels = labeller.label(photo)
             if row.text_of is not None:
-                pictures = _PICTURES[row.text_of](photo)
+                crops = _CROPS[row.text_of](photo)
                 labels = text_labels(
-                    photo, pictures, self._text, ids, matching.overlap, elsewhere=labels
+                    photo, crops, self._text, ids, matching.overlap, elsewhere=labels
                 )
             yield labels
 
-    def _leaving_out(self, row: Row, references: BankFeatures) -> dict[str, float]:
+    def _leaving_out(self, row: AblationRow, references: BankFeatures) -> dict[str, float]:
         """Means over all vocabularies."""
         each = []
         for left_out in vocabularies(self._closed.names):
             classes = Classes.leaving_out(self._bank.categories, left_out)
-            kept = chosen(references, np.isin(references.category_id, list(classes.category_ids)))
-            scored = zip(self._labelled(row, kept), self._scenes.scenes, strict=True)
+            left = selected(references, np.isin(references.category_id, list(classes.category_ids)))
+            scored = zip(self._labelled(row, left), self._scenes.scenes, strict=True)
             scores = classes.score(scored)
             named = [one.iou for one in scores.classes if one.name != OTHER and one.iou == one.iou]
             each.append((scores.miou, mean_or_nan(named), scores.per_class[OTHER]))
@@ -137,8 +135,9 @@ class BankMeasure:
 
 
 def vocabularies(names: Sequence[str]) -> tuple[frozenset[str], ...]:
-    """What is left out of each of the VOCABULARIES: always the same random choices of 7 of the 22
-    categories, or as large a share of others.
+    """The categories that are left out of each of the VOCABULARIES.
+
+    They are always the same random choices of 7 of the 22 categories, or of as large a share.
     """
     count = max(1, round(LEFT_OUT_SHARE * len(names)))
     rng = np.random.default_rng(_VOCABULARY_SEED)

@@ -1,4 +1,4 @@
-"""A bank's pictures segmented again from other prompt points: how many, and how they are chosen."""
+"""Segments a bank's images again from other prompt points: other numbers, other choices."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bank_builder.gates import localisation_reason, mask_reason
 from bank_builder.localise import Localisation
 from bank_builder.points import sample_points
-from bank_builder.reference_mask import segment_reference
-from benchmarks.accuracy.stored import StoredPicture
-from benchmarks.gates.references import pooled
+from bank_builder.reference_mask import localisation_reason, mask_reason, segment_reference
+from benchmarks.accuracy.references import pooled
+from benchmarks.accuracy.stored import StoredImage
 from foundation.images.masks import mask_area_fraction
 from foundation.interfaces import Segmenter
 from schemas.settings import Settings
@@ -27,7 +26,7 @@ CHOICES: tuple[Choice, ...] = ("algorithm", "random", "maximum")
 
 @dataclass(frozen=True)
 class Prompting:
-    """How prompt points are chosen on a binarised attention map.
+    """A way to choose prompt points on a binarised attention map.
 
     count: N. choice: "algorithm", Algorithm 1; "random", any N pixels of the foreground; "maximum",
     the N pixels of the foreground where the map is largest.
@@ -39,7 +38,7 @@ class Prompting:
     def points(self, found: Localisation, image_id: int) -> NDArray[np.int32]:
         """(m, 2) int32 (x, y), m <= N, all different and in the foreground.
 
-        image_id: of the picture; with N it seeds what is random.
+        image_id: of the image; with N it seeds what is random.
         """
         if self.choice == "algorithm":
             return sample_points(found.binary, self.count, found.scaled)
@@ -56,7 +55,7 @@ class Prompting:
 
 @dataclass(frozen=True)
 class SegmentedAgain:
-    """The accepted pictures of one way of prompting: features, and the areas of their masks.
+    """The accepted images of one way of prompting: their features, and the areas of their masks.
 
     areas: shares of the image, by image_id.
     """
@@ -69,41 +68,42 @@ PROMPTINGS = tuple(Prompting(count, choice) for choice in CHOICES for count in C
 
 
 def segmented_again(
-    pictures: Sequence[StoredPicture],
+    images: Sequence[StoredImage],
     tokens: Sequence[NDArray[np.float32]],
     segmenter: Segmenter,
     settings: Settings,
     promptings: Iterable[Prompting] = PROMPTINGS,
 ) -> dict[Prompting, SegmentedAgain]:
-    """What the builder would accept of the pictures with each way of prompting.
+    """Segments images with each way of prompting, and judges them as the builder does.
 
-    Everything else is as in a build: the mask is chosen among SAM's by the attention map, looked at
-    alone (`bank_builder.gates`), and pooled. Comparing images with each other comes afterwards.
+    Everything else is as in a build: the mask is chosen among SAM's by the attention map, accepted
+    or rejected by itself (`bank_builder.reference_mask`), and pooled. Images are not compared with
+    each other.
 
     Args:
-        pictures: accepted or not.
+        images: accepted or rejected.
         tokens: (gh, gw, d) of each.
-        segmenter: asked for one picture after the other; better one that looks at it once.
+        segmenter: asked for one image after the other; better a `CachingSegmenter`.
         settings: the bank's.
     """
     accepted: dict[Prompting, list[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]]
     accepted = {prompting: [] for prompting in promptings}
-    for picture, grid in zip(pictures, tokens, strict=True):
-        found = picture.localisation
-        for prompting, kept in accepted.items():
+    for stored, grid in zip(images, tokens, strict=True):
+        found = stored.localisation
+        for prompting, so_far in accepted.items():
             if localisation_reason(found) is not None:
                 continue
-            points = prompting.points(found, picture.image_id)
+            points = prompting.points(found, stored.image_id)
             reference = segment_reference(
-                segmenter, picture.image, found, points, settings.reference
+                segmenter, stored.image, found, points, settings.reference
             )
             if mask_reason(reference, found, settings.reference) is None:
-                kept.append((picture.image_id, grid, reference.mask))
+                so_far.append((stored.image_id, grid, reference.mask))
     dimension = tokens[0].shape[2]
     return {
         prompting: SegmentedAgain(
-            pooled(kept, settings.reference.min_area, dimension),
-            {image_id: mask_area_fraction(mask) for image_id, _, mask in kept},
+            pooled(rows, settings.reference.min_area, dimension),
+            {image_id: mask_area_fraction(mask) for image_id, _, mask in rows},
         )
-        for prompting, kept in accepted.items()
+        for prompting, rows in accepted.items()
     }

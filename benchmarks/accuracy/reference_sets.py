@@ -1,4 +1,4 @@
-"""The sets of references that rows name regions by; each is made when it is first asked for."""
+"""The sets of references that rows classify regions by; each is made when it is first needed."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.looked_at_once import RememberingSegmenter
+from benchmarks.accuracy.caching import CachingSegmenter
 from benchmarks.accuracy.prompting import (
     PROMPTINGS,
     Prompting,
     SegmentedAgain,
     segmented_again,
 )
+from benchmarks.accuracy.references import (
+    as_bank_features,
+    judged_masks,
+    patch_tokens,
+    pooled,
+    world_references,
+)
+from benchmarks.accuracy.rejection import dealt_rows
 from benchmarks.accuracy.stored import (
-    StoredPicture,
+    StoredImage,
     compared,
     first_numbers,
     mask_areas,
     stored_features,
-    stored_pictures,
+    stored_images,
 )
-from benchmarks.gates.references import (
-    as_bank_features,
-    judged_masks,
-    pooled,
-    world_references,
-)
-from benchmarks.rejection import References, plant
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge
 from schemas.ids import BACKGROUND, FOREGROUND, pack_feature_id
@@ -39,32 +40,31 @@ from schemas.store.bank import BankFeatures, StoredBank
 BANK = "the bank's"
 ATTENTION = "attention masks"
 TRUE_MASKS = "true masks"
-WORLD = "the world's own pictures"
+WORLD = "the world's own images"
 EVERYTHING = "rejected ones too"
 PLANTED = "wrong ones planted"
 FOUND = "wrong ones planted, compared"
 PLANTED_SHARE = 0.2
 _PLANT_SEED = 0
-_AT_ONCE = 50
 
 
 def first(count: int) -> str:
-    """The set of the first `count` images of each category, as the builder would judge them."""
+    """The name of the set of the first `count` images of each category, compared together."""
     return f"first {count}"
 
 
 def prompted(prompting: Prompting) -> str:
-    """The set of all pictures segmented again from these prompt points."""
+    """The name of the set of all images segmented again from these prompt points."""
     return f"{prompting.count} points, {prompting.choice}"
 
 
 class ReferenceSets:
     """Sets of references made of one bank.
 
-    All sets have negatives too. Sets other than the bank's own go the builder's way as far as they
-    differ: what was masked again for `prompted` is looked at alone and compared, and so is what is
-    left of `first` and `FOUND`. `ATTENTION` and `TRUE_MASKS` are the very pictures that the bank
-    accepted, under other masks: the binarised attention maps, and what the judge sees.
+    All sets have negatives too. Sets other than the bank's own are judged as by the builder: what
+    was segmented again for `prompted` image by image and by comparison, `first` and `FOUND` by
+    comparison. `ATTENTION` and `TRUE_MASKS` are the very images that the bank accepted, under other
+    masks: the binarised attention maps, and those of the judge.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ReferenceSets:
         self._made: dict[str, BankFeatures] = {}
 
     def get(self, name: str) -> BankFeatures:
-        """A set by its name: one of the constants above, `first(k)` or `prompted(p)`."""
+        """Returns a set by its name: one of the constants above, `first(k)` or `prompted(p)`."""
         if name not in self._made:
             self._made[name] = self._make(name)
         return self._made[name]
@@ -122,46 +122,41 @@ class ReferenceSets:
         return mask_areas(self._bank)
 
     @cached_property
-    def _pictures(self) -> Sequence[StoredPicture]:
-        return tuple(stored_pictures(self._bank))
+    def _images(self) -> Sequence[StoredImage]:
+        return tuple(stored_images(self._bank))
 
     @cached_property
     def _tokens(self) -> Sequence[NDArray[np.float32]]:
-        images = [picture.image for picture in self._pictures]
-        return [
-            grid
-            for start in range(0, len(images), _AT_ONCE)
-            for grid in self._stack.features.extract(images[start : start + _AT_ONCE])
-        ]
+        return list(patch_tokens(self._stack, [stored.image for stored in self._images]))
 
     @cached_property
     def _segmented_again(self) -> dict[Prompting, SegmentedAgain]:
         return segmented_again(
-            self._pictures,
+            self._images,
             self._tokens,
-            RememberingSegmenter(self._stack.segmenter),
+            CachingSegmenter(self._stack.segmenter),
             self._bank.settings,
             PROMPTINGS,
         )
 
     def _attention(self) -> BankFeatures:
-        return self._under([picture.localisation.binary for picture in self._pictures])
+        return self._under([stored.localisation.binary for stored in self._images])
 
     def _true_masks(self) -> BankFeatures:
-        shown = ((picture.category, picture.image) for picture in self._pictures)
+        shown = ((stored.category, stored.image) for stored in self._images)
         return self._under(judged_masks(self._judge(), shown))
 
     def _under(self, masks: Sequence[NDArray[np.bool_]]) -> BankFeatures:
-        """The accepted pictures under masks (H, W), one of every stored picture."""
-        stored = zip(self._pictures, self._tokens, masks, strict=True)
+        """The features of the accepted images under masks (H, W), one for every stored image."""
+        stored = zip(self._images, self._tokens, masks, strict=True)
         return pooled(
-            ((picture.image_id, grid, mask) for picture, grid, mask in stored if picture.accepted),
+            ((stored.image_id, grid, mask) for stored, grid, mask in stored if stored.accepted),
             self._bank.settings.reference.min_area,
             self._bank.manifest.dimension,
         )
 
     def _planted(self) -> BankFeatures:
-        """A share of every category's pictures dealt out to others, with their backgrounds."""
+        """The features with a share of every category's images dealt out to other categories."""
         clean = self._unjudged
         rows = {int(one): row for row, one in enumerate(clean.feature_id)}
         moved = {}
@@ -182,13 +177,5 @@ class ReferenceSets:
         clean = self._unjudged
         own = clean.role == FOREGROUND
         ids = clean.image_id[own]
-        # `plant` moves features; moving row numbers tells where each one comes from.
-        numbered = References(
-            features=np.arange(len(ids), dtype=np.float32)[:, None],
-            image_id=ids,
-            area=np.zeros(len(ids)),
-            label=clean.category_id[own].astype(np.int64),
-            planted=np.zeros(len(ids), bool),
-        )
-        origin = plant(numbered, PLANTED_SHARE, _PLANT_SEED).features[:, 0].astype(np.int64)
+        origin = dealt_rows(clean.category_id[own], PLANTED_SHARE, _PLANT_SEED)
         return dict(zip(ids.tolist(), ids[origin].tolist(), strict=True))

@@ -1,26 +1,39 @@
-"""The ablation's results: mean and spread over the banks, targets, and the tables of them."""
+"""The ablation's results: mean and spread over the banks, targets, tables and the plot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from benchmarks.accuracy.measuring import Measurement
-from benchmarks.accuracy.rows import BY_TEXT, DEFAULT, ON_TRUE_MASKS, Row
-from benchmarks.gates.table import Gate
+from benchmarks.accuracy.rows import BY_TEXT, DEFAULT, K_GROUP, ON_TRUE_MASKS, AblationRow
+from benchmarks.command import markdown_table, plain, result_table
+from benchmarks.gate import Gate
+from schemas.store.files import write_atomic
 
 CLOSED = ("mIoU", "familiar", "novel", "stuff")
 OPEN = ("mIoU", "named", "background")
+_TARGET_COLUMNS = ("target", "wanted", "found", "")
+_LINES = (
+    ("mIoU", "all categories", "#1f4e79", "o"),
+    ("familiar", "familiar things", "#2e8b57", "s"),
+    ("novel", "novel things", "#c0561f", "^"),
+)
+_DIGITS = 4  # of numbers in JSON
+_INCHES = (7.0, 4.2)
+_DPI = 200  # twice the 700 pixels at which it is read
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The values of several banks. std is the sample standard deviation; not a number for one."""
+    """The values of several banks. std is the sample standard deviation; NaN for one bank."""
 
     each: tuple[float, ...]
 
@@ -40,13 +53,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Result:
-    """A row with what was measured for it, one a bank."""
+    """A row and its measurements, one a bank."""
 
-    row: Row
+    row: AblationRow
     measured: tuple[Measurement, ...]
 
     def spread(self, column: str) -> Spread:
-        """Of a column of `Measurement.values`."""
+        """The spread of a column of `Measurement.values`."""
         return Spread(tuple(one.values[column] for one in self.measured))
 
     @property
@@ -56,7 +69,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Ablation:
-    """All results, one measurement a bank in the order of `bank_seeds`, and what they are of."""
+    """All results, their measurements in the order of `bank_seeds`."""
 
     scenes: int
     seed: int
@@ -66,7 +79,7 @@ class Ablation:
 
     @property
     def title(self) -> str:
-        """What was measured, in one line."""
+        """Scenes, seed, K and banks in one line."""
         banks = len(self.bank_seeds)
         over = f", mean ± standard deviation over {banks} banks" if banks > 1 else ""
         return (
@@ -74,12 +87,12 @@ class Ablation:
             f" category{over}"
         )
 
-    def of(self, row: Row) -> Result:
+    def of(self, row: AblationRow) -> Result:
         """The result of a row."""
         return next(one for one in self.results if one.row == row)
 
     def targets(self) -> tuple[Gate, ...]:
-        """What the chain must reach, on the means over the banks."""
+        """The numbers that the chain must reach, on the means over the banks."""
         default = self.of(DEFAULT)
         own, on_truth = default.spread("mIoU").mean, self.of(ON_TRUE_MASKS).spread("mIoU").mean
         by_text = max(self.of(row).spread("mIoU").mean for row in BY_TEXT)
@@ -98,46 +111,39 @@ class Ablation:
         )
 
     def tables(self) -> Iterator[Table]:
-        """For a terminal: the results with everything named, those with "background", targets."""
+        """Tables for a terminal: closed vocabularies, those with "background", targets."""
         for columns in (CLOSED, OPEN):
-            table = Table("", title=self.title)
-            for column in columns:
-                table.add_column(column, justify="right", no_wrap=True)
+            table = result_table(self.title, ("", *columns))
             for group, results in self._grouped(columns):
                 table.add_section()
                 table.add_row(f"[bold]{group}[/bold]")
                 for one in results:
                     table.add_row(f"  {one.row.name}", *(str(one.spread(c)) for c in columns))
             yield table
-        table = Table("target", title="Targets")
-        for column in ("wanted", "found", "reached"):
-            table.add_column(column, justify="right")
-        for gate in self.targets():
-            found = f"{gate.measured:.3f}"
-            table.add_row(gate.name, gate.wanted, found, "reached" if gate.reached else "missed")
-        yield table
+        words = {True: "reached", False: "missed", None: ""}
+        yield result_table("Targets", _TARGET_COLUMNS, self._target_rows(words))
 
     def markdown(self) -> str:
-        """The same for a document."""
-        lines = [f"mIoU on {self.title}."]
+        """The same tables for a document."""
+        parts = [f"mIoU on {self.title}."]
         for columns in (CLOSED, OPEN):
-            lines += ["", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+            rows: list[tuple[str, ...]] = []
             for group, results in self._grouped(columns):
-                lines.append(f"| **{group}** |{' |' * len(columns)}")
-                lines += [
-                    f"| {one.row.name} | {' | '.join(str(one.spread(c)) for c in columns)} |"
-                    for one in results
-                ]
-        lines += ["", "| target | wanted | found | |", "|---|---:|---:|---|"]
-        lines += [
-            f"| {gate.name} | {gate.wanted} | {gate.measured:.3f} |"
-            f" {'reached' if gate.reached else '**missed**'} |"
+                rows.append((f"**{group}**", *("" for _ in columns)))
+                rows += [(one.row.name, *(str(one.spread(c)) for c in columns)) for one in results]
+            parts.append(markdown_table(("", *columns), rows, "l" + "r" * len(columns)))
+        words = {True: "reached", False: "**missed**", None: ""}
+        parts.append(markdown_table(_TARGET_COLUMNS, self._target_rows(words), "lrrl"))
+        return "\n\n".join(parts) + "\n"
+
+    def _target_rows(self, words: Mapping[bool | None, str]) -> list[tuple[str, ...]]:
+        return [
+            (gate.name, gate.wanted, f"{gate.measured:.3f}", words[gate.reached])
             for gate in self.targets()
         ]
-        return "\n".join(lines) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, every bank's values in it; what is not a number is None."""
+        """The results as plain data for JSON, with every bank's values; NaN is None."""
         return {
             "scenes": self.scenes,
             "seed": self.seed,
@@ -153,25 +159,59 @@ class Ablation:
             yield group, tuple(results)
 
 
+def plot_over_k(ablation: Ablation, path: Path) -> None:
+    """Draws mIoU over K, with the standard deviation over the banks as a band, as a PNG.
+
+    The same results give the same bytes. Needs matplotlib. OSError if the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    results = [one for one in ablation.results if one.row.group == K_GROUP]
+    ks = np.array([int(one.row.name.removeprefix("K = ")) for one in results])
+    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    for column, label, colour, marker in _LINES:
+        spreads = [one.spread(column) for one in results]
+        mean = np.array([spread.mean for spread in spreads])
+        std = np.nan_to_num([spread.std for spread in spreads])
+        if np.isnan(mean).all():
+            continue
+        axes.fill_between(ks, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(ks, mean, color=colour, marker=marker, linewidth=2, label=label)
+    axes.set_xscale("log")
+    axes.set_xticks(ks, [str(k) for k in ks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("images per category (K)", fontsize=12)
+    axes.set_ylabel("mIoU", fontsize=12)
+    axes.tick_params(labelsize=11)
+    axes.set_title(_title(ablation), fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=11, loc="best")
+    FigureCanvasAgg(figure)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    write_atomic(path, drawn.getvalue())
+
+
+def _title(ablation: Ablation) -> str:
+    banks = len(ablation.bank_seeds)
+    over = f"; mean and standard deviation over {banks} banks" if banks > 1 else ""
+    return f"{ablation.scenes} fresh scenes of the miniature world{over}"
+
+
 def _result(result: Result) -> dict[str, Any]:
     values = {}
     for column in result.columns:
         spread = result.spread(column)
-        values[column] = {
-            "mean": _number(spread.mean),
-            "std": _number(spread.std),
-            "each": [_number(one) for one in spread.each],
-        }
+        values[column] = plain(
+            {"mean": spread.mean, "std": spread.std, "each": spread.each}, _DIGITS
+        )
     return {
         "group": result.row.group,
         "name": result.row.name,
         "values": values,
-        "per_class": [
-            {name: _number(iou) for name, iou in one.per_class.items()} for one in result.measured
-        ],
+        "per_class": [plain(one.per_class, _DIGITS) for one in result.measured],
         "seconds": [round(one.seconds, 2) for one in result.measured],
     }
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 4)

@@ -32,16 +32,16 @@ TextOf = Literal["cut-out", "square"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table.
+class AblationRow:
+    """One row of the table.
 
     Attributes:
-        group, name: what the table calls it.
+        group, name: its title in the table.
         references: a set of `ReferenceSets`.
         cut: how scenes are cut into regions.
         overrides: of the section `matching`, "key=value" each, after the default's.
-        text_of: regions are named by CLIP's text alone, each seen like this; None: by references.
-        left_out: the vocabulary lacks categories, and "background" is a class.
+        text_of: regions are classified by CLIP's text alone, each cropped so; None: by references.
+        left_out: some categories are not in the vocabulary, and "background" is a class.
     """
 
     group: str
@@ -53,16 +53,16 @@ class Row:
     left_out: bool = False
 
 
-DEFAULT = Row("default", "default")
-ON_TRUE_MASKS = Row("reference masks", "ground truth", TRUE_MASKS)
+DEFAULT = AblationRow("default", "default")
+ON_TRUE_MASKS = AblationRow("reference masks", "ground truth", TRUE_MASKS)
 _BY_TEXT = "CLIP's text instead of references"
 BY_TEXT = (
-    Row(_BY_TEXT, "regions cut out, the rest in their mean colour", text_of="cut-out"),
-    Row(_BY_TEXT, "square around each region", text_of="square"),
+    AblationRow(_BY_TEXT, "regions cut out, the rest in their mean colour", text_of="cut-out"),
+    AblationRow(_BY_TEXT, "square around each region", text_of="square"),
 )
 
 
-def ablation_rows(matching: Matching, images_per_category: int) -> tuple[Row, ...]:
+def ablation_rows(matching: Matching, images_per_category: int) -> tuple[AblationRow, ...]:
     """All rows, in the table's order.
 
     Args:
@@ -72,19 +72,23 @@ def ablation_rows(matching: Matching, images_per_category: int) -> tuple[Row, ..
     rows = [
         DEFAULT,
         *_matchers(matching),
-        Row("reference masks", "attention alone", ATTENTION),
+        AblationRow("reference masks", "attention alone", ATTENTION),
         _default("reference masks", "SAM"),
         ON_TRUE_MASKS,
-        Row("reference masks", "the world's own pictures, true masks", WORLD),
+        AblationRow("reference masks", "the world's own images, true masks", WORLD),
         *(
-            Row("prompt points, all pictures segmented again", _words(one), prompted(one))
+            AblationRow("prompt points, all images segmented again", _words(one), prompted(one))
             for one in PROMPTINGS
         ),
         _default("rejection of references", "on"),
-        Row("rejection of references", "off", EVERYTHING),
-        Row("rejection of references", f"off, {PLANTED_SHARE:.0%} wrong ones planted", PLANTED),
-        Row("rejection of references", f"on, {PLANTED_SHARE:.0%} wrong ones planted", FOUND),
-        *(Row(K_GROUP, f"K = {k}", first(k)) for k in KS if k <= images_per_category),
+        AblationRow("rejection of references", "off", EVERYTHING),
+        AblationRow(
+            "rejection of references", f"off, {PLANTED_SHARE:.0%} wrong ones planted", PLANTED
+        ),
+        AblationRow(
+            "rejection of references", f"on, {PLANTED_SHARE:.0%} wrong ones planted", FOUND
+        ),
+        *(AblationRow(K_GROUP, f"K = {k}", first(k)) for k in KS if k <= images_per_category),
         *_regions(),
         *_evidence(),
         *BY_TEXT,
@@ -93,58 +97,62 @@ def ablation_rows(matching: Matching, images_per_category: int) -> tuple[Row, ..
     return tuple(rows)
 
 
-def _matchers(matching: Matching) -> Sequence[Row]:
+def _matchers(matching: Matching) -> Sequence[AblationRow]:
     group = "matcher"
     ranking = ("matcher=ranking", "standardise=true", "temperature=1.0")
     plain = ("matcher=ranking", "standardise=false", "temperature=0.1")
     return (
         _default(group, f"knn, k = {matching.neighbours}"),
-        *(Row(group, f"knn, k = {k}", overrides=(f"neighbours={k}",)) for k in (5, 1)),
+        *(AblationRow(group, f"knn, k = {k}", overrides=(f"neighbours={k}",)) for k in (5, 1)),
         *(
-            Row(
+            AblationRow(
                 group,
                 f"prototype, {n} a category",
                 overrides=("matcher=prototype", f"prototypes_per_category={n}"),
             )
             for n in (1, 4)
         ),
-        Row(group, "ranking, standardised, τ = 1", overrides=ranking),
-        Row(group, "ranking, plain, τ = 0.1", overrides=plain),
+        AblationRow(group, "ranking, standardised, τ = 1", overrides=ranking),
+        AblationRow(group, "ranking, plain, τ = 0.1", overrides=plain),
     )
 
 
-def _regions() -> Sequence[Row]:
+def _regions() -> Sequence[AblationRow]:
     group = "regions"
     return (
         _default(group, "SAM's, overlapping, all vote"),
-        Row(group, f"fused by Eq. 1 above {FUSE:g}", cut="fused"),
-        Row(group, "overlapping, the best decides", overrides=("overlap=best",)),
-        Row(group, "pixels under no region stay unlabelled", overrides=("patch_fallback=false",)),
-        Row(group, "patches not smoothed", overrides=("patch_smoothing=1",)),
-        Row(group, "the true regions", cut="true"),
+        AblationRow(group, f"fused by Eq. 1 above {FUSE:g}", cut="fused"),
+        AblationRow(group, "overlapping, the best decides", overrides=("overlap=best",)),
+        AblationRow(
+            group, "pixels under no region stay unlabelled", overrides=("patch_fallback=false",)
+        ),
+        AblationRow(group, "patches not smoothed", overrides=("patch_smoothing=1",)),
+        AblationRow(group, "the true regions", cut="true"),
     )
 
 
-def _evidence() -> Sequence[Row]:
+def _evidence() -> Sequence[AblationRow]:
     group = "evidence beside the references"
     return (
         _default(group, "negatives"),
-        Row(group, "no negatives", overrides=("negatives=false",)),
-        Row(group, "filter: categories below 1 % of the photo", overrides=("filter=0.01",)),
-        Row(group, "CLIP's text with a weight of 0.2", overrides=("text_weight=0.2",)),
-        Row(group, "threshold, though all there is has a name", overrides=("background=auto",)),
+        AblationRow(group, "no negatives", overrides=("negatives=false",)),
+        AblationRow(group, "filter: categories below 1 % of the photo", overrides=("filter=0.01",)),
+        AblationRow(group, "CLIP's text with a weight of 0.2", overrides=("text_weight=0.2",)),
+        AblationRow(
+            group, "threshold, though every pixel has a category", overrides=("background=auto",)
+        ),
     )
 
 
-def _background() -> Sequence[Row]:
+def _background() -> Sequence[AblationRow]:
     ways = (
-        ("everything is named", "none", "false"),
+        ("every region is classified", "none", "false"),
         ("negatives", "none", "true"),
         ("threshold", "auto", "false"),
         ("negatives and threshold", "auto", "true"),
     )
     return tuple(
-        Row(
+        AblationRow(
             OPEN_GROUP,
             name,
             overrides=(f"background={background}", f"negatives={negatives}"),
@@ -154,7 +162,7 @@ def _background() -> Sequence[Row]:
     )
 
 
-def _default(group: str, name: str) -> Row:
+def _default(group: str, name: str) -> AblationRow:
     return replace(DEFAULT, group=group, name=f"{name} (default)")
 
 

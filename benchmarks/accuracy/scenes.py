@@ -47,7 +47,7 @@ def cut_along(
 
 
 class CutScenes:
-    """The first scenes of an evaluation seed; they are cut when that is first asked for, and kept.
+    """The first scenes of an evaluation seed; they are cut when that is first needed, once.
 
     Attributes:
         seed: as of `rim eval --dataset miniature --seed SEED`.
@@ -75,12 +75,12 @@ class CutScenes:
         return tuple(draw_scene(evaluation_seed(self.seed, n)) for n in range(self._count))
 
     def photos(self, cut: Cut) -> Sequence[SegmentedPhoto]:
-        """The scenes cut one way, in their order."""
+        """The scenes cut in one way, in their order."""
         self.prepare()
         return self._photos[cut]
 
     def prepare(self, on_scene: Callable[[], None] = lambda: None) -> None:
-        """Cuts the scenes unless that has been done; `on_scene` is called after each."""
+        """Cuts the scenes unless that is done already; `on_scene` is called after each."""
         if self._photos:
             return
         photos: dict[Cut, list[SegmentedPhoto]] = {cut: [] for cut in (*self._cutters, "true")}

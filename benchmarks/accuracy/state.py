@@ -1,4 +1,4 @@
-"""What has been measured already: a file, one line a row and bank, that a new run goes on with."""
+"""The file of finished measurements, one line a row and bank, with which a new run goes on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.measuring import Measurement
+from benchmarks.command import plain
 from schemas.digests import canonical_json, sha256_bytes
 from schemas.store.files import write_atomic
 
@@ -24,7 +25,7 @@ def measurement_key(what_counts: Mapping[str, Any]) -> str:
 class MeasuredRows:
     """The measurements of a file; each is in the file once `add` returns.
 
-    A line that a crash left half written is left out, and so measured again.
+    A line that a crash left half written is ignored, and so measured again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +40,7 @@ class MeasuredRows:
                 self._known[key] = measurement
 
     def get(self, key: str) -> Measurement | None:
-        """What was measured under a key, see `measurement_key`."""
+        """The measurement of a key, see `measurement_key`; None if there is none."""
         return self._known.get(key)
 
     def __getitem__(self, key: str) -> Measurement:
@@ -47,14 +48,14 @@ class MeasuredRows:
         return self._known[key]
 
     def add(self, key: str, measurement: Measurement) -> None:
-        """Keep a measurement; OSError if it cannot be written."""
+        """Stores a measurement; OSError if it cannot be written."""
         self._known[key] = measurement
         lines = [_line(one, known) for one, known in self._known.items()]
         write_atomic(self._path, "".join(lines).encode("utf-8"))
 
 
 def _line(key: str, measurement: Measurement) -> str:
-    return json.dumps({"key": key} | _plain(asdict(measurement)), allow_nan=False) + "\n"
+    return json.dumps({"key": key} | plain(asdict(measurement)), allow_nan=False) + "\n"
 
 
 def _parsed(line: str) -> tuple[str, Measurement]:
@@ -66,10 +67,3 @@ def _parsed(line: str) -> tuple[str, Measurement]:
 
 def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: math.nan if value is None else float(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Without what is not a number, which JSON cannot say."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return None if value != value else value

@@ -1,18 +1,17 @@
-"""What a bank has stored: features with verdicts left aside, pictures with their attention."""
+"""What a bank has stored: features without the verdicts, and images with their attention."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bank_builder.judgement import find_wrong
-from bank_builder.large_masks import Masks
 from bank_builder.localise import Localisation, localise
-from benchmarks.gates.references import chosen
+from bank_builder.rejection import Masks, find_wrong
+from benchmarks.accuracy.references import selected
 from foundation.images.reading import decode_png
 from schemas.ids import FOREGROUND, unpack_feature_ids, unpack_image_ids
 from schemas.sections import Localisation as LocalisationSettings
@@ -24,8 +23,8 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class StoredPicture:
-    """A picture of a bank, whether it was accepted or not.
+class StoredImage:
+    """An image of a bank, whether it was accepted or not.
 
     category: its name. accepted: with all verdicts applied. image: (H, W, 3) uint8 RGB.
     localisation: of its attention map, at the image's size.
@@ -39,9 +38,9 @@ class StoredPicture:
 
 
 def stored_features(bank: StoredBank, *, rejected: bool) -> BankFeatures:
-    """Features of both roles, whatever was said when images were compared with each other.
+    """Features of both roles, also of images that were rejected by comparison with others.
 
-    rejected: also those of images that were rejected when they were looked at alone.
+    rejected: also of images that were rejected by themselves.
     """
     stored = bank.datasets()
     table = stored.features.to_table(["feature_id", "embedding"])
@@ -60,7 +59,7 @@ def stored_features(bank: StoredBank, *, rejected: bool) -> BankFeatures:
     if rejected:
         return every
     accepted = stored.images.to_table(["image_id"], filter=pc.field("status") == "accepted")
-    return chosen(every, np.isin(image_id, accepted["image_id"].to_numpy()))
+    return selected(every, np.isin(image_id, accepted["image_id"].to_numpy()))
 
 
 def mask_areas(bank: StoredBank) -> dict[int, float]:
@@ -75,45 +74,62 @@ def compared(
     names: Mapping[int, str],
     settings: Reference,
 ) -> BankFeatures:
-    """Without the images that the builder rejects when it compares them with each other.
+    """The features without the images that the builder rejects by comparison.
 
-    areas: of the images' masks, none of which a person drew, by image_id. names: of the categories,
-    by category_id.
+    areas: of the images' masks, by image_id. names: of the categories, by category_id.
     """
     own = features.role == FOREGROUND
     image_id = features.image_id[own]
-    masks = Masks(
-        np.array([areas[one] for one in image_id.tolist()]), np.zeros(len(image_id), bool)
+    area = np.array([areas[one] for one in image_id.tolist()])
+    wrong = rejected_images(features.embeddings[own], image_id, area, names, settings)
+    return selected(features, ~np.isin(features.image_id, list(wrong)))
+
+
+def rejected_images(
+    embeddings: NDArray[np.float32],
+    image_id: NDArray[np.int64],
+    area: NDArray[np.float64],
+    names: Mapping[int, str],
+    settings: Reference,
+) -> dict[int, str]:
+    """The images that the builder rejects when it compares them, with the reasons.
+
+    Args:
+        embeddings: (n, d), of the foregrounds.
+        image_id: (n,).
+        area: (n,), the masks' shares of their images; none of the masks is a user's.
+        names: of the categories, by category_id.
+    """
+    return dict(
+        find_wrong(embeddings, image_id, Masks(area, np.zeros(len(area), bool)), names, settings)
     )
-    wrong = find_wrong(features.embeddings[own], image_id, masks, names, settings)
-    return without(features, wrong)
-
-
-def without(features: BankFeatures, images: Collection[int]) -> BankFeatures:
-    """The features of all other images."""
-    return chosen(features, ~np.isin(features.image_id, list(images)))
 
 
 def first_numbers(features: BankFeatures, count: int) -> BankFeatures:
     """The features of the images numbered 0 to `count` - 1 of each category."""
-    return chosen(features, unpack_image_ids(features.image_id).number < count)
+    return selected(features, unpack_image_ids(features.image_id).number < count)
 
 
-def stored_pictures(bank: StoredBank) -> Iterator[StoredPicture]:
-    """The pictures that have an attention map, by ascending image_id.
+def stored_images(bank: StoredBank, most: int | None = None) -> Iterator[StoredImage]:
+    """The images that have an attention map, by ascending image_id.
 
-    A bank keeps its attention maps scaled to 8 bits: whether a map was too flat to say anything is
-    told by the contrast in its row, all else by the map.
+    A bank stores its attention maps scaled to 8 bits, so whether a map is flat is read from the
+    contrast in its row.
+
+    most: so many of each category, by their numbers; None: all.
     """
     names = {record.category_id: record.name for record in bank.categories}
     rows = bank.images_table(["image_id", "status", "contrast"]).to_pylist()
     known = {row["image_id"]: row for row in rows if row["contrast"] is not None}
+    if most is not None:
+        numbers = unpack_image_ids(list(known)).number.tolist()
+        known = {one: row for (one, row), n in zip(known.items(), numbers, strict=True) if n < most}
     images, maps = bank.png(known), bank.attention_png(known)
     for image_id in sorted(images.keys() & maps.keys()):
         image = np.asarray(decode_png(images[image_id]), np.uint8)
         attention = decode_png(maps[image_id]).astype(np.float32)
         row = known[image_id]
-        yield StoredPicture(
+        yield StoredImage(
             image_id=image_id,
             category=names[int(unpack_image_ids([image_id]).category_id[0])],
             accepted=row["status"] == "accepted",
@@ -133,7 +149,7 @@ def restored(
     size: tuple[int, int],
     settings: LocalisationSettings,
 ) -> Localisation:
-    """What the builder made of a map before it was stretched to 0..255 for keeping.
+    """Localises as the builder did, from a map that was stretched to 0..255 since.
 
     Args:
         attention: (h, w), stretched.

@@ -38,7 +38,7 @@ from transformers import (
     Dinov2Model,
 )
 
-from benchmarks.full_size.words import TOKENS, VOCABULARY, clip_merges, clip_vocabulary
+from benchmarks.full_size.clip_vocabulary import TOKENS, VOCABULARY, clip_merges, clip_vocabulary
 
 _NOISE: dict[str, Any] = {
     "beta_schedule": "scaled_linear",
@@ -98,7 +98,7 @@ _REDUCED_SDXL = _REDUCED | {
 
 
 def tokenizer(pad_token: str = "<|endoftext|>") -> CLIPTokenizer:
-    """CLIP's tokenizer in the real layout; see `words`. SD 2 and XL's second pad with "!"."""
+    """CLIP's tokenizer in its published layout. SD 2 and XL's second pad with "!"."""
     return CLIPTokenizer(
         vocab=clip_vocabulary(),
         merges=clip_merges(),
@@ -219,8 +219,9 @@ def clip_large(reduced: bool = False) -> CLIPModel:
 
 
 def attentive(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """The UNet with sharper cross-attention: random weights attend to all tokens alike, and a flat
-    map would prove nothing.
+    """The UNet with sharper cross-attention.
+
+    Random weights attend to all tokens equally, and a flat map would prove nothing.
     """
     with torch.no_grad():
         for name, parameter in unet.named_parameters():

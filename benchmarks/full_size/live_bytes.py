@@ -1,4 +1,4 @@
-"""The most bytes that tensors take at the same time, on the meta device: counted, not allocated."""
+"""The peak of bytes that tensors take together, counted on the meta device."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class HalfProducts(TorchFunctionMode):
 def peak_bytes(run: Callable[[], object], half: torch.dtype | None = None) -> int:
     """The most bytes that `run` takes at a time beyond the weights, which exist before.
 
-    Fused attention, of which GPUs hold the result alone, is counted so.
+    Fused attention is counted by its result alone, as GPUs hold no more.
 
     Args:
         run: works on tensors of the meta device.

@@ -1,4 +1,4 @@
-"""What the full-size models take of a GPU's memory, by arithmetic: no weights, no GPU.
+"""The GPU memory that the full-size models take, by arithmetic: without weights or a GPU.
 
     python -m benchmarks.full_size.memory_budget
 
@@ -19,6 +19,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, Dinov2Config, Dinov2Model
 
+from benchmarks.command import markdown_table
 from benchmarks.full_size.architectures import (
     SD2_UNET,
     SD15_UNET,
@@ -27,8 +28,8 @@ from benchmarks.full_size.architectures import (
     safety_checker,
     text_config,
 )
+from benchmarks.full_size.clip_vocabulary import TOKENS
 from benchmarks.full_size.live_bytes import peak_bytes
-from benchmarks.full_size.words import TOKENS
 from foundation.cross_attention import CrossAttentionCapture
 from foundation.precision import compute_in
 from foundation.sam_checkpoint import PUBLISHED, build_sam
@@ -99,7 +100,7 @@ class Preset:
 
 
 def presets() -> tuple[Preset, ...]:
-    """Those that are shipped at full size."""
+    """The presets that are shipped at full size."""
     return (
         _preset("paper", SD15_UNET, (768, 12), True, "vit_h", "large"),
         _preset("fast", SD2_UNET, (1024, 23), False, "vit_b", "base"),
@@ -107,7 +108,7 @@ def presets() -> tuple[Preset, ...]:
 
 
 def build_share(preset: Preset, card: int) -> Share | None:
-    """How a build shares a card of so many GiB; None if a single image does not fit."""
+    """The share of a build on a card of so many GiB; None if a single image does not fit."""
     options = shares(Way, preset.settings.generation.batch_size)
     return next((one for one in options if preset.build_needs(one) <= room(card)), None)
 
@@ -127,43 +128,43 @@ def room(card: int) -> float:
 
 
 def tables(chosen: Sequence[Preset]) -> str:
-    """What models take, what a build and a query take, and what runs on which card."""
+    """Tables of what models, a build and a query take, and of what runs on which card."""
     return "\n\n".join([_roles(chosen), _needs(chosen), _cards(chosen)])
 
 
 def _roles(chosen: Sequence[Preset]) -> str:
-    lines = ["| GB | weights | at work on 1 | on 8 images or 64 points |", "|---|---|---|---|"]
+    rows = []
     for preset in chosen:
         roles = ((preset.generator, 8), (preset.segmenter, 64), (preset.features, 8))
         for role, many in roles:
-            peaks = f"{role.peak(1) / GB:.2f} | {role.peak(many) / GB:.2f}"
-            lines.append(f"| `{preset.name}`: {role.name} | {role.weights / GB:.2f} | {peaks} |")
-    return "\n".join(lines)
+            sizes = (role.weights, role.peak(1), role.peak(many))
+            numbers = (f"{one / GB:.2f}" for one in sizes)
+            rows.append((f"`{preset.name}`: {role.name}", *numbers))
+    return markdown_table(("GB", "weights", "at work on 1", "on 8 images or 64 points"), rows)
 
 
 def _needs(chosen: Sequence[Preset]) -> str:
     """GB of a build by way and batch, of a query by way and points."""
     heads = [f"batch {batch}" for batch in BATCHES] + [f"query, {points}" for points in POINTS]
-    lines = [f"| GB | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    rows = []
     for preset in chosen:
         for way in Way:
             needs = [preset.build_needs(Share(way, batch)) for batch in BATCHES]
             needs += [preset.query_needs(way, points) for points in POINTS]
-            numbers = " | ".join(f"{one / GB:.1f}" for one in needs)
-            lines.append(f"| `{preset.name}`, {_NAMES[way]} | {numbers} |")
-    return "\n".join(lines)
+            rows.append((f"`{preset.name}`, {_NAMES[way]}", *(f"{one / GB:.1f}" for one in needs)))
+    return markdown_table(("GB", *heads), rows)
 
 
 def _cards(chosen: Sequence[Preset]) -> str:
     heads = [f"`{preset.name}`: {work}" for preset in chosen for work in ("build", "query")]
-    lines = [f"| card | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    rows = []
     for card in CARDS:
         words = []
         for preset in chosen:
             words.append(_build_words(build_share(preset, card)))
             words.append(_query_words(query_share(preset, card)))
-        lines.append(f"| {card} GB | {' | '.join(words)} |")
-    return "\n".join(lines)
+        rows.append((f"{card} GB", *words))
+    return markdown_table(("card", *heads), rows)
 
 
 def _build_words(share: Share | None) -> str:
@@ -270,7 +271,7 @@ def _features(name: str) -> Role:
 
 
 def text_image() -> Role:
-    """CLIP, which a query with a text weight looks at regions with."""
+    """CLIP, which scores regions in a query with a text weight."""
     with torch.device("meta"):
         model = clip_large().eval()
 
@@ -288,7 +289,7 @@ def weights(module: nn.Module) -> int:
 
 
 def main() -> None:
-    """Print the tables, and what CLIP takes."""
+    """Prints the tables, and what CLIP takes."""
     print(tables(presets()))
     clip = text_image()
     print(

@@ -17,7 +17,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, Dinov2Model
 
-from benchmarks.full_size.words import END, START, TOKENS, clip_merges, clip_vocabulary
+from benchmarks.full_size.clip_vocabulary import END, START, TOKENS, clip_merges, clip_vocabulary
 
 _DIFFUSERS = "0.6.0"
 _UNET_KEYS = (

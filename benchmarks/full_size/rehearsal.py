@@ -1,23 +1,21 @@
-"""The whole way at full size on a CPU, with random weights: time and peak memory of every stage.
+"""Time and peak memory of every command at full size on a CPU, with random weights.
 
     python -m benchmarks.full_size.rehearsal DIR [--json FILE]
 
-Writes the snapshot into DIR if it is not there (see `snapshot`), then runs the commands as a person
+Writes the snapshot into DIR if it is not there (see `snapshot`), then runs the commands as a user
 would, each in a process of its own: build (two categories, one image each, two steps at 512x512),
 query on a photo, sql, verify. Ends with 1 at the first command that fails.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -25,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from skimage.data import astronaut
 
+from benchmarks.command import environment, parser_of, result_table, write_json
 from benchmarks.full_size.snapshot import PRESET
 
 _KIB_PER_GIB = 1024 * 1024
@@ -45,12 +44,9 @@ class StageFailed(RuntimeError):
 
 
 def run(name: str, *arguments: str) -> Stage:
-    """Run a command of Python in a process of its own, as an offline user."""
+    """Runs a Python command in a process of its own, as an offline user."""
     started = time.monotonic()
-    # Its module search path begins here, wherever the benchmark was started from.
-    root = str(Path(__file__).resolve().parents[2])
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": root}
-    process = subprocess.Popen([sys.executable, *arguments], env=environment)
+    process = subprocess.Popen([sys.executable, *arguments], env=environment(HF_HUB_OFFLINE="1"))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
@@ -59,7 +55,7 @@ def run(name: str, *arguments: str) -> Stage:
 
 
 def rehearse(folder: Path) -> list[Stage]:
-    """All stages; the snapshot only if it is not there yet."""
+    """Runs all stages; that of the snapshot only if it is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     preset, bank, labels = folder / PRESET, folder / "bank", folder / "labels"
     words, photo = folder / "words.txt", folder / "photo.png"
@@ -83,31 +79,22 @@ def rehearse(folder: Path) -> list[Stage]:
 
 
 def stages_table(stages: Sequence[Stage]) -> Table:
-    """The stages as a rich table, one a row."""
-    table = Table("stage", title="Full-size rehearsal")
-    table.add_column("seconds", justify="right")
-    table.add_column("peak GiB", justify="right")
-    for stage in stages:
-        table.add_row(stage.name, f"{stage.seconds:.1f}", f"{stage.peak_gib:.1f}")
-    return table
+    """The stages as a table for a terminal, one a row."""
+    rows = [(stage.name, f"{stage.seconds:.1f}", f"{stage.peak_gib:.1f}") for stage in stages]
+    return result_table("Full-size rehearsal", ("stage", "seconds", "peak GiB"), rows)
 
 
 def main() -> None:
-    """Rehearse in the folder that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Rehearses in the folder that the command line names."""
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--json", type=Path, help="also write the stages here")
     options = parser.parse_args()
     try:
         stages = rehearse(options.folder)
     except StageFailed as error:
         sys.exit(str(error))
     Console().print(stages_table(stages))
-    if options.json:
-        rows = [asdict(stage) for stage in stages]
-        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    write_json(options.json, stages)
 
 
 if __name__ == "__main__":

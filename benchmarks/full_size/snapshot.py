@@ -97,7 +97,7 @@ def _toml_table(sizes: SamArchitecture) -> str:
 
 
 def main() -> None:
-    """Write the snapshot into the folder that the command line names."""
+    """Writes the snapshot into the folder that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     print(write_snapshot(parser.parse_args().folder))

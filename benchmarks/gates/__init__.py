@@ -1,1 +1,1 @@
-"""What the miniature stack must reach, one module a model; see `benchmarks.miniature_gates`."""
+"""What the miniature stack must reach: `miniature` is the program, the others a model each."""

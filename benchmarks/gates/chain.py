@@ -4,11 +4,11 @@ Rows, all over the same fresh scenes and scored in one confusion matrix each:
 
 - whole chain: SAM's regions, the bank's references; what `rim eval` scores.
 - true regions: regions from the ground truth, the bank's references.
-- true reference masks: SAM's regions, the bank's pictures under the judge's masks.
-- world's own pictures: SAM's regions, references pooled from the world's own single pictures under
+- true reference masks: SAM's regions, the bank's images under the judge's masks.
+- world's own images: SAM's regions, references pooled from the world's own single images under
   their true masks, as many a category as the bank has accepted.
-- true regions and world's own pictures: what features and matcher alone lose.
-- named by CLIP's text: SAM's regions named by similarity to "a photo of a ..." (the cross-modal
+- true regions and world's own images: what features and matcher alone lose.
+- CLIP's text: SAM's regions classified by similarity to "a photo of a ..." (the cross-modal
   baseline), each cut out, or as the square around it with all that is in it.
 """
 
@@ -21,11 +21,11 @@ from PIL import Image
 
 import rim
 from benchmarks.accuracy.classes import Classes, group_means
+from benchmarks.accuracy.references import judged_references, world_references
 from benchmarks.accuracy.scenes import cut_along, true_regions
-from benchmarks.accuracy.text_naming import cut_outs, squares, text_labels
-from benchmarks.gates.references import judged_references, world_references
-from benchmarks.gates.sheet import Row, Tile, draw_sheet, enlarged
-from benchmarks.gates.table import Gate, Measured
+from benchmarks.accuracy.text_baseline import cut_outs, squares, text_labels
+from benchmarks.gate import Gate, Measured
+from benchmarks.gates.sheet import Tile, TileRow, draw_sheet, enlarged
 from foundation.stack import ModelStack
 from miniature.training.judge import Judge
 from miniature.world import CATEGORIES, draw_scene
@@ -38,16 +38,16 @@ from rim.evaluation.scores import ConfusionMatrix
 from schemas.store.bank import BankFeatures
 
 _SHEET_SEED = 3
-_NAME_ALL = ("matching.background=none",)
+_NO_THRESHOLD = ("matching.background=none",)
 _SIDE = 128
 
 WHOLE = "whole chain"
 TRUE_REGIONS = "true regions"
 TRUE_MASKS = "true reference masks"
-WORLD = "world's own pictures"
-BOTH = "true regions and world's own pictures"
-CUT_OUT = "named by CLIP's text, cut out"
-SQUARE = "named by CLIP's text, square around"
+WORLD = "world's own images"
+BOTH = "true regions and world's own images"
+CUT_OUT = "by CLIP's text, cut out"
+SQUARE = "by CLIP's text, square around"
 ROWS = (WHOLE, TRUE_REGIONS, TRUE_MASKS, WORLD, BOTH, CUT_OUT, SQUARE)
 
 
@@ -59,21 +59,21 @@ def chain_gates(
     seed: int = 1,
     on_scene: Callable[[], None] = lambda: None,
 ) -> Measured:
-    """All rows over `scenes` fresh scenes; `model` masks the bank's pictures.
+    """Measures all rows over `scenes` fresh scenes; `model` masks the bank's images.
 
-    Regions are named with the bank's own settings throughout, but without the threshold for "none
-    of these": the vocabulary is complete.
+    Regions are classified with the bank's own settings throughout, but without the threshold for
+    "none of these": the vocabulary is complete.
     """
-    engine = bank.engine(overrides=_NAME_ALL, offline=True)
+    engine = bank.engine(overrides=_NO_THRESHOLD, offline=True)
     stack = ModelStack(bank.settings, "auto", True)
-    matching = bank.query_settings(None, _NAME_ALL).matching
+    matching = bank.query_settings(None, _NO_THRESHOLD).matching
 
-    def naming(references: BankFeatures) -> PhotoLabeller:
+    def labeller(references: BankFeatures) -> PhotoLabeller:
         return PhotoLabeller(Classifier(references, matching), matching)
 
-    in_bank = naming(bank.features())
-    judged = naming(judged_references(bank, stack, model))
-    in_world = naming(world_references(bank, stack))
+    in_bank = labeller(bank.features())
+    judged = labeller(judged_references(bank, stack, model))
+    in_world = labeller(world_references(bank, stack))
     text = TextSimilarity(stack.text_image, bank.categories, bank.settings.generation)
     ids = in_bank.classifier.candidates(None)
     classes = Classes.closed(bank.categories)
@@ -89,8 +89,8 @@ def chain_gates(
             WORLD: in_world.label(photo)[1],
             BOTH: in_world.label(truth)[1],
         }
-        for row, pictures in ((CUT_OUT, cut_outs(photo)), (SQUARE, squares(photo))):
-            labelled[row] = text_labels(photo, pictures, text, ids, matching.overlap, own)
+        for row, crops in ((CUT_OUT, cut_outs(photo)), (SQUARE, squares(photo))):
+            labelled[row] = text_labels(photo, crops, text, ids, matching.overlap, own)
         for row, labels in labelled.items():
             matrices[row].update(classes.of_category[labels], classes.of_truth[scene.labels])
         on_scene()
@@ -107,11 +107,11 @@ def _gates(table: dict[str, dict[str, float]]) -> Iterator[Gate]:
 
 
 def chain_sheet(bank: rim.Bank, scenes: int = 6) -> Image.Image:
-    """A few scenes, what they truly show, and what the bank makes of them."""
+    """Draws a few scenes, what they truly show, and how the bank labels them."""
     ids = {record.name: record.category_id for record in bank.categories}
     of_label = np.array([ids.get(name, -1) for name in CATEGORIES] + [-1], np.int32)
     names = {record.category_id: record.name for record in bank.categories}
-    engine = bank.engine(overrides=_NAME_ALL, offline=True)
+    engine = bank.engine(overrides=_NO_THRESHOLD, offline=True)
     rows = []
     for number in range(scenes):
         scene = draw_scene(evaluation_seed(_SHEET_SEED, number))
@@ -119,7 +119,7 @@ def chain_sheet(bank: rim.Bank, scenes: int = 6) -> Image.Image:
         shown = (scene.image, truth, engine.segment(scene.image).overlay())
         captions = ("scene", "truth", "rim")
         rows.append(
-            Row([Tile(enlarged(p, 2 * _SIDE), c) for p, c in zip(shown, captions, strict=True)])
+            TileRow([Tile(enlarged(p, 2 * _SIDE), c) for p, c in zip(shown, captions, strict=True)])
         )
     half = (scenes + 1) // 2
     return draw_sheet("The chain: fresh scenes, labelled", [rows[:half], rows[half:]])

@@ -3,29 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
+from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.gates.pictures import Picture
+import rim
+from bank_builder.localise import localise
+from bank_builder.sources.diffusion import image_seed
+from benchmarks.accuracy.stored import stored_images
+from benchmarks.gate import GROUPS, Gate, Measured, mean_or_nan, shares
 from benchmarks.gates.sheet import (
     WRONG,
-    Row,
     Tile,
+    TileRow,
     draw_sheet,
     enlarged,
     with_frame,
     with_name,
     with_outline,
 )
-from benchmarks.gates.table import GROUPS, Gate, Measured, mean_or_nan, shares
 from foundation.images.masks import mask_iou
+from foundation.interfaces import TextToImage
+from foundation.prompts import category_prompt
 from miniature.training.judge import Judge, Judged, judge, score_judge
 from miniature.world import CATEGORIES, FIRST_UNSEEN_SEED, STUFF, THINGS, draw_single
+from schemas.settings import Settings
 
+_AT_ONCE = 50
 _SHOWN_SIDE = 128
 _SHOWN_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class PromptedImage:
+    """A generated image: ``image`` (H, W, 3) uint8 RGB of the prompted ``category``, and its
+    binarised ``attention`` (H, W) bool.
+    """
+
+    category: str
+    image: NDArray[np.uint8]
+    attention: NDArray[np.bool_]
+
+
+def generated_images(
+    generator: TextToImage,
+    settings: Settings,
+    count: int,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> list[PromptedImage]:
+    """The first `count` images a category of a bank with these settings, without the bank.
+
+    `on_batch` is told how many images each batch had.
+    """
+    generation = settings.generation
+    images = []
+    for name in CATEGORIES:
+        prompt = category_prompt(name, generation.template, generation.no_article)
+        for first in range(0, count, generation.batch_size):
+            numbers = range(first, min(first + generation.batch_size, count))
+            seeds = [image_seed(generation.seed, name, number) for number in numbers]
+            for made in generator.generate([prompt] * len(seeds), seeds):
+                size = (made.image.shape[0], made.image.shape[1])
+                found = localise(made.attention, size, settings.localisation)
+                images.append(PromptedImage(name, made.image, found.binary))
+            on_batch(len(seeds))
+    return images
+
+
+@torch.inference_mode()
+def through_autoencoder(
+    folder: Path, images: Sequence[NDArray[np.uint8]]
+) -> list[NDArray[np.uint8]]:
+    """Encodes and decodes images (H, W, 3) uint8 by the autoencoder of the pipeline in `folder`.
+
+    Its generator can do no better.
+    """
+    codec = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
+    decoded_images = []
+    for start in range(0, len(images), _AT_ONCE):
+        batch = torch.from_numpy(np.stack(images[start : start + _AT_ONCE])).permute(0, 3, 1, 2)
+        decoded = codec.decode(codec.encode(batch.float() / 127.5 - 1).latent_dist.mean).sample
+        pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().byte()
+        decoded_images += list(pixels.permute(0, 2, 3, 1).numpy())
+    return decoded_images
+
+
+def bank_images(bank: rim.Bank, count: int) -> list[PromptedImage]:
+    """The first `count` images a category of a bank, accepted or not."""
+    return [
+        PromptedImage(one.category, one.image, one.localisation.binary)
+        for one in stored_images(bank, count)
+        if one.category in CATEGORIES
+    ]
 
 
 def mean_cosine_distance(features: NDArray[np.float32]) -> float:
@@ -41,17 +115,17 @@ def mean_cosine_distance(features: NDArray[np.float32]) -> float:
 
 
 def diversity_ratio(generated: NDArray[np.float32], drawn: NDArray[np.float32]) -> float:
-    """How varied generated pictures of one category are, in units of the world's own."""
+    """The diversity of generated images of one category, over that of the world's own."""
     world = mean_cosine_distance(drawn)
     return mean_cosine_distance(generated) / world if world > 0 else float("nan")
 
 
-def attention_ious(pictures: Sequence[Picture], judged: Judged) -> list[tuple[str, float]]:
-    """Category, and IoU of binarised attention with the judge's mask, of all pictures of things."""
+def attention_ious(images: Sequence[PromptedImage], judged: Judged) -> list[tuple[str, float]]:
+    """The category and the IoU of attention with the judge's mask, of all images of things."""
     return [
-        (picture.category, mask_iou(picture.attention, mask))
-        for picture, mask in zip(pictures, judged.masks, strict=True)
-        if picture.category not in STUFF
+        (prompted.category, mask_iou(prompted.attention, mask))
+        for prompted, mask in zip(images, judged.masks, strict=True)
+        if prompted.category not in STUFF
     ]
 
 
@@ -68,23 +142,23 @@ def ratios_of(
 
 
 def generator_gates(
-    pictures: Sequence[Picture],
+    images: Sequence[PromptedImage],
     judged: Judged,
     model: Judge,
     give_back: Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.uint8]]],
     drawn: int = 50,
 ) -> Measured:
-    """All gates of the generator, and the judge's own numbers on `drawn` pictures a category.
+    """Measures all gates of the generator, and the judge itself on `drawn` images a category.
 
-    `give_back` is the generator's autoencoder. What it blurs looks varied to the judge, so the
-    diversity ratio is told of the world's pictures through it, and to them, as well.
+    `give_back` is the generator's autoencoder. What it blurs looks varied to the judge, so there is
+    also the diversity ratio of the world's images that went through it, and that to them.
     """
     right = [
-        (picture.category, CATEGORIES[label] == picture.category)
-        for picture, label in zip(pictures, judged.labels.tolist(), strict=True)
+        (prompted.category, CATEGORIES[label] == prompted.category)
+        for prompted, label in zip(images, judged.labels.tolist(), strict=True)
     ]
     recognised = shares(right)
-    names = np.array([picture.category for picture in pictures])
+    names = np.array([prompted.category for prompted in images])
     world = [draw_single(FIRST_UNSEEN_SEED + i, name).image for i, name in _in_turn(drawn)]
     sharp, soft = judge(model, world), judge(model, give_back(world))
     ratios = ratios_of(names, judged.features, sharp.features)
@@ -93,7 +167,7 @@ def generator_gates(
     soft_right = [
         CATEGORIES[i] == name for i, (_, name) in zip(soft.labels, _in_turn(drawn), strict=True)
     ]
-    ious = attention_ious(pictures, judged)
+    ious = attention_ious(images, judged)
     own = score_judge(model, per_category=drawn)
     gates = [Gate("generator", f"recognised, {name}", recognised[name], 0.90) for name in GROUPS]
     gates += [
@@ -103,15 +177,15 @@ def generator_gates(
         Gate("generator", "diversity to decoded world", _mean_ratio(to_soft, CATEGORIES)),
         Gate("generator", "diversity of decoded world", _mean_ratio(soft_ratios, CATEGORIES)),
         Gate("generator", "attention IoU", mean_or_nan([iou for _, iou in ious]), 0.5),
-        Gate("judge", "names world pictures", own.accuracy, 0.97),
-        Gate("judge", "names decoded world pictures", mean_or_nan(soft_right)),
+        Gate("judge", "accuracy on world images", own.accuracy, 0.97),
+        Gate("judge", "accuracy on decoded world images", mean_or_nan(soft_right)),
         Gate("judge", "mask IoU", own.mask_iou, 0.9),
     ]
     per_category = {
         "recognised": {name: recognised[name] for name in CATEGORIES},
         "diversity ratio": ratios,
-        "diversity ratio to decoded world pictures": to_soft,
-        "diversity ratio of decoded world pictures": soft_ratios,
+        "diversity ratio to decoded world images": to_soft,
+        "diversity ratio of decoded world images": soft_ratios,
         "attention IoU": {
             name: mean_or_nan([iou for category, iou in ious if category == name])
             for name in THINGS
@@ -126,27 +200,28 @@ def _in_turn(count: int) -> list[tuple[int, str]]:
 
 
 def _mean_ratio(ratios: dict[str, float], group: Sequence[str]) -> float:
-    """The mean over a group's categories, those left out of which there was but one picture."""
+    """The mean over a group's categories, those left out of which there was but one image."""
     return mean_or_nan([ratios[name] for name in group if not np.isnan(ratios[name])])
 
 
-def generator_sheet(pictures: Sequence[Picture], judged: Judged) -> Image.Image:
-    """A few pictures of every category with the outline of the binarised attention; a red frame
-    and name where the judge sees something else.
+def generator_sheet(images: Sequence[PromptedImage], judged: Judged) -> Image.Image:
+    """Draws a few images of every category with the outline of the binarised attention.
+
+    Where the judge classifies one otherwise, it has a red frame and that category's name.
     """
     rows = []
     for name in CATEGORIES:
-        chosen = [i for i, one in enumerate(pictures) if one.category == name][:_SHOWN_COLUMNS]
+        chosen = [i for i, one in enumerate(images) if one.category == name][:_SHOWN_COLUMNS]
         if chosen:
-            seen = [(pictures[i], CATEGORIES[int(judged.labels[i])]) for i in chosen]
-            rows.append(Row([_tile(picture, label) for picture, label in seen], name))
+            seen = [(images[i], CATEGORIES[int(judged.labels[i])]) for i in chosen]
+            rows.append(TileRow([_tile(prompted, label) for prompted, label in seen], name))
     half = (len(rows) + 1) // 2
-    title = "Generator: pictures with the outline of their category's attention (red: taken for)"
+    title = "Generator: images with the outline of their category's attention (red: taken for)"
     return draw_sheet(title, [rows[:half], rows[half:]])
 
 
-def _tile(picture: Picture, seen: str) -> Tile:
-    shown = with_outline(enlarged(picture.image, _SHOWN_SIDE), picture.attention)
-    if seen == picture.category:
+def _tile(prompted: PromptedImage, seen: str) -> Tile:
+    shown = with_outline(enlarged(prompted.image, _SHOWN_SIDE), prompted.attention)
+    if seen == prompted.category:
         return Tile(shown)
     return Tile(with_name(with_frame(shown, WRONG), seen, _SHOWN_SIDE / 2, _SHOWN_SIDE, WRONG))

@@ -1,5 +1,4 @@
-"""SAM's gates, scored by `miniature.training.sam_scores`, and scenes with the masks it
-chooses itself."""
+"""SAM's gates, scored by `miniature.training.sam_scores`, and a sheet of scenes with masks."""
 
 from __future__ import annotations
 
@@ -8,12 +7,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from segment_anything.modeling import Sam
 
-from benchmarks.gates.sheet import Colour, Row, Tile, draw_sheet, enlarged, with_dot, with_outline
-from benchmarks.gates.table import Gate, Measured
+from benchmarks.gate import Gate, Measured
+from benchmarks.gates.sheet import (
+    Colour,
+    Tile,
+    TileRow,
+    draw_sheet,
+    enlarged,
+    with_dot,
+    with_outline,
+)
 from foundation.images.masks import mask_iou
 from foundation.sam import SamSegmenter
-from miniature.training.regions import Named, things
 from miniature.training.sam_scores import score_sam
+from miniature.training.scenes import SceneRegion, things
 from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 
 _SHEET_SEED = FIRST_UNSEEN_SEED + 5_000
@@ -31,7 +38,7 @@ _COLOURS: tuple[Colour, ...] = (
 
 
 def sam_gates(sam: Sam, *, scenes: int = 100, grid: int = 16) -> Measured:
-    """All gates of SAM, with what else its scores hold; grid: proposal points a side."""
+    """Measures all gates of SAM; grid: proposal points a side."""
     scores = score_sam(sam, scenes=scenes, grid=grid)
     gates = (
         Gate("sam", "IoU of own choice, familiar", scores.familiar, 0.80),
@@ -54,11 +61,11 @@ def own_choice(
 
 
 def sam_sheet(segmenter: SamSegmenter) -> Image.Image:
-    """Scenes, each beside itself with one mask a thing: point, mask and the true outline."""
+    """Draws scenes, each beside itself with one mask a thing: point, mask and the true outline."""
     rng = np.random.default_rng(_SHEET_SEED)
     tiles = [_tiles(segmenter, _SHEET_SEED + i, rng) for i in range(_SHOWN_ROWS * _SHOWN_COLUMNS)]
     columns = [
-        [Row(pair) for pair in tiles[i * _SHOWN_ROWS : (i + 1) * _SHOWN_ROWS]]
+        [TileRow(pair) for pair in tiles[i * _SHOWN_ROWS : (i + 1) * _SHOWN_ROWS]]
         for i in range(_SHOWN_COLUMNS)
     ]
     title = "SAM: the mask it rates best, from one point (white line: the truth)"
@@ -76,17 +83,17 @@ def _tiles(segmenter: SamSegmenter, seed: int, rng: np.random.Generator) -> list
     for number, mask in enumerate(masks):
         where = mask.repeat(factor, 0).repeat(factor, 1)
         drawn[where] = (1 - _TINT) * large[where] + _TINT * np.array(_COLOURS[number])
-    picture = drawn.astype(np.uint8)
+    shown = drawn.astype(np.uint8)
     for one in wanted:
-        picture = with_outline(picture, one.mask)
+        shown = with_outline(shown, one.mask)
     for number, (x, y) in enumerate((points + 0.5) * factor):
-        picture = with_dot(picture, x, y, _COLOURS[number])
+        shown = with_dot(shown, x, y, _COLOURS[number])
     ious = [mask_iou(mask, one.mask) for mask, one in zip(masks, wanted, strict=True)]
     names = ", ".join(one.category for one in wanted)
-    return [Tile(large, names), Tile(picture, f"IoU {', '.join(f'{iou:.2f}' for iou in ious)}")]
+    return [Tile(large, names), Tile(shown, f"IoU {', '.join(f'{iou:.2f}' for iou in ious)}")]
 
 
-def _point_inside(one: Named, rng: np.random.Generator) -> NDArray[np.float64]:
+def _point_inside(one: SceneRegion, rng: np.random.Generator) -> NDArray[np.float64]:
     ys, xs = np.nonzero(one.mask)
-    chosen = int(rng.integers(len(ys)))
-    return np.array([xs[chosen], ys[chosen]], np.float64)
+    selected = int(rng.integers(len(ys)))
+    return np.array([xs[selected], ys[selected]], np.float64)

@@ -1,4 +1,4 @@
-"""Sample sheets: rows of enlarged pictures with captions, as small PNG files."""
+"""Sample sheets: rows of enlarged images with captions, as small PNG files."""
 
 from __future__ import annotations
 
@@ -29,64 +29,64 @@ _FEWEST_COLOURS = 48
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture (H, W, 3) uint8 as it is shown, and the caption under it (none: no room for it)."""
+    """``pixels`` (H, W, 3) uint8 as they are shown, and the caption under them (none: no room)."""
 
-    picture: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     caption: str = ""
     colour: Colour = INK
 
 
 @dataclass(frozen=True)
-class Row:
+class TileRow:
     """Tiles side by side, aligned at the top, and a heading left of them."""
 
     tiles: Sequence[Tile]
     heading: str = ""
 
 
-def enlarged(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A square picture at `side` pixels: repeated where that is a whole factor, else Lanczos."""
-    factor, rest = divmod(side, picture.shape[0])
+def enlarged(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A square image at `side` pixels: repeated where that is a whole factor, else Lanczos."""
+    factor, rest = divmod(side, pixels.shape[0])
     if rest == 0:
-        return picture.repeat(factor, 0).repeat(factor, 1)
-    image = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+        return pixels.repeat(factor, 0).repeat(factor, 1)
+    image = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
     return np.asarray(image, np.uint8)
 
 
 def with_outline(
-    picture: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour = WHITE
+    pixels: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour = WHITE
 ) -> NDArray[np.uint8]:
     """A thin line along the inside of a mask, with a dark one outside that sets it off; the mask
-    has the picture's size or is smaller by a whole factor.
+    has the image's size or is smaller by a whole factor.
     """
-    factor = picture.shape[0] // mask.shape[0]
+    factor = pixels.shape[0] // mask.shape[0]
     inside = mask.repeat(factor, 0).repeat(factor, 1)
-    drawn = picture.copy()
+    drawn = pixels.copy()
     drawn[find_boundaries(inside, mode="outer")] = INK
     drawn[find_boundaries(inside, mode="inner")] = colour
     return drawn
 
 
-def with_frame(picture: NDArray[np.uint8], colour: Colour, width: int = 3) -> NDArray[np.uint8]:
-    """The picture with a coloured border drawn over its edge."""
-    framed = np.full_like(picture, colour)
-    framed[width:-width, width:-width] = picture[width:-width, width:-width]
+def with_frame(pixels: NDArray[np.uint8], colour: Colour, width: int = 3) -> NDArray[np.uint8]:
+    """The image with a coloured border drawn over its edge."""
+    framed = np.full_like(pixels, colour)
+    framed[width:-width, width:-width] = pixels[width:-width, width:-width]
     return framed
 
 
-def with_dot(picture: NDArray[np.uint8], x: float, y: float, colour: Colour) -> NDArray[np.uint8]:
-    """The picture with a dot at (x, y) pixels, ringed in white."""
-    image = Image.fromarray(picture)
+def with_dot(pixels: NDArray[np.uint8], x: float, y: float, colour: Colour) -> NDArray[np.uint8]:
+    """The image with a dot at (x, y) pixels, ringed in white."""
+    image = Image.fromarray(pixels)
     box = (x - 5, y - 5, x + 5, y + 5)
     ImageDraw.Draw(image).ellipse(box, fill=colour, outline=WHITE, width=2)
     return np.asarray(image, np.uint8)
 
 
 def with_name(
-    picture: NDArray[np.uint8], text: str, x: float, y: float, colour: Colour
+    pixels: NDArray[np.uint8], text: str, x: float, y: float, colour: Colour
 ) -> NDArray[np.uint8]:
-    """The picture with white words on a coloured label, centred at (x, y) but inside it."""
-    image = Image.fromarray(picture)
+    """The image with white words on a coloured label, centred at (x, y) but inside it."""
+    image = Image.fromarray(pixels)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=_FONT)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     width, height = right - left + 8, bottom - top + 6
@@ -97,7 +97,7 @@ def with_name(
     return np.asarray(image, np.uint8)
 
 
-def draw_sheet(title: str, columns: Sequence[Sequence[Row]]) -> Image.Image:
+def draw_sheet(title: str, columns: Sequence[Sequence[TileRow]]) -> Image.Image:
     """Columns of rows side by side under a title."""
     blocks = [_Block(rows) for rows in columns if rows]
     font = ImageFont.load_default(size=_TITLE_FONT)
@@ -118,35 +118,35 @@ def draw_sheet(title: str, columns: Sequence[Sequence[Row]]) -> Image.Image:
 class _Block:
     """One column of rows: its size, and how it is drawn."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[TileRow]) -> None:
         self.rows = rows
         self.font = ImageFont.load_default(size=_FONT)
         longest = max(self.font.getlength(row.heading) for row in rows)
         self.heading = int(longest) + _GAP if longest else 0
         self.width = self.heading + max(
-            sum(tile.picture.shape[1] + _GAP for tile in row.tiles) - _GAP for row in rows
+            sum(tile.pixels.shape[1] + _GAP for tile in row.tiles) - _GAP for row in rows
         )
         self.heights = [
-            max(t.picture.shape[0] + (_CAPTION if t.caption else 0) for t in row.tiles)
+            max(t.pixels.shape[0] + (_CAPTION if t.caption else 0) for t in row.tiles)
             for row in rows
         ]
         self.height = sum(self.heights) + _GAP * (len(rows) - 1)
 
     def draw(self, sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int) -> None:
         for row, height in zip(self.rows, self.heights, strict=True):
-            middle = top + row.tiles[0].picture.shape[0] // 2
+            middle = top + row.tiles[0].pixels.shape[0] // 2
             draw.text((left, middle), row.heading, fill=INK, font=self.font, anchor="lm")
             x = left + self.heading
             for tile in row.tiles:
-                sheet.paste(Image.fromarray(tile.picture), (x, top))
-                centre, below = x + tile.picture.shape[1] / 2, top + tile.picture.shape[0] + 3
+                sheet.paste(Image.fromarray(tile.pixels), (x, top))
+                centre, below = x + tile.pixels.shape[1] / 2, top + tile.pixels.shape[0] + 3
                 draw.text((centre, below), tile.caption, tile.colour, self.font, anchor="ma")
-                x += tile.picture.shape[1] + _GAP
+                x += tile.pixels.shape[1] + _GAP
             top += height + _GAP
 
 
 def save_sheet(sheet: Image.Image, path: Path, most_bytes: int = _MOST_BYTES) -> None:
-    """Write a PNG in full colour if it stays below `most_bytes`, else with as many palette colours
+    """Writes a PNG in full colour if it stays below `most_bytes`, else with as many palette colours
     as do, but at least 48.
     """
     data, colours = _png(sheet), 256

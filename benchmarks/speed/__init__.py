@@ -1,3 +1,1 @@
-"""Speed, side by side with what one would take instead; each of `capture`, `build` and `proposals`
-is a program of its own.
-"""
+"""Speed, side by side with what a user would take instead; each module is a program."""

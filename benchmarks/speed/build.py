@@ -1,4 +1,4 @@
-"""From prompt to stored feature: rim, and stock calls one image after another.
+"""The speed from prompt to stored feature: rim, and stock calls one image after another.
 
     python -m benchmarks.speed.build [--preset PRESET] [--json FILE]
 
@@ -14,23 +14,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bank_builder.seeds import image_seed
-from bank_builder.shard_work import work_shards
-from bank_builder.sources.diffusion import GeneratedImages
-from benchmarks.gates.table import Gate
-from benchmarks.speed.arithmetic import matrix_product_rate, unet_flops
-from benchmarks.speed.command import (
+from bank_builder.shard_work import make_shards
+from bank_builder.sources.diffusion import GeneratedImages, image_seed
+from benchmarks.command import (
+    add_device,
     add_preset,
+    add_rounds,
     device_of,
     parser_of,
     quiet_libraries,
-    report,
     settings_of,
+)
+from benchmarks.gate import Gate
+from benchmarks.speed.stock_references import StockReferences
+from benchmarks.speed.timing import (
+    Seconds,
+    in_turns,
+    matrix_product_rate,
+    median,
+    report,
     target,
+    unet_flops,
     where,
 )
-from benchmarks.speed.stock_references import StockReferences
-from benchmarks.speed.timing import Seconds, in_turns, median
 from foundation.precision import fast_type
 from foundation.prompts import category_prompt
 from foundation.stack import ModelStack
@@ -60,22 +66,22 @@ class Work:
 
     @property
     def settings(self) -> Settings:
-        """Of the models and of all that is done with them."""
+        """The settings of the models and of the build."""
         return self.stack.settings
 
     def rim(self) -> list[ReferenceRow]:
-        """Shards of a bank, in a folder that is thrown away."""
+        """Makes shards of a bank, in a folder that is deleted."""
         rows: list[ReferenceRow] = []
 
-        def on_restart(made_anew: Sequence[str]) -> None:
-            del rows[len(rows) - len(made_anew) :]
+        def on_restart(repeated: Sequence[str]) -> None:
+            del rows[len(rows) - len(repeated) :]
 
-        pictures = GeneratedImages(self.per_category, self.settings)
+        images = GeneratedImages(self.per_category, self.settings)
         specs = [
             ShardSpec(
                 category_id=category_id,
                 category=category,
-                source=pictures.source,
+                source=images.source,
                 start=0,
                 stop=self.per_category,
                 build_hash=self.settings.build_hash(),
@@ -83,11 +89,11 @@ class Work:
             for category_id, category in enumerate(self.categories)
         ]
         with tempfile.TemporaryDirectory() as folder:
-            size = pictures.batch_size(self.stack)
-            shards = work_shards(
+            size = images.batch_size(self.stack)
+            shards = make_shards(
                 Path(folder),
                 specs,
-                pictures,
+                images,
                 self.stack,
                 self.settings,
                 size,
@@ -101,7 +107,7 @@ class Work:
         return rows
 
     def by_stock_calls(self) -> None:
-        """Files of the same images, in a folder that is thrown away."""
+        """Makes files of the same images, in a folder that is deleted."""
         generation = self.settings.generation
         with tempfile.TemporaryDirectory() as folder:
             for category in self.categories:
@@ -113,26 +119,28 @@ class Work:
 
 
 def warm_up(work: Work) -> None:
-    """One batch by rim, one image by stock calls."""
+    """Makes one batch by rim, one image by stock calls."""
     batch = min(work.per_category, work.settings.generation.batch_size)
     Work(work.stack, work.stock, work.categories[:1], batch).rim()
     Work(work.stack, work.stock, work.categories[:1], 1).by_stock_calls()
 
 
 def denoising_flops(work: Work) -> float:
-    """FLOPs of the UNet for all the images: all its calls, each of one image, or of two with
-    guidance. A UNet that is told the guidance instead looks at one.
+    """The FLOPs of the UNet for all the images.
+
+    A call is of one image, or of two with guidance; a UNet that takes the guidance as an input
+    computes one.
     """
     generation, pipeline = work.settings.generation, work.stock.pipeline
     once = unet_flops(pipeline, (generation.height, generation.width))
-    told = pipeline.unet.config.time_cond_proj_dim is not None
-    halves = 2 if generation.guidance_scale > 1 and not told else 1
+    is_input = pipeline.unet.config.time_cond_proj_dim is not None
+    halves = 2 if generation.guidance_scale > 1 and not is_input else 1
     images = len(work.categories) * work.per_category
     return float(once) * halves * unet_calls(pipeline.scheduler, generation.steps) * images
 
 
 def gates_of(work: Work, seconds: Seconds) -> list[Gate]:
-    """What was measured, and what is wanted of it."""
+    """The measured numbers with their bounds."""
     device = work.stack.device
     images = len(work.categories) * work.per_category
     ratio = median(seconds[STOCK]) / median(seconds[RIM])
@@ -154,8 +162,10 @@ def gates_of(work: Work, seconds: Seconds) -> list[Gate]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the table; `arguments` are the command line's."""
-    parser = parser_of(__doc__, rounds=3)
+    """Measures and prints the table; `arguments` are the command line's."""
+    parser = parser_of(__doc__)
+    add_rounds(parser, 3)
+    add_device(parser)
     add_preset(parser)
     add = parser.add_argument
     add("--categories", type=int, default=4, help=f"how many, 1 to {len(FAMILIAR)} (default 4)")

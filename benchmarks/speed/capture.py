@@ -1,4 +1,4 @@
-"""Cost of capturing attention: the same pipeline, prompts and seeds with it and without it.
+"""The cost of capturing attention: the same pipeline, prompts and seeds with it and without it.
 
     python -m benchmarks.speed.capture --stack miniature|full [--json FILE]
 
@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
+from benchmarks.command import add_device, add_rounds, device_of, parser_of, quiet_libraries
 from benchmarks.full_size.architectures import sd15
-from benchmarks.gates.table import Gate
-from benchmarks.speed.command import device_of, parser_of, quiet_libraries, report, where
-from benchmarks.speed.timing import Seconds, in_turns, median
+from benchmarks.gate import Gate
+from benchmarks.memory.process import can_reset_peak, peak, reset_peak
+from benchmarks.speed.timing import Seconds, in_turns, median, report, where
 from foundation.interfaces import GeneratedImage, Prompt
 from foundation.precision import compute_in, fast_type
 from foundation.prompts import category_prompt
@@ -36,16 +36,12 @@ from schemas.settings import Generation, load_settings
 WITH, WITHOUT = "with capture", "without"
 MOST = {"miniature": 1.10, "full": 1.02}
 
-_MEMORY_STATUS = Path("/proc/self/status")
-_MEMORY_RESET = Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"
-_KIB_PER_GIB = 1 << 20
 _BYTES_PER_GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made: the stack, images a batch, denoising steps; and where."""
+    """The batch to make: the stack, images, denoising steps, device and threads."""
 
     stack: str
     images: int
@@ -106,19 +102,19 @@ class Batch:
 
     @contextmanager
     def denoising_alone(self) -> Iterator[None]:
-        """Text encoded once, pictures of one pixel instead of decoded ones."""
+        """Within it the text is encoded once, and images of one pixel stand for decoded ones."""
         pipeline = self.pipeline
         with torch.no_grad():
             texts = [prompt.text for prompt in self.prompts]
             guided = self.generation.guidance_scale > 1
             encoded = pipeline.encode_prompt(texts, pipeline.device, 1, guided)
 
-        def keep_latents(latents: torch.Tensor, **_: Any) -> tuple[torch.Tensor]:
+        def store_latents(latents: torch.Tensor, **_: Any) -> tuple[torch.Tensor]:
             self.latents = latents
             return (latents.new_zeros(len(latents), 3, 1, 1),)
 
         pipeline.encode_prompt = lambda *_, **__: encoded
-        pipeline.vae.decode = keep_latents
+        pipeline.vae.decode = store_latents
         try:
             yield
         finally:
@@ -126,17 +122,17 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """In GiB: the loaded pipeline, and the most that was held at once while a batch was made."""
+class BatchMemory:
+    """GiB of the loaded pipeline, and the peak while a batch was made."""
 
     loaded: float
     peak: float
 
 
 def largest_difference(batch: Batch) -> float:
-    """Between the latents of the two ways; also warms them up. 0 as long as capture only listens.
+    """The largest difference between the latents of the two ways; also warms them up.
 
-    Values that are no numbers are left out.
+    It is 0 as long as capturing changes nothing. NaN is left out.
     """
     batch.with_capture()
     captured = batch.latents
@@ -144,10 +140,10 @@ def largest_difference(batch: Batch) -> float:
     return float((captured - batch.latents).abs().nan_to_num().max())
 
 
-def memory(recipe: Recipe, captured: bool) -> Memory | None:
-    """Of one batch in this process, which has made none before; None if it cannot be measured."""
+def memory(recipe: Recipe, captured: bool) -> BatchMemory | None:
+    """The memory of a batch in this process, the first it makes; None if it cannot be measured."""
     on_gpu = recipe.device.type == "cuda"
-    if not on_gpu and not _MEMORY_RESET.exists():
+    if not on_gpu and not can_reset_peak():
         return None
     batch = recipe.load()
     with batch.denoising_alone():
@@ -156,19 +152,18 @@ def memory(recipe: Recipe, captured: bool) -> Memory | None:
             torch.cuda.reset_peak_memory_stats(recipe.device)
             loaded = torch.cuda.memory_allocated(recipe.device)
             run()
-            peak = torch.cuda.max_memory_allocated(recipe.device)
-            return Memory(loaded / _BYTES_PER_GIB, peak / _BYTES_PER_GIB)
+            most = torch.cuda.max_memory_allocated(recipe.device)
+            return BatchMemory(loaded / _BYTES_PER_GIB, most / _BYTES_PER_GIB)
         # Otherwise the peak would be that of loading.
-        _MEMORY_RESET.write_text(_RESET_PEAK, encoding="ascii")
-        resident = _resident_gib("VmRSS")
+        loaded = reset_peak()
         run()
-        return Memory(resident, _resident_gib("VmHWM"))
+        return BatchMemory(loaded / _BYTES_PER_GIB, peak() / _BYTES_PER_GIB)
 
 
 def gates_of(
-    recipe: Recipe, seconds: Seconds, difference: float, memories: dict[str, Memory | None]
+    recipe: Recipe, seconds: Seconds, difference: float, memories: dict[str, BatchMemory | None]
 ) -> list[Gate]:
-    """What was measured, and what is wanted of it."""
+    """The measured numbers with their bounds."""
     ratio = median(seconds[WITH]) / median(seconds[WITHOUT])
     known = {name: one for name, one in memories.items() if one is not None}
     gates = []
@@ -185,8 +180,10 @@ def gates_of(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the table; `arguments` are the command line's."""
-    parser = parser_of(__doc__, rounds=5)
+    """Measures and prints the table; `arguments` are the command line's."""
+    parser = parser_of(__doc__)
+    add_rounds(parser, 5)
+    add_device(parser)
     parser.add_argument("--stack", choices=sorted(MOST), default="miniature")
     parser.add_argument("--images", type=int, help="a batch (default: the preset's; 1: full, CPU)")
     parser.add_argument("--steps", type=int, help="denoising steps (default 20; 2: full, CPU)")
@@ -198,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     steps = options.steps or (2 if slow else 20)
     recipe = Recipe(options.stack, images, steps, device, torch.get_num_threads())
 
-    memories: dict[str, Memory | None] = {}
+    memories: dict[str, BatchMemory | None] = {}
     if not options.no_memory:
         memories = {name: _in_fresh_process(recipe, name == WITH) for name in (WITH, WITHOUT)}
         if None in memories.values():
@@ -218,18 +215,11 @@ def _generation(stack: str) -> Generation:
     return load_settings("paper" if stack == "full" else stack).generation
 
 
-def _in_fresh_process(recipe: Recipe, captured: bool) -> Memory | None:
+def _in_fresh_process(recipe: Recipe, captured: bool) -> BatchMemory | None:
     """`memory` where nothing has been allocated and given back before."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as pool:
         return pool.submit(memory, recipe, captured).result()
-
-
-def _resident_gib(name: str) -> float:
-    """A line of the kernel's account of this process, in GiB."""
-    lines = _MEMORY_STATUS.read_text(encoding="ascii").splitlines()
-    (value,) = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
-    return int(value) / _KIB_PER_GIB
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Mask proposals: rim, and segment-anything's automatic mask generator, of the same photos.
+"""The speed of mask proposals: rim, and segment-anything's automatic mask generator.
 
     python -m benchmarks.speed.proposals [--preset PRESET] [--photo FILE] [--json FILE]
 
-Both have the same SAM, grid and thresholds, and no least area. Equality is told at the photo's
-size. Before duplicates are dropped the two agree in practically every mask, though rim filters at
-SAM's low resolution and its grid lies half a pixel further to the upper left. After that they
-differ where masks of one box are different things, or where boxes differ and masks hardly do: rim
-compares masks, stock boxes.
+Both have the same photos, SAM, grid and thresholds, and no least area. Equality is measured at the
+photo's size. Before duplicates are dropped the two agree in practically every mask, though rim
+filters at SAM's low resolution and its grid lies half a pixel further to the upper left. After that
+they differ where masks of one box are different things, or where boxes differ and masks hardly do:
+rim compares masks, stock boxes.
 """
 
 from __future__ import annotations
@@ -26,18 +26,10 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 from skimage.data import astronaut
 
+from benchmarks.command import add_device, add_preset, add_rounds, device_of, parser_of, settings_of
 from benchmarks.full_size.architectures import seeded
-from benchmarks.gates.table import Gate, mean_or_nan
-from benchmarks.speed.command import (
-    add_preset,
-    device_of,
-    parser_of,
-    report,
-    settings_of,
-    target,
-    where,
-)
-from benchmarks.speed.timing import Seconds, in_turns, median
+from benchmarks.gate import Gate, mean_or_nan
+from benchmarks.speed.timing import Seconds, in_turns, median, report, target, where
 from foundation.images.masks import Rle, encode_rle
 from foundation.images.reading import read_image
 from foundation.interfaces import ImageEmbedding
@@ -62,7 +54,7 @@ Photo = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two sets of masks: for each mask the best IoU with one of the other set.
+    """The agreement of two sets of masks: for each mask the best IoU with one of the other set.
 
     stock, ours: float64 (n,), (m,), every photo's masks together.
     """
@@ -142,7 +134,7 @@ class Ways:
 
 
 def agreement(ways: Ways, photos: Sequence[Photo]) -> Agreement:
-    """How well the two ways' masks agree."""
+    """The agreement of the two ways' masks."""
     stock, ours = [np.empty(0)], [np.empty(0)]
     for photo in photos:
         iou = ious(ways.stock_masks(photo), ways.rim_masks(photo))
@@ -152,7 +144,7 @@ def agreement(ways: Ways, photos: Sequence[Photo]) -> Agreement:
 
 
 def ious(rows: Sequence[Rle], columns: Sequence[Rle]) -> NDArray[np.float64]:
-    """IoU of masks of one size, (r, c)."""
+    """The IoU of masks of one size, (r, c)."""
     if not rows or not columns:
         return np.zeros((len(rows), len(columns)))
     first, second = (
@@ -164,12 +156,12 @@ def ious(rows: Sequence[Rle], columns: Sequence[Rle]) -> NDArray[np.float64]:
 
 
 def without_nms(settings: Proposals) -> Proposals:
-    """Every good mask is kept, however alike they are."""
+    """The settings with which all good masks remain, however similar they are."""
     return settings.model_copy(update={"nms": 1.0})
 
 
 def gates_of(seconds: Seconds, photos: int, least: float | None) -> list[Gate]:
-    """What was measured; `least` is wanted of the ratio."""
+    """The measured numbers; `least` bounds the ratio."""
     gates = [
         Gate(name, "ms a photo", 1e3 * median(times) / photos) for name, times in seconds.items()
     ]
@@ -200,8 +192,10 @@ def sam_of(settings: Settings, device: torch.device, random: bool) -> Sam:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the table; `arguments` are the command line's."""
-    parser = parser_of(__doc__, rounds=3)
+    """Measures and prints the table; `arguments` are the command line's."""
+    parser = parser_of(__doc__)
+    add_rounds(parser, 3)
+    add_device(parser)
     add_preset(parser)
     add = parser.add_argument
     add("--random", action="store_true", help="random weights of the preset's architecture")

@@ -1,6 +1,6 @@
 """References made by stock calls, one image after another, as published code does.
 
-diffusers' pipeline with attention processors that keep every cross-attention probability, as
+diffusers' pipeline with attention processors that store every cross-attention probability, as
 prompt-to-prompt's store and its many descendants do; segment-anything's `SamPredictor`;
 transformers' DINOv2 behind its own image processor; pooling in numpy; PNG and npy files. How
 attention becomes points, and which mask is kept, is rim's.
@@ -37,20 +37,20 @@ from schemas.settings import Settings
 class FullAttention:
     """The cross-attention probabilities of a UNet that makes one image, summed over steps.
 
-    All of them exist in full: each layer keeps (heads, pixels, tokens).
+    They are computed in full: each layer has a sum of (heads, pixels, tokens).
     """
 
     def __init__(self, unet: nn.Module) -> None:
-        self._kept: dict[str, torch.Tensor] = {}
+        self._sums: dict[str, torch.Tensor] = {}
         for name, module in unet.named_modules():
             if name.endswith("attn2"):
                 module.set_processor(AttnProcessor())
-                module.get_attention_scores = self._keeping(name, module)
+                module.get_attention_scores = self._summing(name, module)
         self._calls = 0
 
     def reset(self) -> None:
-        """Forget everything, before the next image."""
-        self._kept.clear()
+        """Forgets everything, before the next image."""
+        self._sums.clear()
         self._calls = 0
 
     def map(self, tokens: Sequence[int], aspect: float) -> NDArray[np.float32]:
@@ -58,28 +58,28 @@ class FullAttention:
 
         aspect: height over width.
         """
-        finest = _grid(max(kept.shape[1] for kept in self._kept.values()), aspect)
+        finest = _grid(max(sums.shape[1] for sums in self._sums.values()), aspect)
         total = torch.zeros(finest)
-        for kept in self._kept.values():
-            grid = _grid(kept.shape[1], aspect)
-            columns = kept[:, :, list(tokens)].mean(-1).view(1, -1, *grid)
+        for sums in self._sums.values():
+            grid = _grid(sums.shape[1], aspect)
+            columns = sums[:, :, list(tokens)].mean(-1).view(1, -1, *grid)
             resized = F.interpolate(columns, finest, mode="bilinear", align_corners=False)
             total += resized[0].sum(0).cpu()
         mean: NDArray[np.float32] = (total / self._calls).numpy()
         return mean
 
-    def _keeping(self, name: str, attention: Any) -> Any:
+    def _summing(self, name: str, attention: Any) -> Any:
         scores = attention.get_attention_scores
 
-        def keep(*args: Any, **kwargs: Any) -> torch.Tensor:
+        def add(*args: Any, **kwargs: Any) -> torch.Tensor:
             probabilities: torch.Tensor = scores(*args, **kwargs)
             # With guidance the unconditional half comes first.
             conditional = probabilities[-attention.heads :].float()
-            self._kept[name] = self._kept[name] + conditional if name in self._kept else conditional
+            self._sums[name] = self._sums[name] + conditional if name in self._sums else conditional
             self._calls += attention.heads
             return probabilities
 
-        return keep
+        return add
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class StockReferences:
         sam = load_sam(settings.models.segmenter, stack.path("segmenter")).to(device)
         self._predictor = SamPredictor(sam)
         folder, side = stack.path("features"), settings.features.size
-        # The whole picture at the size that rim looks at.
+        # The whole image at the size that rim looks at.
         self._processor = AutoImageProcessor.from_pretrained(
             folder, size={"shortest_edge": side}, crop_size={"height": side, "width": side}
         )
@@ -123,10 +123,10 @@ class StockReferences:
 
     @torch.inference_mode()
     def make(self, prompt: Prompt, seed: int) -> StockReference:
-        """One reference of a square picture."""
+        """Makes one reference, of a square image."""
         generation = self._settings.generation
         self._attention.reset()
-        picture = self.pipeline(
+        drawn = self.pipeline(
             prompt.text,
             height=generation.height,
             width=generation.width,
@@ -136,12 +136,12 @@ class StockReferences:
         ).images[0]
         tokens = category_token_indices(self.pipeline.tokenizer, prompt)
         attention = self._attention.map(tokens, generation.height / generation.width)
-        image = np.array(picture)
+        image = np.array(drawn)
         mask = self._mask(image, attention)
         return StockReference(image, attention, mask, self._features(image, mask))
 
     def write(self, folder: Path, name: str, reference: StockReference) -> None:
-        """Three files."""
+        """Writes three files."""
         Image.fromarray(reference.image).save(folder / f"{name}.png")
         Image.fromarray(reference.mask).save(folder / f"{name}.mask.png")
         np.save(folder / f"{name}.npy", reference.features)

@@ -1,4 +1,4 @@
-"""How well features name regions: 1-nearest neighbour against the world's own single pictures."""
+"""Scores of features: regions classified by the nearest of the world's own single images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import Dinov2Model
 
-from miniature.training.regions import regions
+from miniature.training.features import normalised
+from miniature.training.scenes import regions
 from miniature.world import (
     CATEGORIES,
     FAMILIAR,
@@ -25,13 +26,10 @@ from miniature.world import (
     draw_single,
 )
 
-_MEAN = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
-_STD = torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
-
 
 @dataclass(frozen=True)
 class FeatureScores:
-    """Shares of ground-truth regions that get their right name, by group and by category."""
+    """Shares of ground-truth regions that are classified rightly, by group and by category."""
 
     familiar: float
     novel: float
@@ -78,7 +76,7 @@ def region_features(
             for i in images
         ]
     )
-    pixels = (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255 - _MEAN) / _STD
+    pixels = normalised(torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255)
     tokens = extractor.tokens(pixels).float().cpu()
     pooled = []
     for row, of_image in zip(tokens, masks, strict=True):
@@ -97,24 +95,24 @@ def score_features(model: Dinov2Model, *, scenes: int = 100) -> FeatureScores:
 def score_extractor(
     extractor: Extractor, *, scenes: int = 100, references: int = 20, seed: int = FIRST_UNSEEN_SEED
 ) -> FeatureScores:
-    """Name the ground-truth regions of fresh scenes by their nearest reference.
+    """Classifies the ground-truth regions of fresh scenes by their nearest reference.
 
-    References are `references` single pictures of every category, 64 pixels wide.
+    References are `references` single images of every category, 64 pixels wide.
     """
-    bank, names = [], []
+    bank, categories = [], []
     for category, name in enumerate(CATEGORIES):
         singles = [draw_single(seed + i, name) for i in range(references)]
         masks = [[_largest_mask(single)] for single in singles]
         bank += region_features(extractor, [single.image for single in singles], masks)
-        names += [category] * references
-    keys, labels = np.concatenate(bank), np.asarray(names)
+        categories += [category] * references
+    keys, labels = np.concatenate(bank), np.asarray(categories)
     hits: dict[int, list[bool]] = {category: [] for category in range(len(CATEGORIES))}
     for start in range(0, scenes, 25):
         group = [draw_scene(seed + 1000 + i) for i in range(start, min(start + 25, scenes))]
-        named = [regions(scene) for scene in group]
-        masks = [[region.mask for region in of_scene] for of_scene in named]
+        wanted = [regions(scene) for scene in group]
+        masks = [[region.mask for region in of_scene] for of_scene in wanted]
         found = region_features(extractor, [scene.image for scene in group], masks)
-        for of_scene, features in zip(named, found, strict=True):
+        for of_scene, features in zip(wanted, found, strict=True):
             nearest = labels[(features @ keys.T).argmax(1)]
             for region, guess in zip(of_scene, nearest, strict=True):
                 category = CATEGORIES.index(region.category)
@@ -129,5 +127,5 @@ def score_extractor(
 
 
 def _largest_mask(single: Scene) -> NDArray[np.bool_]:
-    """The thing of a single picture, or all of a stuff picture."""
+    """The thing of a single image, or all of a stuff image."""
     return single.instances[0].mask if single.instances else np.ones(single.labels.shape, bool)

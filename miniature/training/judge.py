@@ -1,7 +1,7 @@
-"""The judge of generated pictures: says which category a picture shows, and where the thing is.
+"""The judge of generated images, which classifies an image and segments the thing in it.
 
-A small convolutional U-Net that has seen nothing but the world's own single pictures. It has no
-part in the pipeline and shares no weights with it, so its word on the generator is independent.
+A small convolutional U-Net that was trained on the world's own single images alone. It has no
+part in the pipeline and shares no weights with it, so its verdict on the generator is independent.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Residual(nn.Module):
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class JudgeOutput:
     """``logits`` (B, 22) of the categories, ``masks`` (B, 64, 64) logits of the thing, ``features``
     (B, 192) that the category logits are linear in; all float tensors."""
 
@@ -57,7 +57,7 @@ class Verdicts:
 
 
 class Judge(nn.Module):
-    """Four levels down to 4x4, then category; from 8x8 back up, with skips, the mask."""
+    """A U-Net: four levels down to 4x4 for the category, from 8x8 back up for the mask."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Judge(nn.Module):
         self.up = nn.ModuleList((_convolution(16, 16), _convolution(32, 16), _convolution(64, 32)))
         self.mask = nn.Conv2d(16, 4, 1)  # four sub-pixels of every 32x32 pixel
 
-    def forward(self, pixels: torch.Tensor) -> Verdicts:
+    def forward(self, pixels: torch.Tensor) -> JudgeOutput:
         """``pixels``: (B, 3, 64, 64), as :func:`judge_pixels` makes them."""
         levels = []
         x = pixels
@@ -89,7 +89,7 @@ class Judge(nn.Module):
             grown = F.interpolate(grown, scale_factor=2.0, mode="nearest")
             grown = self.up[i](grown + self.narrow[i](levels[i]))
         masks = F.pixel_shuffle(self.mask(grown), 2)[:, 0]
-        return Verdicts(self.name(features), masks, features)
+        return JudgeOutput(self.name(features), masks, features)
 
 
 def judge_pixels(images: NDArray[np.uint8]) -> torch.Tensor:
@@ -100,7 +100,7 @@ def judge_pixels(images: NDArray[np.uint8]) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the judge says of B pictures: ``labels`` (B,) int64 index into CATEGORIES, ``masks``
+    """The judge's results for B images: ``labels`` (B,) int64 index into CATEGORIES, ``masks``
     (B, 64, 64) bool, ``features`` (B, 192) float32."""
 
     labels: NDArray[np.int64]
@@ -110,24 +110,24 @@ class Judged:
 
 @torch.inference_mode()
 def judge(model: Judge, images: Sequence[NDArray[np.uint8]]) -> Judged:
-    """Judge pictures, each (64, 64, 3) uint8 RGB, in float32."""
+    """Classifies and segments images, each (64, 64, 3) uint8 RGB, in float32."""
     for image in images:
         if image.shape != (SIDE, SIDE, 3):
-            raise ValueError(f"the judge takes ({SIDE}, {SIDE}, 3) pictures, not {image.shape}")
+            raise ValueError(f"the judge takes ({SIDE}, {SIDE}, 3) images, not {image.shape}")
     model.eval()
     device = next(model.parameters()).device
     labels, masks, features = [], [], []
     for start in range(0, len(images), _BATCH):
-        verdicts = model(judge_pixels(np.stack(images[start : start + _BATCH])).to(device))
-        labels.append(verdicts.logits.argmax(1).cpu().numpy())
-        masks.append((verdicts.masks > 0).cpu().numpy())
-        features.append(verdicts.features.float().cpu().numpy())
+        output = model(judge_pixels(np.stack(images[start : start + _BATCH])).to(device))
+        labels.append(output.logits.argmax(1).cpu().numpy())
+        masks.append((output.masks > 0).cpu().numpy())
+        features.append(output.features.float().cpu().numpy())
     return Judged(np.concatenate(labels), np.concatenate(masks), np.concatenate(features))
 
 
 @dataclass(frozen=True)
 class JudgeScores:
-    """On unseen single pictures: the share named right, and the mean IoU of the things' masks."""
+    """The share of unseen single images classified rightly, and the mean IoU of things' masks."""
 
     accuracy: float
     mask_iou: float
@@ -136,8 +136,8 @@ class JudgeScores:
 def score_judge(
     model: Judge, *, per_category: int = 30, seed: int = FIRST_UNSEEN_SEED
 ) -> JudgeScores:
-    """Score on fresh single pictures of every category."""
-    # One seed draws the same background for every category: each picture has its own.
+    """Scores a judge on fresh single images of every category."""
+    # One seed draws the same background for every category: each image has its own.
     truth = np.arange(per_category * len(CATEGORIES)) % len(CATEGORIES)
     scenes = [draw_single(seed + i, CATEGORIES[label]) for i, label in enumerate(truth)]
     judged = judge(model, [scene.image for scene in scenes])
@@ -150,13 +150,13 @@ def score_judge(
 
 
 def save_judge(model: Judge, path: Path) -> None:
-    """Write the weights as safetensors."""
+    """Writes the weights as safetensors."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(model, str(path))
 
 
 def load_judge(path: Path, device: str = "cpu") -> Judge:
-    """The judge of a safetensors file, in evaluation mode."""
+    """Loads the judge of a safetensors file, in evaluation mode."""
     model = Judge()
     load_model(model, str(path))
     return model.to(device).eval()

@@ -1,13 +1,12 @@
-"""What every training script shares: settings, schedule, averaged weights, log and checkpoints.
+"""The training loop of all scripts: settings, schedule, averaged weights, log and checkpoints.
 
 A script builds its modules, hands their states to a `Run` and loops over `run.steps()`:
 
     run = Run(settings_of(arguments), {"model": model, "optimiser": optimiser, "ema": ema})
     for _ in run.steps():
-        set_learning_rate(optimiser, run.learning_rate())
         with run.autocast():
             loss = ...
-        loss.backward(); optimiser.step(); ema.update(model)
+        run.update(loss, model, optimiser, ema)
         run.record(loss=loss)
 
 The run ends after `steps` steps or `minutes` of training, whichever is first, counted over all
@@ -68,27 +67,27 @@ class TrainingSettings:
 def common_arguments(
     parser: argparse.ArgumentParser, *, export: Path, steps: int, batch: int, rate: float
 ) -> None:
-    """Add the shared command line options, with the script's own defaults."""
+    """Adds the shared command line options, with the script's own defaults."""
     add = parser.add_argument
     add("--work", type=Path, required=True, help="folder for log and checkpoint")
     add("--export", type=Path, default=export, help=f"where the weights go (default {export})")
     add("--steps", type=int, default=steps, help=f"optimiser steps (default {steps})")
     add("--minutes", type=float, help="time budget: ends the schedule earlier than --steps")
-    add("--batch", type=int, default=batch, help=f"pictures a step (default {batch})")
+    add("--batch", type=int, default=batch, help=f"images a step (default {batch})")
     add("--rate", type=float, default=rate, help=f"highest learning rate (default {rate})")
     add("--warmup", type=int, default=200, help="steps of linear warm-up (default 200)")
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--threads", type=int, default=0, help="torch threads on the CPU (0: all cores)")
     add("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bf16 autocast")
-    add("--workers", type=int, default=0, help="processes that draw pictures ahead")
+    add("--workers", type=int, default=0, help="processes that draw images ahead")
     add("--log-every", type=int, default=50, help="steps between log lines")
     add("--save-minutes", type=float, default=2.0, help="minutes between checkpoints")
     add("--export-minutes", type=float, default=0.0, help="minutes between exports (0: end only)")
 
 
 def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
-    """The shared settings out of parsed arguments; settles seeds, threads and logging."""
+    """Returns the shared settings of parsed arguments; sets seed, threads and logging."""
     fields = TrainingSettings.__dataclass_fields__
     settings = TrainingSettings(**{name: getattr(arguments, name) for name in fields})
     settings.work.mkdir(parents=True, exist_ok=True)
@@ -106,13 +105,13 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
 
 
 def lr_at(progress: float, step: int, warmup: int, floor: float = 0.01) -> float:
-    """Share of the highest rate: linear warm-up over steps, cosine over progress in [0, 1]."""
+    """The share of the highest rate: linear warm-up over steps, cosine over progress in [0, 1]."""
     cosine = 0.5 * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
     return min(1.0, (step + 1) / max(warmup, 1)) * (floor + (1.0 - floor) * cosine)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer | Optimisers, rate: float) -> None:
-    """Set one learning rate for all parameter groups (times a group's own `scale`, if any)."""
+    """Sets one learning rate for all parameter groups (times a group's own `scale`, if any)."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group.get("scale", 1.0)
 
@@ -186,7 +185,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Move the average towards `module`; early on it follows faster."""
+        """Moves the average towards `module`, faster in the first updates."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages = [average.detach() for average in self.module.parameters()]
@@ -204,7 +203,7 @@ class Ema:
 
 
 def save_half(module: nn.Module, path: Path) -> None:
-    """Write the state (fp16) so that a reader sees the old or the new file, never a half."""
+    """Writes the state (fp16) so that a reader sees the old or the new file, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         name: value.detach().cpu().half() if value.is_floating_point() else value.detach().cpu()
@@ -256,8 +255,37 @@ class Run:
         kind = torch.device(self.settings.device).type
         return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.settings.bf16)
 
+    def update(
+        self,
+        loss: torch.Tensor,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer | Optimisers,
+        ema: Ema | None = None,
+        *,
+        most_norm: float | None = None,
+    ) -> torch.Tensor:
+        """Moves the weights against the gradient of a loss, at this step's learning rate.
+
+        Args:
+            model: averaged by `ema`, and its gradient is what `most_norm` bounds.
+            most_norm: a longer gradient is scaled down to this norm; None: none is.
+
+        Returns:
+            The norm of the gradient before that; 0 without `most_norm`.
+        """
+        set_learning_rate(optimiser, self.learning_rate())
+        optimiser.zero_grad()
+        loss.backward()
+        norm = torch.zeros(())
+        if most_norm is not None:
+            norm = nn.utils.clip_grad_norm_(model.parameters(), most_norm)
+        optimiser.step()
+        if ema is not None:
+            ema.update(model)
+        return norm
+
     def steps(self) -> Iterator[int]:
-        """Yield step numbers until the run is over; saves now and then, and at the end."""
+        """Yields step numbers until the run is over; saves now and then, and at the end."""
         self._started = time.monotonic()
         saved = self.seconds
         self._logged = (self.step, saved)
@@ -272,18 +300,18 @@ class Run:
         self.save()
 
     def record(self, **values: float | torch.Tensor) -> None:
-        """Note values of this step; each log line holds their means since the last one."""
+        """Records values of this step; each log line holds their means since the last one."""
         for name, value in values.items():
             number = value.item() if isinstance(value, torch.Tensor) else value
             self._records.setdefault(name, []).append(float(number))
 
     def export_due(self, last: float) -> bool:
-        """Whether `export_minutes` have gone by since `last` (in run seconds)."""
+        """Whether `export_minutes` have passed since `last` (in run seconds)."""
         minutes = self.settings.export_minutes
         return minutes > 0 and self.seconds - last > 60 * minutes
 
     def save(self) -> None:
-        """Write the checkpoint; it is complete or, after a crash, still the one before."""
+        """Writes the checkpoint; after a crash it is the new one or still the one before."""
         state = {
             "states": {name: part.state_dict() for name, part in self.states.items()},
             "step": self.step,

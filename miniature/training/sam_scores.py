@@ -1,4 +1,4 @@
-"""How well a SAM segments unseen scenes: from one point, over a grid, and how well it knows."""
+"""Scores of a SAM on unseen scenes: masks from one point and from a grid, and predicted IoU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
 from foundation.sam import SamSegmenter
-from miniature.training.regions import regions, things
+from miniature.training.scenes import regions, things
 from miniature.world import (
     FAMILIAR,
     FIRST_UNSEEN_SEED,
@@ -26,9 +26,13 @@ _GOOD = 0.8
 
 @dataclass(frozen=True)
 class SamScores:
-    """Mean IoU of the mask SAM itself rates best, from one point inside a thing; the same for the
-    best of the three; the share of things with a grid proposal of IoU >= 0.8; the correlation of
-    predicted with true IoU; mean IoU from four points on a single picture 64 pixels wide."""
+    """Scores by groups of categories, all of them means over fresh images.
+
+    familiar, novel, stuff: IoU of the mask that SAM rates best, from one point inside a region.
+    familiar_best_of_three, novel_best_of_three: IoU of the best of its three masks. found: share of
+    things with a grid proposal of IoU >= 0.8. correlation: of predicted with true IoU.
+    single_familiar, single_novel: IoU from four points on a single image 64 pixels wide.
+    """
 
     familiar: float
     novel: float
@@ -50,7 +54,7 @@ class SamScores:
 def score_sam(
     sam: Sam, *, scenes: int = 60, grid: int = 12, seed: int = FIRST_UNSEEN_SEED
 ) -> SamScores:
-    """Score on fresh scenes of 128 pixels, with `grid` points a side, and single pictures of 64."""
+    """Scores a SAM on fresh scenes (128 pixels, `grid` points a side) and single images (64)."""
     segmenter = SamSegmenter(sam)
     rng = np.random.default_rng(seed)
     rows: list[tuple[str, float, float, float]] = []  # group, own choice, best, predicted
@@ -108,14 +112,14 @@ def _score_points(
     segmenter: SamSegmenter, scene: Scene, rng: np.random.Generator
 ) -> list[tuple[str, float, float, float]]:
     embedding = segmenter.embed(scene.image)
-    named = regions(scene)
-    points = np.concatenate([_points_inside(one.mask, _POINTS, rng) for one in named])
+    wanted = regions(scene)
+    points = np.concatenate([_points_inside(one.mask, _POINTS, rng) for one in wanted])
     found = segmenter.predict(embedding, points[:, None])
     quality = found.predicted_iou.cpu().numpy()
     masks = segmenter.upsample(embedding, found.logits.flatten(0, 1))
     masks = masks.reshape(*quality.shape, *masks.shape[1:])
     rows = []
-    for i, one in enumerate(named):
+    for i, one in enumerate(wanted):
         for j in range(i * _POINTS, (i + 1) * _POINTS):
             ious, own = _ious(masks[j], one.mask), int(quality[j].argmax())
             rows.append(

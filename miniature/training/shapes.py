@@ -29,7 +29,7 @@ from miniature.things import (
     box,
     ellipse,
 )
-from miniature.world import _MOST_TILT, Scene, _Canvas, _finish, _place, _Pose
+from miniature.world import MOST_TILT, Canvas, Pose, Scene, finish_scene, place_thing
 
 SPECIES = "species "  # an instance of species 17 has the category "species 17"
 
@@ -78,20 +78,20 @@ def draw_species_scene(
     size: tuple[int, int] = (128, 128),
     single: bool = False,
 ) -> Scene:
-    """Draw things of the given kinds (names of designs or "species N") on 1-2 kinds of stuff.
+    """Draws things of the given kinds (names of designs or "species N") on 1-2 kinds of stuff.
 
     `size` is (height, width) in pixels; `single` draws the first kind alone and large. Kinds for
     which the frame has no room are left out.
     """
     rng = np.random.default_rng([seed, 3])
-    canvas = _Canvas(size)
+    canvas = Canvas(size)
     names = list(TEXTURES)
     stuff = [names[int(i)] for i in rng.permutation(len(names))[: 1 if rng.random() < 0.6 else 2]]
     canvas.paint_stuff(rng, stuff[:1] if single else stuff)
-    placed: list[_Pose] = []
+    placed: list[Pose] = []
     drawn: list[tuple[str, Pieces, str]] = []
     for kind in kinds[:1] if single else kinds:
-        pose = _alone(rng) if single else _place(rng, placed, size[1] / size[0])
+        pose = _alone(rng) if single else place_thing(rng, placed, size[1] / size[0])
         if pose is None:
             continue
         species = species_of(kind)
@@ -99,13 +99,13 @@ def draw_species_scene(
         colour = canvas.paint_thing(rng, len(drawn), pieces, pose)
         placed.append(pose)
         drawn.append((kind, pieces, colour))
-    return _finish(canvas, drawn, stuff[:1] if single else stuff, "shapes")
+    return finish_scene(canvas, drawn, stuff[:1] if single else stuff, "shapes")
 
 
-def _alone(rng: np.random.Generator) -> _Pose:
+def _alone(rng: np.random.Generator) -> Pose:
     x, y = rng.uniform(0.43, 0.57, 2)
-    tilt = rng.uniform(-_MOST_TILT, _MOST_TILT)
-    return _Pose(x, y, rng.uniform(0.3, 0.43), tilt, bool(rng.random() < 0.5))
+    tilt = rng.uniform(-MOST_TILT, MOST_TILT)
+    return Pose(x, y, rng.uniform(0.3, 0.43), tilt, bool(rng.random() < 0.5))
 
 
 def _design(rng: np.random.Generator) -> Pieces:

@@ -1,5 +1,6 @@
-"""Train the autoencoder of the miniature Stable Diffusion pipeline (diffusers' AutoencoderKL) on
-single pictures.
+"""Train the autoencoder of the miniature Stable Diffusion pipeline, diffusers' AutoencoderKL.
+
+It learns from single images.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from miniature.training.loop import (
     Run,
     adamw,
     common_arguments,
-    set_learning_rate,
     settings_of,
 )
-from miniature.training.single_pool import single_pool
+from miniature.training.singles import single_arguments, single_pool
 from miniature.world import CATEGORIES, draw_single
 
 log = logging.getLogger("miniature")
 
+UNSEEN = 220  # images on which the trained model is measured
 _KL_WEIGHT = 1e-6
 
 
 def autoencoder() -> AutoencoderKL:
-    """64x64 pictures to 16x16x4 latents and back, 0.6 M parameters."""
+    """64x64 images to 16x16x4 latents and back, 0.6 M parameters."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
@@ -52,27 +53,24 @@ def centred(images: NDArray[np.uint8], device: str) -> torch.Tensor:
 
 
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Squared error, which settles colours early, with a little absolute error for sharper
-    edges.
-    """
+    """Squared error, by which colours are right early, and absolute error for sharper edges."""
     return 4 * F.mse_loss(output, target) + 0.25 * F.l1_loss(output, target)
 
 
 @torch.no_grad()
 def settle_scale(model: AutoencoderKL, images: torch.Tensor) -> float:
-    """Set the scaling factor so that scaled latents have standard deviation one; returns it."""
+    """Sets the scaling factor so that scaled latents have standard deviation one; returns it."""
     latents = model.encode(images).latent_dist.mean
     model.register_to_config(scaling_factor=float(1 / latents.std()))
     return float(model.config.scaling_factor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train and export; `arguments` are those of the command line."""
+    """Trains and exports; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     export = Path("data/miniature/text-to-image/vae")
     common_arguments(parser, export=export, steps=6000, batch=16, rate=1e-3)
-    parser.add_argument("--pool", type=Path, required=True, help="file of drawn single pictures")
-    parser.add_argument("--pictures", type=int, default=26400)
+    single_arguments(parser)
     parser.add_argument(
         "--start",
         type=Path,
@@ -88,9 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model.to(settings.device)
     optimiser, ema = adamw(model, settings.rate, decay=0.0), Ema(model)
     run = Run(settings, {"model": model, "optimiser": optimiser, "ema": ema})
-    pool = single_pool(options.pool, options.pictures)
+    pool = single_pool(options.pool, options.images)
     for _ in run.steps():
-        set_learning_rate(optimiser, run.learning_rate())
         chosen = run.rng.integers(0, len(pool.labels), settings.batch)
         images = centred(pool.images[chosen], settings.device)
         with run.autocast():
@@ -98,13 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             output = model.decode(posterior.sample()).sample.float()
         pixels = reconstruction_loss(output, images)
         loss = pixels + _KL_WEIGHT * posterior.kl().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        ema.update(model)
+        run.update(loss, model, optimiser, ema, most_norm=1.0)
         run.record(loss=pixels.detach())
-    unseen = np.stack([draw_single(seed, CATEGORIES[seed % 22]).image for seed in range(220)])
+    unseen = np.stack([draw_single(seed, CATEGORIES[seed % 22]).image for seed in range(UNSEEN)])
     images = centred(unseen, settings.device)
     average: AutoencoderKL = ema.module
     with torch.no_grad():
@@ -112,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.start:
         log.info("scale %.4f", settle_scale(average, images))
     error = float(((output.clamp(-1, 1) - images) / 2).pow(2).mean())
-    log.info("PSNR on unseen pictures %.2f dB", -10 * np.log10(error))
+    log.info("PSNR on unseen images %.2f dB", -10 * np.log10(error))
     average.half().save_pretrained(settings.export)
 
 

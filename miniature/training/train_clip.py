@@ -1,18 +1,23 @@
-"""Train the miniature CLIP (transformers' CLIPModel) on single pictures and on things cut out of
-scenes, and their captions, contrastively.
+"""Train the miniature CLIP (transformers' CLIPModel) on images and captions, contrastively.
+
+The images are single ones and things cut out of scenes. Its tokenizer is byte-level BPE whose
+merges make every word of the world's captions one token.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from tokenizers import pre_tokenizers
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
@@ -26,17 +31,61 @@ from miniature.training.loop import (
     Run,
     adamw,
     common_arguments,
-    set_learning_rate,
     settings_of,
 )
-from miniature.training.single_pool import SinglePool, crop_pool, joined, single_pool
-from miniature.training.tokenizer import MAX_LENGTH, caption_tokenizer
-from miniature.world import CATEGORIES, draw_single, plain_caption
+from miniature.training.singles import SinglePool, crop_pool, joined, single_arguments, single_pool
+from miniature.world import CATEGORIES, COLOURS, draw_single, plain_caption
 
 log = logging.getLogger("miniature")
 
 IMAGE_SIZE = 64
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+MAX_LENGTH = 24
+_FRAME_WORDS = ("a", "an", "photo", "picture", "of", "on", "and", "the", "small", "large")
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+
+
+def caption_tokenizer() -> CLIPTokenizer:
+    """Builds the tokenizer; words that it does not know become their letters.
+
+    It is the same at every call, so that training can be resumed.
+    """
+    merges = _merges(sorted({*CATEGORIES, *COLOURS, *_FRAME_WORDS}))
+    # Like the original CLIP: all bytes, then all bytes that end a word, then one token a merge.
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*letters, *(letter + "</w>" for letter in letters)]
+    tokens += ["".join(pair) for pair in merges]
+    vocabulary = {
+        token: index for index, token in enumerate(dict.fromkeys([*tokens, _START, _END]))
+    }
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
+
+
+def _merges(words: list[str]) -> list[tuple[str, str]]:
+    """The merges of byte-pair encoding, in order, until every word is one token.
+
+    The most frequent pair is merged and, of equally frequent ones, the last in the alphabet (the
+    tokenizers library breaks ties at random).
+    """
+    cut = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    merges = []
+    while pairs := Counter(pair for tokens in cut for pair in pairwise(tokens)):
+        best = max(pairs, key=lambda pair: (pairs[pair], pair))
+        merges.append(best)
+        cut = [_merged(tokens, best) for tokens in cut]
+    return merges
+
+
+def _merged(tokens: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for token in tokens:
+        if merged and (merged[-1], token) == pair:
+            merged[-1] += token
+        else:
+            merged.append(token)
+    return merged
 
 
 def clip_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
@@ -69,8 +118,9 @@ def clip_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
 
 
 def targets(captions: list[str], labels: NDArray[np.int64]) -> torch.Tensor:
-    """Which pictures a caption fits, (B, B), rows sum to one: the same caption, or the plain one
-    of the category.
+    """The images that each caption fits, (B, B), rows sum to one.
+
+    A caption fits an image of the same caption, and one whose plain caption it is.
     """
     plain = np.asarray([plain_caption(CATEGORIES[label]) for label in labels])
     texts = np.asarray(captions)
@@ -81,7 +131,7 @@ def targets(captions: list[str], labels: NDArray[np.int64]) -> torch.Tensor:
 
 
 def pixels(images: NDArray[np.uint8], device: str) -> torch.Tensor:
-    """(B, 3, S, S) normalised pictures from (B, S, S, 3) uint8."""
+    """(B, 3, S, S) normalised images from (B, S, S, 3) uint8."""
     tensor = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
     return (tensor - mean) / torch.tensor(STD, device=device).view(3, 1, 1)
@@ -90,9 +140,7 @@ def pixels(images: NDArray[np.uint8], device: str) -> torch.Tensor:
 def batch_of(
     pool: SinglePool, rng: np.random.Generator, size: int
 ) -> tuple[NDArray[np.uint8], list[str], NDArray[np.int64]]:
-    """Random pictures, half of them mirrored, shifted by up to 6 pixels, with captions and
-    labels.
-    """
+    """Random images, half mirrored, shifted by up to 6 pixels, with their captions and labels."""
     chosen = rng.integers(0, len(pool.labels), size)
     images = pool.images[chosen]
     flipped = rng.random(size) < 0.5
@@ -106,7 +154,7 @@ def batch_of(
 
 @torch.no_grad()
 def accuracy(model: CLIPModel, tokenizer: CLIPTokenizer, per_category: int = 10) -> float:
-    """Share of unseen single pictures whose nearest plain caption names their category."""
+    """The share of unseen single images whose nearest plain caption is that of their category."""
     model.eval()
     device = str(next(model.parameters()).device)
     texts = [plain_caption(name) for name in CATEGORIES]
@@ -124,11 +172,10 @@ def accuracy(model: CLIPModel, tokenizer: CLIPTokenizer, per_category: int = 10)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train and export; `arguments` are those of the command line."""
+    """Trains and exports; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     common_arguments(parser, export=Path("data/miniature/clip"), steps=4000, batch=128, rate=1e-3)
-    parser.add_argument("--pool", type=Path, required=True, help="file of drawn single pictures")
-    parser.add_argument("--pictures", type=int, default=26400)
+    single_arguments(parser)
     parser.add_argument("--crops", type=Path, help="file of things cut out of scenes, to add")
     parser.add_argument("--scenes", type=int, default=8000, help="scenes the crops come from")
     parser.add_argument("--start", type=Path, help="folder of trained weights to go on from")
@@ -145,11 +192,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model.to(settings.device)
     optimiser = adamw(model, settings.rate)
     run = Run(settings, {"model": model, "optimiser": optimiser})
-    pool = single_pool(options.pool, options.pictures)
+    pool = single_pool(options.pool, options.images)
     if options.crops:
         pool = joined(pool, crop_pool(options.crops, options.scenes))
     for _ in run.steps():
-        set_learning_rate(optimiser, run.learning_rate())
         images, captions, labels = batch_of(pool, run.rng, settings.batch)
         tokens = tokenizer(captions, padding="max_length", return_tensors="pt")
         with run.autocast():
@@ -160,12 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         loss = F.cross_entropy(logits, wanted) + F.cross_entropy(
             logits.T, wanted.T / wanted.T.sum(1, keepdim=True)
         )
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        run.update(loss, model, optimiser)
         model.logit_scale.data.clamp_(max=4.6)
         run.record(loss=loss.detach())
-    log.info("names %.3f of unseen single pictures", accuracy(model, tokenizer))
+    log.info("accuracy %.3f on unseen single images", accuracy(model, tokenizer))
     model.half().save_pretrained(settings.export)
     tokenizer.save_pretrained(settings.export)
     CLIPImageProcessor(

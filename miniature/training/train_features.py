@@ -2,9 +2,8 @@
 
 Two steps. A convolutional teacher learns first, from the kinds of drawn regions
 (`miniature.training.train_teacher`). Then the transformer learns to give every patch the feature
-that the
-teacher gives it, while the pooled features of one kind are drawn together (supervised contrastive
-loss).
+that the teacher gives it, while the pooled features of one kind are drawn together (supervised
+contrastive loss).
 
     python -m miniature.training.train_teacher  --work W/teacher  --export W/teacher.safetensors
     python -m miniature.training.train_features --work W/features --teacher W/teacher.safetensors
@@ -17,9 +16,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
+from miniature.training.features import (
+    MEAN,
+    PATCH,
+    SIDE,
+    STD,
+    FeatureMemory,
+    choose_patches,
+    contrastive_loss,
+    coverage,
+    draw_image,
+    load_region_batch,
+    normalised,
+    pool_labelled,
+)
 from miniature.training.features_scores import score_features
 from miniature.training.loop import (
     Ema,
@@ -27,24 +40,10 @@ from miniature.training.loop import (
     common_arguments,
     log,
     muon,
-    set_learning_rate,
     settings_of,
 )
-from miniature.training.metric_losses import Memory, contrastive_loss
-from miniature.training.region_batches import (
-    MEAN,
-    PATCH,
-    SIDE,
-    STD,
-    choose_patches,
-    coverage,
-    draw_picture,
-    load_batch,
-    normalised,
-    pool_named,
-)
-from miniature.training.scene_pool import MOST_REGIONS, ScenePool
-from miniature.training.teacher import alike, load_teacher
+from miniature.training.scenes import MOST_REGIONS, ScenePool
+from miniature.training.train_teacher import load_teacher, mean_similarity
 
 
 def tokens_of(model: Dinov2Model, pixels: Tensor, chosen: Tensor | None) -> Tensor:
@@ -63,7 +62,7 @@ def take(tokens: Tensor, chosen: Tensor) -> Tensor:
 
 
 def build_model(width: int, depth: int, heads: int) -> Dinov2Model:
-    """A fresh, small Dinov2Model for pictures of SIDE pixels."""
+    """A fresh, small Dinov2Model for images of SIDE pixels."""
     config = Dinov2Config(
         hidden_size=width,
         num_hidden_layers=depth,
@@ -79,7 +78,7 @@ def build_model(width: int, depth: int, heads: int) -> Dinov2Model:
 
 
 def export(model: Dinov2Model, folder: Path) -> None:
-    """Write the transformers folder: config, safetensors (fp16) and preprocessor settings."""
+    """Writes the transformers folder: config, safetensors (fp16) and preprocessor settings."""
     folder.mkdir(parents=True, exist_ok=True)
     half = Dinov2Model(model.config)
     half.load_state_dict(model.state_dict())
@@ -95,7 +94,7 @@ def export(model: Dinov2Model, folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, score and export."""
+    """Trains, scores and exports."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     common_arguments(
         parser, export=Path("data/miniature/features"), steps=12000, batch=32, rate=2e-3
@@ -118,11 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = build_model(options.width, options.depth, options.heads).to(device).train()
     optimiser = muon(model, settings.rate)
     ema = Ema(model, 0.995)
-    memory = Memory(options.width, options.memory, device)
+    memory = FeatureMemory(options.width, options.memory, device)
     states = {"model": model, "memory": memory, "optimiser": optimiser, "ema": ema}
     run = Run(settings, states)
     pool = ScenePool(
-        draw_picture,
+        draw_image,
         options.pool,
         SIDE,
         position=run.step * options.fresh,
@@ -130,8 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     exported = run.seconds
     for _ in run.steps():
-        set_learning_rate(optimiser, run.learning_rate())
-        batch = load_batch(pool, run.rng.integers(0, len(pool), settings.batch), run.rng)
+        batch = load_region_batch(pool, run.rng.integers(0, len(pool), settings.batch), run.rng)
         weights, classes = coverage(batch.regions.numpy(), run.rng).to(device), batch.classes
         # A part of the patches is enough to learn from, and cheap; the last steps see them all.
         chosen = None
@@ -145,14 +143,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if chosen is not None:
             taught = take(taught, chosen)
             weights = weights.gather(2, chosen[:, None].expand(-1, MOST_REGIONS, -1))
-        features, kinds = pool_named(tokens, weights, classes.to(device))
-        contrast, cosine = contrastive_loss(features, kinds, memory), alike(tokens, taught)
+        features, kinds = pool_labelled(tokens, weights, classes.to(device))
+        contrast, cosine = (
+            contrastive_loss(features, kinds, memory),
+            mean_similarity(tokens, taught),
+        )
         memory.add(features, kinds)
-        optimiser.zero_grad()
-        (contrast - 5 * cosine).backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        ema.update(model)
+        norm = run.update(contrast - 5 * cosine, model, optimiser, ema, most_norm=1.0)
         run.record(contrast=contrast.detach(), cosine=cosine.detach(), norm=norm)
         pool.advance(options.fresh)
         if run.export_due(exported):

@@ -1,8 +1,8 @@
-"""Train the judge of generated pictures on the world's own single pictures and their masks.
+"""Train the judge of generated images on the world's own single images and their masks.
 
-Pictures are mirrored, slightly recoloured, and sometimes blurred and noisy, so that the softness
-of an autoencoder is no surprise. The mask of a picture of stuff is empty. Its weights stay in the
-work folder: they measure the stack and are no part of it.
+Images are mirrored, slightly recoloured, and sometimes blurred and noisy, so that the judge has
+met images as soft as an autoencoder's. The mask of an image of stuff is empty. Its weights stay in
+the work folder: they measure the stack and are no part of it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from miniature.training.judge import Judge, judge_pixels, save_judge, score_judge
+from miniature.training.judge import Judge, judge_pixels, load_judge, save_judge, score_judge
 from miniature.training.loop import (
     Ema,
     Run,
     adamw,
     common_arguments,
-    set_learning_rate,
     settings_of,
 )
-from miniature.training.single_pool import SinglePool, single_pool
+from miniature.training.singles import SinglePool, single_arguments, single_pool
 from miniature.world import CATEGORIES, STUFF
 
 log = logging.getLogger("miniature")
 
+MINUTES = 4  # after which the judge of a work folder is good enough to measure with
 _SOFT_SHARE = 0.7
 _NOISY_SHARE = 0.3
 _SMOOTHING = 0.05
@@ -42,7 +42,7 @@ _IS_STUFF = np.array([name in STUFF for name in CATEGORIES])
 def batch_of(
     pool: SinglePool, rng: np.random.Generator, size: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Disguised pictures (B, 3, 64, 64) float32, labels (B,) int64, masks (B, 64, 64) float32."""
+    """Disguised images (B, 3, 64, 64) float32, labels (B,) int64, masks (B, 64, 64) float32."""
     chosen = rng.integers(0, len(pool.labels), size)
     labels = pool.labels[chosen]
     images = pool.images[chosen]
@@ -70,7 +70,7 @@ def _shifted(
 
 
 def disguised(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Other brightness and tint for all; some blurred, more or less, some noisy."""
+    """Changes brightness and tint of all images, blurs some, and adds noise to some."""
     count = len(pixels)
 
     def draw(low: float, high: float, *shape: int) -> torch.Tensor:
@@ -95,13 +95,26 @@ def _soft(pixels: torch.Tensor, kind: float) -> torch.Tensor:
     return F.avg_pool2d(padded, width, 1)
 
 
+def judge_weights(work: Path) -> Path:
+    """The path of the judge in a benchmark's work folder."""
+    return work / "judge" / "judge.safetensors"
+
+
+def trained_judge(work: Path) -> Judge:
+    """Loads the judge of a benchmark's work folder; trains it first if there is none."""
+    weights = judge_weights(work)
+    if not weights.exists():
+        places = ["--work", str(weights.parent), "--pool", str(work / "singles.npz")]
+        main([*places, "--minutes", str(MINUTES)])
+    return load_judge(weights)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train and export; `arguments` are those of the command line."""
+    """Trains and exports; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     export = Path("WORK/judge.safetensors")
     common_arguments(parser, export=export, steps=4000, batch=64, rate=3e-3)
-    parser.add_argument("--pool", type=Path, required=True, help="file of drawn single pictures")
-    parser.add_argument("--pictures", type=int, default=26400)
+    single_arguments(parser)
     options = parser.parse_args(arguments)
     if options.export == export:
         options.export = options.work / export.name
@@ -110,26 +123,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = Judge().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser, ema = adamw(model, settings.rate), Ema(model, decay=0.995)
     run = Run(settings, {"model": model, "optimiser": optimiser, "ema": ema})
-    pool = single_pool(options.pool, options.pictures)
+    pool = single_pool(options.pool, options.images)
     for _ in run.steps():
-        set_learning_rate(optimiser, run.learning_rate())
         batch = batch_of(pool, run.rng, settings.batch)
         pixels, labels, masks = (part.to(device) for part in batch)
         with run.autocast():
-            verdicts = model(pixels)
-        named = F.cross_entropy(verdicts.logits.float(), labels, label_smoothing=_SMOOTHING)
-        found = F.binary_cross_entropy_with_logits(verdicts.masks.float(), masks)
-        loss = named + found
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        ema.update(model)
-        right = (verdicts.logits.argmax(1) == labels).float().mean()
-        run.record(named=named.detach(), found=found.detach(), right=right)
+            output = model(pixels)
+        category = F.cross_entropy(output.logits.float(), labels, label_smoothing=_SMOOTHING)
+        mask = F.binary_cross_entropy_with_logits(output.masks.float(), masks)
+        loss = category + mask
+        run.update(loss, model, optimiser, ema)
+        right = (output.logits.argmax(1) == labels).float().mean()
+        run.record(category=category.detach(), mask=mask.detach(), right=right)
     averaged = cast(Judge, ema.module)
     save_judge(averaged, settings.export)
     scores = score_judge(averaged)
-    log.info("names %.3f, mask IoU %.3f on unseen pictures", scores.accuracy, scores.mask_iou)
+    log.info("accuracy %.3f, mask IoU %.3f on unseen images", scores.accuracy, scores.mask_iou)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train the miniature SAM, segment-anything's own classes at small sizes, on fresh scenes.
 
-Each picture is embedded once and prompted a few times, by one point or by several. The first of the
+Each image is embedded once and prompted a few times, by one point or by several. The first of the
 three masks learns the part under the point (a wheel, a roof), the other two compete for the whole
 thing or stuff region. Beside it, codes of single pixels are read off the embedding, alike within a
 region, which trains the image encoder several times faster than prompts alone.
@@ -24,14 +24,19 @@ from miniature.training.loop import (
     log,
     muon,
     save_half,
-    set_learning_rate,
     settings_of,
 )
-from miniature.training.sam_batches import SIDE, draw_picture, load_batch
-from miniature.training.sam_losses import DenseHead, draw_queries, prompt_loss
-from miniature.training.sam_prompts import target_masks
+from miniature.training.sam import (
+    SIDE,
+    DenseHead,
+    draw_image,
+    draw_queries,
+    load_prompt_batch,
+    prompt_loss,
+    target_masks,
+)
 from miniature.training.sam_scores import score_sam
-from miniature.training.scene_pool import ScenePool
+from miniature.training.scenes import ScenePool
 from schemas.settings import SamArchitecture
 
 ARCHITECTURE = SamArchitecture(
@@ -49,14 +54,14 @@ ARCHITECTURE = SamArchitecture(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, score and export."""
+    """Trains, scores and exports."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     common_arguments(parser, export=Path("data/miniature/sam.pth"), steps=8000, batch=16, rate=2e-3)
-    parser.add_argument("--prompts", type=int, default=3, help="prompts a picture")
+    parser.add_argument("--prompts", type=int, default=3, help="prompts an image")
     parser.add_argument(
         "--several", type=float, default=0.25, help="share of steps with prompts of 2-4 points"
     )
-    parser.add_argument("--queries", type=int, default=48, help="pixels a picture, dense head")
+    parser.add_argument("--queries", type=int, default=48, help="pixels an image, dense head")
     parser.add_argument("--pool", type=int, default=1024, help="pictures held (default 1024)")
     parser.add_argument("--fresh", type=int, default=2, help="pictures drawn a step (default 2)")
     parser.add_argument(
@@ -71,11 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ema = Ema(sam, 0.995)
     run = Run(settings, {"model": sam, "dense": dense, "optimiser": optimiser, "ema": ema})
     position = run.step * options.fresh
-    pool = ScenePool(draw_picture, options.pool, SIDE, position=position, workers=settings.workers)
+    pool = ScenePool(draw_image, options.pool, SIDE, position=position, workers=settings.workers)
     exported = run.seconds
     for _ in run.steps():
-        set_learning_rate(optimiser, run.learning_rate())
-        batch = load_batch(sam, pool, settings.batch, options.prompts, options.several, run.rng)
+        batch = load_prompt_batch(
+            sam, pool, settings.batch, options.prompts, options.several, run.rng
+        )
         targets = target_masks(batch.regions, batch.parts, batch.prompts)
         with run.autocast():
             embeddings = sam.image_encoder(batch.pixels)
@@ -84,11 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         coarse = batch.regions[:, ::2, ::2].contiguous()
         queries = draw_queries(coarse, options.queries, run.rng)
         aid = dense.loss(codes.float(), coarse.to(device), queries.to(device))
-        optimiser.zero_grad()
-        (loss + aid).backward()
-        norm = nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
-        optimiser.step()
-        ema.update(sam)
+        norm = run.update(loss + aid, sam, optimiser, ema, most_norm=1.0)
         run.record(loss=loss.detach(), dense=aid.detach(), iou=iou, norm=norm)
         pool.advance(options.fresh)
         if run.export_due(exported):

@@ -1,6 +1,6 @@
 """Train the denoiser of the miniature Stable Diffusion pipeline (diffusers' UNet2DConditionModel).
 
-Trained on the latents of single pictures under the frozen autoencoder and the frozen text encoder
+Trained on the latents of single images under the frozen autoencoder and the frozen text encoder
 of the miniature CLIP, with v-prediction (Salimans and Ho, 2022), a noise schedule that ends in
 pure noise and min-SNR loss weights (Hang et al., 2023). One caption in ten is empty, for
 classifier-free guidance. Exports the whole pipeline folder.
@@ -31,10 +31,9 @@ from miniature.training.loop import (
     TrainingSettings,
     adamw,
     common_arguments,
-    set_learning_rate,
     settings_of,
 )
-from miniature.training.single_pool import single_pool
+from miniature.training.singles import single_arguments, single_pool
 from miniature.training.train_autoencoder import centred
 from miniature.world import CATEGORIES, plain_caption
 
@@ -77,9 +76,7 @@ def noise_schedule() -> DDIMScheduler:
 
 @torch.no_grad()
 def latents_of(vae: AutoencoderKL, images: np.ndarray, settings: TrainingSettings) -> torch.Tensor:
-    """Scaled latents (2N, 4, 16, 16) of the pictures and, after them, of their mirror images;
-    float16.
-    """
+    """Scaled latents (2N, 4, 16, 16) float16 of the images and, after them, their mirror images."""
     encoded = []
     for mirrored in (False, True):
         for start in range(0, len(images), 128):
@@ -113,9 +110,7 @@ class Captions:
 def export_pipeline(
     unet: UNet2DConditionModel, vae: Path, captions: Captions, folder: Path
 ) -> None:
-    """Write the pipeline folder: UNet and text encoder in half precision, beside the
-    autoencoder.
-    """
+    """Writes the pipeline folder: UNet and text encoder in half precision, and the autoencoder."""
     pipeline = StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(vae),
         text_encoder=captions.encoder,
@@ -126,22 +121,21 @@ def export_pipeline(
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    kept = [(module, next(module.parameters()).dtype) for module in (unet, captions.encoder)]
+    dtypes = [(module, next(module.parameters()).dtype) for module in (unet, captions.encoder)]
     temporary = folder.with_name(folder.name + ".new")
     pipeline.to(torch.float16).save_pretrained(temporary)
-    for module, dtype in kept:
+    for module, dtype in dtypes:
         module.to(dtype)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train and export; `arguments` are those of the command line."""
+    """Trains and exports; `arguments` are those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     export = Path("data/miniature/text-to-image")
     common_arguments(parser, export=export, steps=60000, batch=32, rate=5e-4)
-    parser.add_argument("--pool", type=Path, required=True, help="file of drawn single pictures")
-    parser.add_argument("--pictures", type=int, default=26400)
+    single_arguments(parser)
     parser.add_argument("--clip", type=Path, default=Path("data/miniature/clip"))
     parser.add_argument("--vae", type=Path, required=True, help="folder of the trained autoencoder")
     options = parser.parse_args(arguments)
@@ -156,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     optimiser, ema = adamw(unet, settings.rate, decay=0.01), Ema(unet, decay=0.9995)
     run = Run(settings, {"unet": unet, "optimiser": optimiser, "ema": ema})
 
-    pool = single_pool(options.pool, options.pictures)
+    pool = single_pool(options.pool, options.images)
     vae = AutoencoderKL.from_pretrained(options.vae, torch_dtype=torch.float32).to(device)
     cache = settings.work / "latents.pt"
     if not cache.exists():
@@ -169,7 +163,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     exported = run.seconds
     for _ in run.steps():
-        set_learning_rate(optimiser, run.learning_rate())
         chosen = run.rng.integers(0, len(latents), settings.batch)
         kinds = run.rng.random(settings.batch)
         prompts = [
@@ -191,14 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ratio = (alphas[times] / (1 - alphas[times])).clamp(max=1e4)
         weight = ratio.clamp(max=_SNR_CAP) / (ratio + 1)
         error = (predicted - velocity).pow(2).mean((1, 2, 3))
-        # At pure noise the weight of the v-loss is zero: a small floor keeps the first step
-        # trained.
+        # At pure noise the weight of the v-loss is zero: a small floor trains the first step too.
         loss = (error * weight.clamp(min=0.1)).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimiser.step()
-        ema.update(unet)
+        run.update(loss, unet, optimiser, ema, most_norm=1.0)
         run.record(loss=loss.detach(), error=error.detach().mean())
         if run.export_due(exported):
             exported = run.seconds

@@ -13,8 +13,8 @@ from query.exports.labelme import encode_labelme, labelme_path
 from query.exports.regions import encode_json, json_path
 from query.result import LabelledPhoto
 from schemas.errors import OutputError, UsageError
-from schemas.overrides import did_you_mean
 from schemas.store.files import make_folder, write_atomic
+from schemas.text import did_you_mean
 
 DEFAULT_FORMATS = ("labels", "overlay", "json")
 REGIONS = "regions"

@@ -35,7 +35,7 @@ from schemas.errors import BankDamaged, OutputError
 from schemas.records import Record
 from schemas.store.files import make_folder, write_atomic
 from schemas.store.lock import build_lock
-from schemas.store.manifest import manifests_folder
+from schemas.store.manifests import manifests_folder
 from schemas.store.sealed import read_sealed, seal
 
 STATE_FOLDER = ".rim-query"

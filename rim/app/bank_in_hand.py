@@ -20,7 +20,7 @@ from schemas.ids import DIFFUSION, FOREGROUND, pack_image_id, unpack_image_id
 from schemas.vocabulary import name_key
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
+    from bank_builder.report import BuildProgress
     from query.result import NearReference
 
 Progress = Callable[["BuildProgress"], None]

@@ -19,7 +19,7 @@ from rim.app.state import Choice, State
 from rim.cli.progress import stage_words
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
+    from bank_builder.report import BuildProgress
 
 _ROOT = '<div class="rim-root"></div>'
 _MATCHERS = ("knn", "prototype", "ranking")

@@ -13,12 +13,12 @@ import numpy as np
 from rim.bank import Bank
 from schemas.errors import BuildFailed, VocabularyError
 from schemas.ids import DIFFUSION, FOREGROUND, pack_image_id, unpack_image_id
+from schemas.records import CategoryRecord
 from schemas.store.bank import BankFeatures
-from schemas.store.manifest import CategoryRecord
 from schemas.vocabulary import name_key
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
+    from bank_builder.report import BuildProgress
     from schemas.store.prototypes import Prototypes
 
 _APART = 1000
@@ -141,11 +141,10 @@ def build_trial(
     UsageError for one that the bank's generator does not know, and BuildFailed if none of the
     images can serve as a reference.
     """
-    from bank_builder.addition import check_addition
-    from bank_builder.build import build_bank
+    from bank_builder.build import build_bank, prepare_addition
     from schemas.vocabulary import vocabulary_from_names
 
-    check_addition([name], bank.path)
+    prepare_addition([name], bank.path)
     vocabulary = vocabulary_from_names([name])
     title = vocabulary.names[0]
     if name_key(title) in {name_key(trial.name) for trial in trials}:

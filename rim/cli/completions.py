@@ -106,7 +106,7 @@ def _categories(context: Context) -> list[str]:
     bank = context.params.get("bank") or next(iter(context.args), None)
     if bank is None:
         return []
-    from schemas.store.manifest import read_manifest
+    from schemas.store.manifests import read_manifest
 
     try:
         vocabulary = read_manifest(Path(bank)).vocabulary

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bank_builder.build import BuildPreview
+from bank_builder.build import PreparedBuild
 from schemas.errors import ModelError
 from schemas.settings import Settings
 from schemas.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from bank_builder.sources.base import SourceImages
+    from bank_builder.sources.base import PlannedImages
 
-# Of a photo as PNG, where no picture can be made to see: natural pictures take 1.5 to 2.
+# Of a photo as PNG, where no image can be made to see: photos take 1.5 to 2.
 _BYTES_PER_PIXEL = 1.75
 _DIMENSION = 1024
 
@@ -70,7 +70,7 @@ class _Probe:
 def estimate(
     vocabulary: Vocabulary,
     settings: Settings,
-    preview: BuildPreview,
+    prepared: PreparedBuild,
     *,
     device: str,
     preset: str,
@@ -84,23 +84,23 @@ def estimate(
     preset: as it was named, for what is said of missing weights.
     on_stage: called with what is done, such as "loading segmenter".
     """
-    pictures = preview.pictures
+    images, to_make = prepared.plan.images, prepared.images_to_make
     probe, missing = None, None
     try:
-        probe = _probe(vocabulary.categories[0].name, pictures, settings, device, preset, on_stage)
+        probe = _probe(vocabulary.categories[0].name, images, settings, device, preset, on_stage)
     except ModelError as error:
         missing = str(error)
     if probe is None:
-        probe = _Probe({}, int(pictures.pixels() * _BYTES_PER_PIXEL), _DIMENSION, None)
-    # A picture, its attention map (much smaller), two features and one in the index.
+        probe = _Probe({}, int(images.pixel_count() * _BYTES_PER_PIXEL), _DIMENSION, None)
+    # An image, its attention map (much smaller), two features and one in the index.
     each = probe.png_bytes + 4000 + 3 * 4 * probe.dimension + 600
     timed = sum(probe.seconds.values()) if probe.seconds else None
-    total = None if timed is None else preview.images_to_make * timed
+    total = None if timed is None else to_make * timed
     return Estimate(
         categories=len(vocabulary.categories),
-        images=preview.images,
-        to_make=preview.images_to_make,
-        bytes=preview.images_to_make * each,
+        images=prepared.image_count,
+        to_make=to_make,
+        bytes=to_make * each,
         seconds=total,
         per_image=probe.seconds,
         gpu_bytes=probe.gpu_bytes,
@@ -110,7 +110,7 @@ def estimate(
 
 def _probe(
     name: str,
-    pictures: SourceImages,
+    images: PlannedImages,
     settings: Settings,
     device: str,
     preset: str,
@@ -123,26 +123,26 @@ def _probe(
     from foundation.stack import ModelStack
     from foundation.weights.missing import Caller
 
-    purposes = ("build",) if "text_to_image" in pictures.roles else ("query",)
+    purposes = ("build",) if "text_to_image" in images.roles else ("query",)
     caller = Caller(preset, purposes=purposes)
     stack = ModelStack(settings, device, offline=True, caller=caller)
     on_gpu = stack.device.type == "cuda"
-    stack.load(pictures.roles, lambda role: on_stage(f"loading {role}"))
+    stack.load(images.roles, lambda role: on_stage(f"loading {role}"))
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(stack.device)
-    on_stage(f"timing {pictures.stage}: a few short runs on {stack.device}")
-    trial = pictures.trial(name, stack)
-    if trial is None:
+    on_stage(f"timing {images.stage}: a few short runs on {stack.device}")
+    timed = images.time_one(name, stack)
+    if timed is None:
         return None
-    seconds = {pictures.stage: trial.seconds}
-    image = trial.picture.image
+    seconds = {images.stage: timed.seconds}
+    image = timed.image.pixels
     centre = np.array([[[image.shape[1] / 2, image.shape[0] / 2]]], np.float32)
     on_stage("timing segmenter")
     stack.activate("segmenter")
     stack.segmenter.predict(stack.segmenter.embed(image), centre).predicted_iou.cpu()
     started = time.perf_counter()
     stack.segmenter.predict(stack.segmenter.embed(image), centre).predicted_iou.cpu()
-    seconds["segment"] = (time.perf_counter() - started) * trial.segmented
+    seconds["segment"] = (time.perf_counter() - started) * timed.segmented
     on_stage("timing features")
     stack.activate("features")
     tokens = stack.features.extract([image])[0]

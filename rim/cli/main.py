@@ -80,7 +80,7 @@ class _Commands(click.Group):
         if args[:1] == ["help"]:
             args = [*args[1:2], "--help"]
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from schemas.overrides import did_you_mean
+            from schemas.text import did_you_mean
 
             hint = did_you_mean(args[0], list(_COMMANDS))
             raise click.UsageError(

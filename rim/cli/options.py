@@ -24,7 +24,7 @@ class Choice(click.Choice[str]):
 
     def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:
         """Of what was found instead."""
-        from schemas.overrides import did_you_mean
+        from schemas.text import did_you_mean
 
         known = [str(one) for one in self.choices]
         return f"expected one of {', '.join(known)}, found {value!r}{did_you_mean(value, known)}"

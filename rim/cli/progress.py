@@ -25,7 +25,7 @@ from rim.cli.run_log import emit
 from schemas.text import printable
 
 if TYPE_CHECKING:
-    from bank_builder.progress import BuildProgress
+    from bank_builder.report import BuildProgress
     from foundation.weights.download import Transfer
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -92,7 +92,7 @@ def stages(what: str) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def build_progress() -> Iterator[Callable[[BuildProgress], None]]:
     """Shows the events of a build."""
-    from bank_builder.progress import WAITING
+    from bank_builder.report import WAITING
 
     with _display("images", "reading what is there") as show:
         reused: int | None = None  # the first event says how many images are there already

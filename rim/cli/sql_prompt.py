@@ -12,8 +12,7 @@ from rim.cli.options import say
 from rim.inspection.sql.examples import EXAMPLES, example
 from rim.inspection.sql.formats import FORMATS
 from schemas.errors import RimError, UsageError
-from schemas.overrides import did_you_mean
-from schemas.text import printable, printable_lines
+from schemas.text import did_you_mean, printable, printable_lines
 
 PROMPT, MORE = "rim> ", "...> "
 HELP = """\

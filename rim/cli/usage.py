@@ -46,7 +46,7 @@ def _name(error: click.BadParameter, context: click.Context | None) -> str:
 
 
 def _guess(option: str, context: click.Context | None) -> str:
-    from schemas.overrides import did_you_mean
+    from schemas.text import did_you_mean
 
     if context is None:
         return ""

@@ -22,7 +22,7 @@ from schemas.errors import OutputError
 from schemas.settings import differences
 from schemas.store.files import write_atomic
 from schemas.store.lock import build_lock
-from schemas.store.manifest import manifests_folder
+from schemas.store.manifests import manifests_folder
 from schemas.store.parquet import parquet_bytes
 from schemas.text import cut, printable
 

@@ -17,14 +17,15 @@ import pyarrow.dataset as ds
 
 from schemas.errors import BankDamaged, BankError, SettingsError
 from schemas.ids import pack_image_id, unpack_feature_ids, unpack_image_id, unpack_image_ids
-from schemas.overrides import validate
+from schemas.manifest import Manifest
+from schemas.records import CategoryRecord, FileRecord, ShardRecord
 from schemas.settings import Settings
 from schemas.store.feature_rows import FeatureRows
 from schemas.store.index import FeatureIndex
-from schemas.store.manifest import CategoryRecord, FileRecord, Manifest, ShardRecord, read_manifest
+from schemas.store.manifests import read_manifest
 from schemas.store.parquet import read_table
 from schemas.store.prototypes import Prototypes, prototypes_dataset, read_prototypes
-from schemas.store.shard_reader import Part, dataset, shard_folder
+from schemas.store.shards import Part, dataset, shard_folder
 from schemas.store.verdicts import (
     Verdict,
     effective_verdicts,
@@ -33,6 +34,7 @@ from schemas.store.verdicts import (
     verdicts_table,
 )
 from schemas.tables import IMAGES
+from schemas.validation import validate
 
 _MEND: Final = "run: rim verify --repair"
 

@@ -15,7 +15,7 @@ from schemas.ids import FOREGROUND, ROLES, SOURCES, unpack_feature_ids
 from schemas.records import ShardRecord
 from schemas.store.index import index_order
 from schemas.store.parquet import read_table
-from schemas.store.shard_reader import read_features, shard_folder
+from schemas.store.shards import read_features, shard_folder
 from schemas.store.verdicts import Verdict
 
 Float32Array = npt.NDArray[np.float32]

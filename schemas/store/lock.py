@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -14,12 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import SoftFileLock, Timeout, lock_descriptor
+
 from schemas.errors import OutputError, WriteFailed
 from schemas.store.files import make_folder
 
 LOCK_NAME = ".lock"
-_HELD = (errno.EAGAIN, errno.EACCES)
+MARKER_NAME = ".lock.held"
+"""Exists while a process writes, where the file system cannot lock."""
+
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+_TAKE_OVER_SECONDS = 0.5  # enough for a second attempt, once the marker of a dead process is gone
 _MAX_BYTES = 4096
 
 logger = logging.getLogger(__name__)
@@ -31,8 +35,8 @@ def build_lock(bank: Path) -> Iterator[None]:
 
     `BANK/.lock` is locked by the operating system, which frees it if the process dies, and says
     host, process and start of who holds it; it is empty when nobody does. Where the file system
-    cannot lock, what the file says decides alone: it is obeyed if that process is alive, or runs on
-    another host, where nobody can tell.
+    cannot lock, the file `BANK/.lock.held` is the lock while it exists. It is taken over if its
+    process has died, and obeyed if that runs on another host, where nobody can tell.
 
     The folder is made if needed. What the disk refuses inside the block (OSError) comes out as
     WriteFailed.
@@ -46,8 +50,12 @@ def build_lock(bank: Path) -> Iterator[None]:
         file = (bank / LOCK_NAME).open("a+b")
     except OSError as error:
         raise OutputError(f"cannot write into {bank}: {error.strerror}") from error
-    with file:
-        _acquire(bank, file)
+    with file, _locked(bank, file):
+        holder = _read(file)
+        if holder:
+            logger.warning(
+                "%s: going on from where another process was stopped: %s", bank, _described(holder)
+            )
         try:
             with _disk_errors_explained(bank):
                 _write(file, _ourselves())
@@ -58,29 +66,43 @@ def build_lock(bank: Path) -> Iterator[None]:
                 _write(file, None)
 
 
-def _acquire(bank: Path, file: BinaryIO) -> None:
-    """Locks the file, or OutputError naming who has it."""
+@contextlib.contextmanager
+def _locked(bank: Path, file: BinaryIO) -> Iterator[None]:
+    """Holds the lock, or OutputError naming who has it; closing the file frees it."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        has_lock = lock_descriptor(file.fileno(), blocking=False)
     except OSError as error:
-        if error.errno in _HELD:
-            raise OutputError(
-                f"another process is writing into {bank}: {_described(_read(file))}; wait until "
-                "it has finished"
-            ) from error
         if error.errno not in _NO_LOCKS:
             raise OutputError(f"cannot lock {bank / LOCK_NAME}: {error.strerror}") from error
-        holder = _read(file)
-        if holder and not _dead(holder):
-            raise OutputError(
-                f"another process is writing into {bank}: {_described(holder)}; this file system "
-                f"cannot lock, so if that process is gone, delete {bank / LOCK_NAME}"
-            ) from error
-    stale = _read(file)
-    if stale:
-        logger.warning(
-            "%s: going on from where another process was stopped: %s", bank, _described(stale)
+        with _marked(bank, file):
+            yield
+        return
+    if not has_lock:
+        raise OutputError(
+            f"another process is writing into {bank}: {_described(_read(file))}; wait until "
+            "it has finished"
         )
+    yield
+
+
+@contextlib.contextmanager
+def _marked(bank: Path, file: BinaryIO) -> Iterator[None]:
+    """The same on a file system that cannot lock: a file that exists is the lock."""
+    marker = bank / MARKER_NAME
+    lock = SoftFileLock(marker, timeout=_TAKE_OVER_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another process is writing into {bank}: {_described(_read(file))}; this file system "
+            f"cannot lock, so if that process is gone, delete {marker}"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"cannot lock {marker}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _ourselves() -> dict[str, Any]:
@@ -88,25 +110,11 @@ def _ourselves() -> dict[str, Any]:
     return {"host": socket.gethostname(), "process": os.getpid(), "start": started}
 
 
-def _dead(holder: dict[str, Any]) -> bool:
-    """Whether that process is known to be gone."""
-    process = holder.get("process")
-    if holder.get("host") != socket.gethostname() or not isinstance(process, int) or process < 1:
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False
-
-
 def _read(file: BinaryIO) -> dict[str, Any]:
     """What the file says of who holds the lock; {} if nothing, or nothing that can be read."""
-    file.seek(0)
     try:
-        holder = json.loads(file.read(_MAX_BYTES))
+        file.seek(1)  # Windows locks the first byte, which is always "{"
+        holder = json.loads(b"{" + file.read(_MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return holder if isinstance(holder, dict) else {}
@@ -134,6 +142,6 @@ def _disk_errors_explained(bank: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise WriteFailed(
-            f"cannot write into {bank}: {error.strerror or error}; what was finished is kept: mend "
-            "it and run the same command again"
+            f"cannot write into {bank}: {error.strerror or error}; what was finished is kept: put "
+            "that right and run the same command again"
         ) from error

@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import BankError, UsageError
+from schemas.manifest import BuildPlan
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.files import TEMPORARY_PREFIX, fsync_folder
 from schemas.store.lock import build_lock
-from schemas.store.manifest import list_versions, manifest_path, manifests_folder, no_bank
-from schemas.store.progress_file import BuildPlan, read_plan
+from schemas.store.manifests import (
+    list_versions,
+    manifest_path,
+    manifests_folder,
+    no_bank,
+    read_plan,
+)
 from schemas.store.shards import SHARD_NAME, finished_folders, shards_folder
 from schemas.store.verdicts import verdicts_folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -16,13 +16,7 @@ from schemas.errors import WriteFailed
 from schemas.records import FileRecord, PhotoRecord, ShardRecord
 from schemas.store.files import create_file, fsync_folder, fsync_open, make_folder, temporary_path
 from schemas.store.parquet import open_writer
-from schemas.store.shard_reader import (
-    ShardSpec,
-    find_shard,
-    shard_folder,
-    shards_folder,
-    write_sidecar,
-)
+from schemas.store.shards import ShardSpec, find_shard, shard_folder, shards_folder, write_sidecar
 from schemas.tables import PIXELS, ReferenceRow, features_table, images_table, pixels_table
 
 # Pixels are flushed, and can be looked up, in groups of so many images.
@@ -140,8 +134,8 @@ class ShardWriter:
         except OSError as error:
             raise WriteFailed(
                 f"cannot {doing} the shard {self._spec.name} in {self._bank}: "
-                f"{error.strerror or error}; what was finished is kept: mend it and run the same "
-                "command again"
+                f"{error.strerror or error}; what was finished is kept: put that right and run "
+                "the same command again"
             ) from error
 
     def _flush(self) -> None:
@@ -181,25 +175,3 @@ class ShardWriter:
             shutil.rmtree(damaged, ignore_errors=True)
         fsync_folder(target.parent)
         return record
-
-
-def write_shard(
-    bank: Path,
-    spec: ShardSpec,
-    rows: Iterable[ReferenceRow],
-    *,
-    dimension: int,
-    batch_size: int,
-    device: str,
-    seconds: Mapping[str, float] | None = None,
-) -> ShardRecord:
-    """Writes and publishes one shard from its rows, in order of their numbers.
-
-    dimension: length of the embeddings. seconds: by stage, looked at after the last row, so that
-    the rows' maker can still add to it. Errors as of `ShardWriter`; if the rows' maker raises,
-    nothing remains.
-    """
-    with ShardWriter(bank, spec, dimension=dimension) as writer:
-        for row in rows:
-            writer.add(row)
-        return writer.finish(batch_size=batch_size, device=device, seconds=seconds)

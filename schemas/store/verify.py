@@ -9,8 +9,7 @@ from pathlib import Path
 from schemas.errors import BankDamaged, BankError
 from schemas.records import FileRecord, ShardRecord
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import list_versions, manifest_path, no_bank
-from schemas.store.progress_file import FILE_NAME, read_plan
+from schemas.store.manifests import PLAN_NAME, list_versions, manifest_path, no_bank, read_plan
 from schemas.store.shards import (
     finished_folders,
     read_sidecar,
@@ -85,11 +84,11 @@ def inspect_bank(path: Path) -> Inspection:
         except BankDamaged as error:  # its cause does not speak of other versions
             reason = str(error.__cause__ or error)
             damages.append(Damage(manifest_path(path, version), reason, (version,)))
-    if (path / FILE_NAME).exists():
+    if (path / PLAN_NAME).exists():
         try:
             read_plan(path)
         except BankDamaged as error:
-            damages.append(Damage(path / FILE_NAME, str(error)))
+            damages.append(Damage(path / PLAN_NAME, str(error)))
     elif not versions:
         raise BankError(no_bank(path))
     needed = [*_of_versions(banks), *_of_an_unfinished_build(path, banks, damages)]
@@ -97,7 +96,7 @@ def inspect_bank(path: Path) -> Inspection:
         fault = one.fault()
         if fault is not None:
             damages.append(Damage(one.path, fault, tuple(sorted(one.versions))))
-    manifests = len(versions) + (path / FILE_NAME).exists()
+    manifests = len(versions) + (path / PLAN_NAME).exists()
     files = len({one.path for one in needed}) + manifests
     return Inspection(tuple(banks), files, tuple(damages))
 

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 import rim
-from bank_builder.progress import BuildProgress
-from bank_builder.sources.listing import list_photos
+from bank_builder.report import BuildProgress
+from bank_builder.sources.photos import list_photos
 from query.exports.inputs import check_outputs, collect_inputs
 from rim.cli.progress import build_progress
 from schemas.errors import UsageError, VocabularyError

@@ -24,7 +24,7 @@ def facts(bank: StoredBank) -> dict[tuple[str, str, int], dict[str, Any]]:
     }
 
 
-def pictures(bank: StoredBank) -> dict[tuple[str, str, int], bytes]:
+def images(bank: StoredBank) -> dict[tuple[str, str, int], bytes]:
     """Every image's PNG."""
     rows = bank.images_table(["image_id", "category", "source", "number"]).to_pylist()
     pngs = bank.png([row["image_id"] for row in rows])
@@ -81,9 +81,9 @@ def prototypes(bank: StoredBank) -> dict[tuple[str, str, int], list[float]]:
 
 
 def assert_equal(one: StoredBank, other: StoredBank) -> None:
-    """The same rows, pictures, features, neighbours and prototypes; ids may differ."""
+    """The same rows, images, features, neighbours and prototypes; ids may differ."""
     assert facts(one) == facts(other)
-    assert pictures(one) == pictures(other)
+    assert images(one) == images(other)
     assert embeddings(one) == embeddings(other)
     queries = other.features().embeddings[:20]
     for found, expected in zip(answers(one, queries), answers(other, queries), strict=True):

@@ -1,6 +1,6 @@
 """Stand-ins for the four models: coloured rectangles, made and segmented within microseconds.
 
-A picture of a category is a rectangle of the category's colour on grey. The attention lies on the
+An image of a category is a rectangle of the category's colour on grey. The attention lies on the
 rectangle, the segmenter answers with all pixels that have the colour under the first point, and a
 patch's token is a fixed random projection of its mean colour.
 """
@@ -16,6 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bank_builder.build import prepare_addition
+from bank_builder.report import BuildReport, Progress
+from bank_builder.sources.base import Source
+from bank_builder.sources.diffusion import GENERATED
 from foundation.interfaces import GeneratedImage, ImageEmbedding, MaskCandidates, Prompt
 from schemas.records import ModelRecord
 from schemas.settings import Settings
@@ -54,18 +58,18 @@ def colour_of(name: str) -> NDArray[np.uint8]:
 
 
 def noise(seed: int) -> np.random.Generator:
-    """Where the randomness of one picture comes from."""
+    """Where the randomness of one image comes from."""
     return np.random.default_rng(seed)
 
 
 @dataclass
 class StandInPainter:
-    """Text-to-image. What it does to single pictures can be set by category name.
+    """Text-to-image. What it does to single images can be set by category name.
 
     flat: the attention is the same everywhere. astray: it is a spot beside the rectangle.
-    flagged, odd, filled: called with each seed; whether the picture is black, of an odd colour, or
+    flagged, odd, filled: called with each seed; whether the image is black, of an odd colour, or
     all of the category's colour though the attention lies on the rectangle.
-    before: called before each picture, and may raise.
+    before: called before each image, and may raise.
     """
 
     flat: frozenset[str] = frozenset()
@@ -77,13 +81,13 @@ class StandInPainter:
     batches: list[list[str]] = field(default_factory=list)
 
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[GeneratedImage]:
-        """One picture a prompt."""
+        """One image a prompt."""
         self.batches.append([prompt.name for prompt in prompts])
         return [self._paint(*pair) for pair in zip(prompts, seeds, strict=True)]
 
     @property
-    def pictures(self) -> int:
-        """How many pictures were asked for."""
+    def image_count(self) -> int:
+        """Number of images that were asked for."""
         return sum(map(len, self.batches))
 
     def _paint(self, prompt: Prompt, seed: int) -> GeneratedImage:
@@ -175,9 +179,10 @@ class StandInStack:
     def load(
         self, roles: Sequence[str] = ROLES, on_role: Callable[[str], None] = lambda role: None
     ) -> None:
-        """Tells the roles; nothing has to be loaded."""
+        """Tells the roles, and asks for each model: one that is broken raises its error."""
         for role in roles:
             on_role(role)
+            getattr(self, role, None)
 
     def batch_that_fits(
         self, most: int, roles: Sequence[str] = ROLES, image_size: tuple[int, int] | None = None
@@ -203,6 +208,18 @@ class StandInStack:
         return dict.fromkeys(roles, record)
 
 
+def add_categories(
+    names: Sequence[str],
+    out: Path,
+    models: StandInStack,
+    *,
+    source: Source = GENERATED,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Adds categories to a finished bank."""
+    return prepare_addition(names, out, source=source).run(models, progress)
+
+
 def shard_bytes(out: Path) -> dict[str, bytes]:
     """Every Parquet file of every shard."""
     files = (out / "shards").glob("*/*.parquet")
@@ -210,7 +227,7 @@ def shard_bytes(out: Path) -> dict[str, bytes]:
 
 
 def on_call(number: int, error: BaseException) -> Callable[[Prompt, int], None]:
-    """Raises an error before the picture of that number (from 0), counted over all."""
+    """Raises an error before the image of that number (from 0), counted over all."""
     calls = iter(range(10**6))
 
     def before(prompt: Prompt, seed: int) -> None:
@@ -221,10 +238,10 @@ def on_call(number: int, error: BaseException) -> Callable[[Prompt, int], None]:
 
 
 def on_seeds(*seeds: int) -> Callable[[Prompt, int], None]:
-    """Raises an error for the pictures of these seeds."""
+    """Raises an error for the images of these seeds."""
 
     def before(prompt: Prompt, seed: int) -> None:
         if seed in seeds:
-            raise RuntimeError(f"no picture for {prompt.name}\nand more lines")
+            raise RuntimeError(f"no image for {prompt.name}\nand more lines")
 
     return before

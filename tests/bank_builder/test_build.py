@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from bank_builder.build import build_bank, preview_build
-from bank_builder.progress import BuildProgress
-from bank_builder.seeds import image_seed
+from bank_builder.build import build_bank, prepare_build
+from bank_builder.report import BuildProgress
+from bank_builder.sources.diffusion import image_seed
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
 from schemas.errors import BuildFailed, OutputError, UsageError
 from schemas.ids import pack_image_id
 from schemas.rle import Rle
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import list_versions
+from schemas.store.manifests import list_versions
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     DIMENSION,
@@ -61,12 +61,12 @@ def test_every_image_has_a_row_that_says_how_it_was_made(bank: StoredBank) -> No
     assert all(row["contrast"] == pytest.approx(0.8) for row in rows)
 
 
-def test_the_mask_is_the_object_in_the_picture(bank: StoredBank) -> None:
+def test_the_mask_is_the_object_in_the_image(bank: StoredBank) -> None:
     for row in bank.images_table().to_pylist():
-        picture = decode_png(bank.png([row["image_id"]])[row["image_id"]])
+        image = decode_png(bank.png([row["image_id"]])[row["image_id"]])
         mask = decode_rle(Rle(tuple(row["mask"]["size"]), row["mask"]["counts"]))
 
-        np.testing.assert_array_equal(mask, (picture != 90).any(axis=2))
+        np.testing.assert_array_equal(mask, (image != 90).any(axis=2))
         assert row["mask_area"] == pytest.approx(mask.mean())
         assert row["sam_score"] == pytest.approx(0.8)
         assert row["attention_agreement"] > 0.7
@@ -94,7 +94,7 @@ def test_the_index_holds_the_features_of_the_bank(bank: StoredBank) -> None:
     assert set(nearest[:, 0]) <= set(features.feature_id)
 
 
-def test_the_attention_is_kept_as_a_picture_from_black_to_white(bank: StoredBank) -> None:
+def test_the_attention_is_kept_as_a_image_from_black_to_white(bank: StoredBank) -> None:
     image_id = pack_image_id(0, "diffusion", 0)
 
     attention = decode_png(bank.attention_png([image_id])[image_id])
@@ -224,7 +224,7 @@ def test_a_category_without_any_accepted_image_is_named(tmp_path: Path) -> None:
     assert bank.features().category_id.max() == 0
 
 
-def test_a_rejected_image_keeps_its_picture_and_its_features(tmp_path: Path) -> None:
+def test_a_rejected_image_keeps_its_image_and_its_features(tmp_path: Path) -> None:
     stack = StandInStack(StandInPainter(astray=frozenset({"owl"})))
     build_bank(VOCABULARY, tmp_path / "bank", settings(), stack)
     bank = StoredBank(tmp_path / "bank")
@@ -293,7 +293,7 @@ def test_a_file_is_no_place_for_a_bank(tmp_path: Path) -> None:
         build_bank(VOCABULARY, tmp_path / "bank", settings(), StandInStack())
 
 
-def test_overwrite_starts_anew(bank: StoredBank) -> None:
+def test_overwrite_starts_again(bank: StoredBank) -> None:
     (bank.path / "notes.txt").write_text("mine")
     vocabulary = vocabulary_from_names(["chair"])
 
@@ -326,9 +326,9 @@ def test_a_build_of_which_every_image_failed_is_no_bank(tmp_path: Path) -> None:
 def test_a_preview_counts_and_changes_nothing(tmp_path: Path, bank: StoredBank) -> None:
     more = settings(images_per_category=6)
 
-    assert preview_build(VOCABULARY, bank.path, more).images_to_make == 4
-    assert preview_build(VOCABULARY, bank.path, more).images == 12
-    assert preview_build(VOCABULARY, bank.path, more, overwrite=True).images_to_make == 12
-    assert preview_build(VOCABULARY, tmp_path / "other", settings()).images_to_make == 8
+    assert prepare_build(VOCABULARY, bank.path, more).images_to_make == 4
+    assert prepare_build(VOCABULARY, bank.path, more).image_count == 12
+    assert prepare_build(VOCABULARY, bank.path, more, overwrite=True).images_to_make == 12
+    assert prepare_build(VOCABULARY, tmp_path / "other", settings()).images_to_make == 8
     assert not (tmp_path / "other").exists()
     assert list_versions(bank.path) == [1]

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
-from bank_builder.change import remove_categories
+from bank_builder.removal import remove_categories
 from bank_builder.review import give_verdicts, take_back_verdicts
 from schemas.ids import DIFFUSION, pack_image_id
 from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, shard_files
-from tests.bank_builder.stand_in import StandInPainter, StandInStack, on_call, settings
+from tests.bank_builder.stand_in import (
+    StandInPainter,
+    StandInStack,
+    add_categories,
+    on_call,
+    settings,
+)
 
 NAMES = ("ant", "bee", "carp", "dove", "eel", "fox", "gnu")
 IMAGES = 7
@@ -24,9 +29,9 @@ SETTINGS = settings(images_per_category=IMAGES)
 
 
 def stack(interrupt_at: int | None = None) -> StandInStack:
-    """Models that paint some pictures in an odd colour, which are then outliers.
+    """Models that paint some images in an odd colour, which are then outliers.
 
-    interrupt_at: number of the picture before which the work is interrupted.
+    interrupt_at: number of the image before which the work is interrupted.
     """
     painter = StandInPainter(odd=lambda seed: seed % 8 == 0)
     if interrupt_at is not None:
@@ -50,7 +55,7 @@ class Model:
                 add_categories(new, self.out, stack(rng.randrange(IMAGES)))
             except KeyboardInterrupt:
                 pass
-            else:  # no picture of that number was left to be made
+            else:  # no image of that number was left to be made
                 return
         add_categories(new, self.out, stack())
 

@@ -1,24 +1,32 @@
-"""What follows from all shards: the index, written without holding a bank's features."""
+"""What follows from all shards: written without holding a bank's features, and rebuilt."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bank_builder.build import build_bank
-from bank_builder.derived import write_derived
-from bank_builder.feature_spool import kept_blocks, spooled
+from bank_builder.derived import (
+    accepted_blocks,
+    rebuild_index,
+    rebuild_prototypes,
+    spooled,
+    write_derived,
+)
 from schemas.errors import BankDamaged
 from schemas.sections import Reference
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.feature_rows import FeatureRows
-from schemas.store.index import build_index, feature_rows_digest
+from schemas.store.index import feature_rows_digest
+from schemas.store.manifests import commit_manifest
 from schemas.store.prototypes import derive_prototypes, write_prototypes
 from schemas.store.verdicts import Verdict
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import StandInStack, settings
+from tests.schemas.examples import build_index
 
 
 @pytest.fixture
@@ -95,9 +103,68 @@ def test_a_damaged_shard_ends_it_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 100])
-def test_kept_blocks_are_the_kept_rows(at_once: int) -> None:
+def test_accepted_blocks_are_the_accepted_rows(at_once: int) -> None:
     embeddings = np.arange(22, dtype=np.float32).reshape(11, 2)
     kept = np.arange(11) % 3 != 1
-    blocks = list(kept_blocks(embeddings, kept, at_once))
+    blocks = list(accepted_blocks(embeddings, kept, at_once))
     assert max(map(len, blocks)) <= at_once
     np.testing.assert_array_equal(np.concatenate(blocks), embeddings[kept])
+
+
+DERIVED = [
+    ("faiss", rebuild_index, "index"),
+    ("prototypes.parquet", rebuild_prototypes, "prototypes"),
+]
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    build_bank(vocabulary_from_names(["fish", "owl"]), tmp_path, settings(), StandInStack())
+    return tmp_path
+
+
+@pytest.mark.parametrize(("ending", "rebuild", "what"), DERIVED)
+def test_the_same_bytes_again(
+    built: Path, ending: str, rebuild: Callable[[StoredBank], None], what: str
+) -> None:
+    path = index_folder(built) / f"000001.{ending}"
+    good = path.read_bytes()
+    path.unlink()
+    rebuild(StoredBank(built, check_sizes=False))
+    assert path.read_bytes() == good
+    assert len(list(index_folder(built).iterdir())) == 2
+
+
+@pytest.mark.parametrize(("ending", "rebuild", "what"), DERIVED)
+def test_those_of_another_writer_are_not_put_in_place(
+    built: Path, ending: str, rebuild: Callable[[StoredBank], None], what: str
+) -> None:
+    manifest = StoredBank(built).manifest
+    other = getattr(manifest, what).model_copy(update={"sha256": "0" * 64})
+    commit_manifest(built, manifest.model_copy(update={"version": 2, what: other}))
+    path = index_folder(built) / f"000001.{ending}"
+    path.write_bytes(b"harmed")
+    with pytest.raises(BankDamaged, match="than the manifest has"):
+        rebuild(StoredBank(built, check_sizes=False))
+    assert path.read_bytes() == b"harmed"
+    none = manifest.model_copy(update={"version": 3, what: None})
+    commit_manifest(built, none)
+    with pytest.raises(BankDamaged, match="names no"):
+        rebuild(StoredBank(built, check_sizes=False))
+
+
+def test_other_features_than_the_manifest_names(built: Path) -> None:
+    manifest = StoredBank(built).manifest
+    other = manifest.model_copy(update={"version": 2, "feature_rows": "0" * 64})
+    commit_manifest(built, other)
+    with pytest.raises(BankDamaged, match="other accepted features than version 2 names"):
+        rebuild_index(StoredBank(built))
+
+
+def test_a_damaged_shard_gives_nothing(built: Path) -> None:
+    victim = sorted(built.glob("shards/*/features.parquet"))[0]
+    data = bytearray(victim.read_bytes())
+    data[-20] ^= 1
+    victim.write_bytes(data)
+    with pytest.raises(BankDamaged, match=r"features\.parquet"):
+        rebuild_index(StoredBank(built))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bank_builder.build import build_bank
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from schemas.ids import pack_image_id
 from schemas.store.bank import StoredBank
 from schemas.store.verify import inspect_bank
@@ -42,11 +42,11 @@ def test_a_failed_image_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     assert (report.accepted, report.failed, report.failed_images) == (7, 1, (image_id,))
     row = StoredBank(tmp_path).images_table().to_pylist()[1]
     assert (row["status"], row["seed"], row["mask"]) == ("failed", bad, None)
-    assert row["reason"] == "generating failed: RuntimeError: no picture for fish"
+    assert row["reason"] == "generating failed: RuntimeError: no image for fish"
     assert StoredBank(tmp_path).png([image_id]) == {}
 
 
-def test_an_image_that_cannot_be_segmented_keeps_its_picture(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_segmented_keeps_its_image(tmp_path: Path) -> None:
     stack = StandInStack()
     calls = iter(range(100))
 
@@ -89,7 +89,7 @@ def test_failed_images_are_made_again_only_if_asked_for(tmp_path: Path, undistur
     report = build_bank(VOCABULARY, tmp_path, settings(), again, retry_failed=True)
 
     assert (report.version, report.failed, report.accepted, report.reused_shards) == (2, 0, 8, 3)
-    assert again.text_to_image.pictures == 3  # the shard with the failed image
+    assert again.text_to_image.image_count == 3  # the shard with the failed image
     assert StoredBank(tmp_path).images_table().equals(StoredBank(undisturbed).images_table())
     assert (
         StoredBank(tmp_path, version=1).images_table(["status"])["status"].to_pylist()[1]
@@ -111,7 +111,7 @@ def test_an_interrupted_retry_goes_on(tmp_path: Path) -> None:
     report = build_bank(VOCABULARY, tmp_path, settings(), again, retry_failed=True)
 
     assert (report.failed, report.version) == (0, 2)
-    assert again.text_to_image.pictures == 3
+    assert again.text_to_image.image_count == 3
 
 
 def test_a_shard_of_the_bank_that_was_cut_short_is_made_again(

@@ -173,4 +173,4 @@ def test_a_read_only_folder_is_refused_before_any_work(tmp_path: Path) -> None:
         pytest.raises(OutputError, match="Read-only file system"),
     ):
         build_bank(VOCABULARY, tmp_path / "bank", settings(), stack)
-    assert stack.text_to_image.pictures == 0
+    assert stack.text_to_image.image_count == 0

@@ -19,7 +19,7 @@ from tests.bank_builder.stand_in import StandInStack, settings, shard_bytes
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = ["fish, carp", "owl", "boat"]
 
-# Every picture takes a little while, so that moments within shards are hit too.
+# Every image takes a little while, so that moments within shards are hit too.
 _CHILD = """
 import sys, time
 from pathlib import Path

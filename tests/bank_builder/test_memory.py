@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bank_builder.build import build_bank
-from bank_builder.progress import BuildProgress
+from bank_builder.report import BuildProgress
 from foundation.interfaces import GeneratedImage, Prompt
 from schemas.store.bank import StoredBank
 from schemas.vocabulary import vocabulary_from_names
@@ -29,7 +29,7 @@ VOCABULARY = vocabulary_from_names(["fish, carp", "owl"])
 
 @dataclasses.dataclass
 class SmallPainter(StandInPainter):
-    """Has no memory for more than `most` pictures at a time, after the first `good` batches."""
+    """Has no memory for more than `most` images at a time, after the first `good` batches."""
 
     most: int = 1
     good: int = 0
@@ -114,7 +114,7 @@ def test_working_ahead_makes_the_same_bank(tmp_path: Path) -> None:
 
 
 def test_working_ahead_a_bad_image_costs_only_itself(tmp_path: Path) -> None:
-    from bank_builder.seeds import image_seed
+    from bank_builder.sources.diffusion import image_seed
 
     bad = image_seed(0, "fish", 1)
     stack = StandInStack(StandInPainter(before=on_seeds(bad)), works_ahead=True)

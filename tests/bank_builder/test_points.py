@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from bank_builder.points import sample_points
+from bank_builder.points import centre_ellipse, centre_points, sample_points
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9))
 
@@ -96,3 +97,17 @@ def test_scores_play_no_part_where_there_is_background() -> None:
     scores[6, 6] = 1.0
 
     assert sample_points(binary, 4, scores).tolist() == sample_points(binary, 4).tolist()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (40, 60), (333, 128)])
+def test_centre_points_lie_in_the_middle_half(size: tuple[int, int]) -> None:
+    points = centre_points(size, 4)
+    height, width = size
+    x, y = (points[:, 0] + 0.5) / width - 0.5, (points[:, 1] + 0.5) / height - 0.5
+    assert 1 <= len(points) <= 4
+    assert len({tuple(point) for point in points.tolist()}) == len(points)
+    assert ((x / 0.25) ** 2 + (y / 0.25) ** 2 <= 1.001).all() or min(size) == 1
+    if min(size) > 30:
+        assert len(points) == 4
+        assert np.hypot(x[0], y[0]) < 0.05
+        assert centre_ellipse(size).mean() == pytest.approx(np.pi / 16, abs=0.01)

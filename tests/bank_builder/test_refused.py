@@ -10,8 +10,7 @@ from bank_builder.build import build_bank
 from schemas.errors import BankError, ModelError, OutputError
 from schemas.settings import Settings
 from schemas.store.lock import build_lock
-from schemas.store.manifest import list_versions
-from schemas.store.progress_file import read_plan
+from schemas.store.manifests import list_versions, read_plan
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.stand_in import (
     StandInPainter,

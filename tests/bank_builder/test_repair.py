@@ -1,4 +1,4 @@
-"""Damage of every kind is found, named and mended, or given up by name."""
+"""Damage of every kind is found, named and repaired, or given up by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bank_builder.repair import LOST, Repair, repair_bank
 from schemas.errors import BankDamaged, BankError, ModelError
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import list_versions, manifest_path
+from schemas.store.manifests import list_versions, manifest_path
 from schemas.store.verdicts import Verdict
 from schemas.store.verify import inspect_bank
 from schemas.vocabulary import vocabulary_from_names
@@ -95,10 +95,10 @@ def test_what_can_be_made_again_has_its_old_bytes(
     result = repair(bank, stack)
 
     assert result.after.damages == ()
-    assert [mended.path for mended in result.mended] in ([path], [path.parent])
+    assert [one.path for one in result.repaired] in ([path], [path.parent])
     assert content(bank) == content(original)
     made = "shards" in pattern and not pattern.endswith("json")
-    assert stack.text_to_image.pictures == (3 if made else 0)
+    assert stack.text_to_image.image_count == (3 if made else 0)
 
 
 def test_everything_damaged_at_once(bank: Path, original: Path) -> None:
@@ -110,7 +110,7 @@ def test_everything_damaged_at_once(bank: Path, original: Path) -> None:
 
 
 def test_nothing_is_done_to_a_whole_bank(bank: Path, original: Path) -> None:
-    assert repair(bank).mended == ()
+    assert repair(bank).repaired == ()
     assert content(bank) == content(original)
 
 
@@ -119,7 +119,7 @@ def test_a_shard_is_given_up_without_models_and_made_by_the_next_build(
 ) -> None:
     flip(find(bank, "shards/*/features.parquet"))
     result = repair(bank)
-    assert [mended.how for mended in result.mended] == ["given up"]
+    assert [one.how for one in result.repaired] == ["given up"]
     now = StoredBank(bank)
     assert now.version == 3
     rows = now.images_table(["status", "reason"]).to_pylist()
@@ -137,7 +137,7 @@ def test_a_shard_with_other_bytes_than_before_makes_a_new_version(bank: Path) ->
     stack = StandInStack()
     stack.text_to_image.odd = lambda seed: True  # as another GPU would round otherwise
     result = repair(bank, stack)
-    assert [mended.how for mended in result.mended] == ["made anew"]
+    assert [one.how for one in result.repaired] == ["made again"]
     now = StoredBank(bank)
     assert now.version == 3
     assert any(shard.name.endswith("-r1") for shard in now.shards)
@@ -146,7 +146,9 @@ def test_a_shard_with_other_bytes_than_before_makes_a_new_version(bank: Path) ->
 
 def test_other_weights_make_no_shard(bank: Path) -> None:
     flip(find(bank, "shards/*/pixels.parquet"))
-    assert [one.how for one in repair(bank, StandInStack(weights="1" * 64)).mended] == ["given up"]
+    assert [one.how for one in repair(bank, StandInStack(weights="1" * 64)).repaired] == [
+        "given up"
+    ]
 
 
 def test_a_damaged_manifest_is_set_aside(bank: Path) -> None:
@@ -154,13 +156,15 @@ def test_a_damaged_manifest_is_set_aside(bank: Path) -> None:
     with pytest.raises(BankDamaged, match="the last good one is version 1"):
         StoredBank(bank)
     result = repair(bank)
-    assert [(one.how, one.path) for one in result.mended] == [("set aside", manifest_path(bank, 2))]
+    assert [(one.how, one.path) for one in result.repaired] == [
+        ("set aside", manifest_path(bank, 2))
+    ]
     assert list_versions(bank) == [1]
     assert StoredBank(bank).version == 1
     # The shards of the lost version are still there: the next build makes nothing.
     stack = StandInStack()
     build_bank(VOCABULARY, bank, settings(), stack)
-    assert (StoredBank(bank).version, stack.text_to_image.pictures) == (2, 0)
+    assert (StoredBank(bank).version, stack.text_to_image.image_count) == (2, 0)
 
 
 def test_the_only_manifest_is_lost_but_no_shard_is(tmp_path: Path) -> None:
@@ -169,10 +173,10 @@ def test_the_only_manifest_is_lost_but_no_shard_is(tmp_path: Path) -> None:
     table = StoredBank(tmp_path).images_table()
     cut(manifest_path(tmp_path, 1))
     result = repair(tmp_path)
-    assert [mended.how for mended in result.mended] == ["set aside"]
+    assert [one.how for one in result.repaired] == ["set aside"]
     stack = StandInStack()
     build_bank(VOCABULARY, tmp_path, settings(), stack)
-    assert stack.text_to_image.pictures == 0
+    assert stack.text_to_image.image_count == 0
     assert shard_bytes(tmp_path) == wanted
     assert StoredBank(tmp_path).images_table().equals(table)
 
@@ -195,7 +199,7 @@ def test_a_persons_verdicts_come_from_the_version_before(bank: Path) -> None:
         )
     flip(bank / "verdicts" / "000004.parquet")
     result = repair(bank)
-    assert [mended.how for mended in result.mended] == ["judged anew"]
+    assert [one.how for one in result.repaired] == ["judged again"]
     now = StoredBank(bank)
     assert now.version == 5
     assert [one.image_id for one in now.verdicts if one.by == "person"] == [0]
@@ -212,7 +216,7 @@ def test_what_is_damaged_of_an_unfinished_build_is_made_again(tmp_path: Path) ->
     flip(shard / "pixels.parquet")
     (damage,) = inspect_bank(tmp_path).damages
     assert (damage.path, damage.versions) == (shard / "pixels.parquet", ())
-    assert [mended.path for mended in repair(tmp_path).mended] == [shard]
+    assert [one.path for one in repair(tmp_path).repaired] == [shard]
     build_bank(VOCABULARY, tmp_path, settings(), StandInStack())
     assert inspect_bank(tmp_path).damages == ()
 

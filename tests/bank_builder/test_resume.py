@@ -9,7 +9,7 @@ import pytest
 from bank_builder.build import build_bank
 from schemas.ids import pack_image_id
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import commit_manifest, list_versions
+from schemas.store.manifests import commit_manifest, list_versions
 from schemas.store.prune import prune
 from schemas.store.shards import shards_folder
 from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
@@ -60,7 +60,7 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(
     assert shard_bytes(out) == shard_bytes(undisturbed)
     assert finished.items() <= shard_bytes(out).items()
     assert report.reused_shards == len(finished) // 3
-    assert resumed.text_to_image.pictures <= 8 - (number // 4 * 4 + number % 4 // 3 * 3)
+    assert resumed.text_to_image.image_count <= 8 - (number // 4 * 4 + number % 4 // 3 * 3)
     assert StoredBank(out).images_table().equals(StoredBank(undisturbed).images_table())
     assert not list((out / "shards").glob(".tmp-*"))
 
@@ -99,7 +99,7 @@ def test_more_images_per_category_are_added_to_the_ones_there(out: Path) -> None
     report = build_bank(VOCABULARY, out, settings(images_per_category=6), stack)
 
     assert (report.version, report.images, report.reused_shards) == (2, 12, 4)
-    assert stack.text_to_image.pictures == 4
+    assert stack.text_to_image.image_count == 4
     assert before.items() <= shard_bytes(out).items()
     numbers = StoredBank(out).images_table(["category", "number"]).to_pylist()
     assert [row["number"] for row in numbers if row["category"] == "owl"] == list(range(6))
@@ -129,7 +129,7 @@ def test_an_unfinished_build_that_gets_larger_keeps_its_shards(tmp_path: Path) -
     report = build_bank(VOCABULARY, tmp_path, settings(images_per_category=4), resumed)
 
     assert (report.images, report.reused_shards) == (8, 1)
-    assert resumed.text_to_image.pictures == 6
+    assert resumed.text_to_image.image_count == 6
 
 
 def test_categories_are_added_and_the_others_shards_are_not_touched(out: Path) -> None:
@@ -222,5 +222,5 @@ def test_an_interrupted_build_of_other_categories_keeps_its_plan(tmp_path: Path)
     again = StandInStack()
     names = ["fish, carp", "boat", "owl"]
     build_bank(vocabulary_from_names(names), tmp_path, settings(), again)
-    assert again.text_to_image.pictures == 1  # 4 less the shard of 3
+    assert again.text_to_image.image_count == 1  # 4 less the shard of 3
     assert not (tmp_path / "build.json").exists()

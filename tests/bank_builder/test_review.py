@@ -9,20 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bank_builder.addition import add_categories
 from bank_builder.build import build_bank
-from bank_builder.change import remove_categories
+from bank_builder.removal import remove_categories
 from bank_builder.review import give_verdicts, take_back_verdicts
-from bank_builder.seeds import image_seed
+from bank_builder.sources.diffusion import image_seed
 from schemas.errors import BankError, OutputError, UsageError
 from schemas.ids import pack_image_id
 from schemas.store.bank import StoredBank
 from schemas.store.lock import build_lock
-from schemas.store.manifest import list_versions
+from schemas.store.manifests import list_versions
 from schemas.store.verdicts import Verdict
 from schemas.vocabulary import vocabulary_from_names
 from tests.bank_builder.equal import assert_equal, facts, shard_files
-from tests.bank_builder.stand_in import StandInPainter, StandInStack, on_seeds, settings
+from tests.bank_builder.stand_in import (
+    StandInPainter,
+    StandInStack,
+    add_categories,
+    on_seeds,
+    settings,
+)
 
 VOCABULARY = vocabulary_from_names(["fish, carp", "owl"])
 FISH_1, FISH_2 = pack_image_id(0, "diffusion", 1), pack_image_id(0, "diffusion", 2)

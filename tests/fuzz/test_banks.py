@@ -19,7 +19,7 @@ from rim.inspection.summary import summary
 from schemas.digests import sha256_bytes, sha256_file
 from schemas.errors import BankDamaged, BankError
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import manifest_path
+from schemas.store.manifests import manifest_path
 from schemas.store.sealed import read_sealed, seal
 from schemas.store.shards import read_features, read_sidecar, shards_folder
 from schemas.store.verify import inspect_bank

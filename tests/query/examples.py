@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.images.reading import encode_png
+from schemas.manifest import Manifest
+from schemas.records import CategoryRecord, ModelRecord
 from schemas.rle import Rle
 from schemas.settings import Settings, load_settings
 from schemas.store.bank import StoredBank, index_folder
-from schemas.store.index import build_index, feature_rows_digest
-from schemas.store.manifest import CategoryRecord, Manifest, ModelRecord, commit_manifest
+from schemas.store.index import feature_rows_digest
+from schemas.store.manifests import commit_manifest
 from schemas.store.prototypes import derive_prototypes, write_prototypes
-from schemas.store.shards import ShardSpec, write_shard
+from schemas.store.shards import ShardSpec
 from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from schemas.tables import ReferenceRow
+from tests.schemas.examples import build_index, write_shard
 
 Floats = NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
-from benchmarks.photo_size import interpolated_winners
+from benchmarks.speed.photo_size import interpolated_winners
 from query.enlargement import Enlargement
 from query.label_map import (
     UNCOVERED,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.matchers import synthetic_bank
-from benchmarks.photo_size import label_at_photo_size
+from benchmarks.speed.matchers import synthetic_bank
+from benchmarks.speed.photo_size import label_at_photo_size
 from foundation.sam import SamSegmenter
 from foundation.sam_checkpoint import build_sam
 from query.classification import Classifier

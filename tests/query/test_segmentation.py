@@ -22,7 +22,7 @@ from schemas.errors import BankError, ImageError, ModelError, UsageError
 from schemas.ids import UNLABELLED, unpack_image_id
 from schemas.settings import Proposals, Settings, apply_overrides
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import commit_manifest
+from schemas.store.manifests import commit_manifest
 from tests.query.coloured import COLOURS, IDS, ColourStack, colour_bank
 from tests.query.test_proposals import TINY_SAM
 

@@ -63,6 +63,10 @@ def test_runs_from_an_empty_folder(site: Path, tmp_path: Path) -> None:
         site, tmp_path, "sql", "bank", "SELECT count(*) AS n FROM images", "--format", "json"
     )
     assert json.loads(asked.stdout) == [{"n": 4}], asked.stderr
+    fresh = ("--dataset", "miniature", "--scenes", "3", "--seed", "1", "--background", "off")
+    scored = _rim(site, tmp_path, "eval", "bank", *fresh, "--json")
+    assert scored.returncode == 0, scored.stderr
+    assert 0 <= json.loads(scored.stdout)["miou"] <= 1, "the drawn world comes along"
     reported = _rim(site, tmp_path, "report", "bank", "--out", "report")
     assert reported.returncode == 0, reported.stderr
     assert (tmp_path / "report" / "assets" / "map.js").is_file(), "templates and assets come along"
@@ -79,6 +83,11 @@ def test_wheel_holds_no_tests_or_training_leftovers(site: Path) -> None:
         "miniature",
         *(name for name in names if name.endswith(".dist-info")),
     }
+
+
+def test_wheel_holds_the_drawn_world_without_its_training(site: Path) -> None:
+    modules = {path.stem for path in (site / "miniature").rglob("*.py")}
+    assert modules == {"__init__", "world", "things", "textures"}
 
 
 def test_constraints_pin_versions_and_hold_no_addresses() -> None:

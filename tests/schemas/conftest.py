@@ -8,11 +8,12 @@ import pytest
 
 from schemas.settings import Settings, load_settings
 from schemas.store.bank import StoredBank, index_folder
-from schemas.store.index import build_index, feature_rows_digest
-from schemas.store.manifest import commit_manifest
+from schemas.store.index import feature_rows_digest
+from schemas.store.manifests import commit_manifest
 from schemas.store.prototypes import derive_prototypes, write_prototypes
 from tests.schemas.examples import (
     accepted_row,
+    build_index,
     failed_row,
     make_manifest,
     rejected_row,

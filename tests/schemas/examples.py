@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from schemas.manifest import BuildPlan, Manifest
+from schemas.records import CategoryRecord, FileRecord, ModelRecord, ShardRecord
 from schemas.rle import Rle
 from schemas.settings import Settings, load_settings
-from schemas.store.manifest import CategoryRecord, Manifest, ModelRecord
-from schemas.store.shards import ShardRecord, ShardSpec, write_shard
+from schemas.store.index import write_index
+from schemas.store.shard_writer import ShardWriter
+from schemas.store.shards import ShardSpec
 from schemas.tables import ReferenceRow
 
 DIMENSION = 4
@@ -89,9 +93,24 @@ def shard_spec(
     )
 
 
+def write_shard(
+    bank: Path, spec: ShardSpec, rows: Iterable[ReferenceRow], *, dimension: int, **facts: Any
+) -> ShardRecord:
+    """Writes and publishes a shard from its rows; facts: as of `ShardWriter.finish`."""
+    with ShardWriter(bank, spec, dimension=dimension) as writer:
+        for row in rows:
+            writer.add(row)
+        return writer.finish(**facts)
+
+
 def write_rows(bank: Path, spec: ShardSpec, rows: list[ReferenceRow]) -> ShardRecord:
     """Writes a shard with the things that these tests do not look at filled in."""
     return write_shard(bank, spec, rows, dimension=DIMENSION, batch_size=2, device="cpu")
+
+
+def build_index(path: Path, embeddings: np.ndarray, feature_ids: np.ndarray) -> FileRecord:
+    """Writes the index of embeddings (n, d) in one block."""
+    return write_index(path, [embeddings], feature_ids, embeddings.shape[1])
 
 
 def make_manifest(settings: Settings, **changes: Any) -> Manifest:
@@ -115,3 +134,15 @@ def make_manifest(settings: Settings, **changes: Any) -> Manifest:
         "seconds": {"generate": 1.5},
     }
     return Manifest(**(fields | changes))
+
+
+def make_plan(settings: Settings) -> BuildPlan:
+    """The plan of an unfinished build of one category."""
+    return BuildPlan(
+        settings=settings.model_dump(mode="json"),
+        build_hash=settings.build_hash(),
+        vocabulary=(CategoryRecord(category_id=4, name="fish"),),
+        background=True,
+        next_category_id=5,
+        images_per_category=50,
+    )

@@ -63,13 +63,13 @@ def command(
     from rim.changes import run_add
     from rim.cli.progress import build_progress
 
-    pictures = choose_source(source)
+    image_source = choose_source(source)
     opened = Bank(bank)
     with build_progress() as progress:
         report = run_add(
             opened,
             names,
-            pictures,
+            image_source,
             preset=preset,
             device=device,
             offline=offline,

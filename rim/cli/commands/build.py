@@ -61,7 +61,7 @@ from rim.cli.run_log import emit, log_json_option
     "it where you have a mask.",
 )
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="Only the first N categories.")
-@click.option("--retry-failed", is_flag=True, help="Make failed images anew.")
+@click.option("--retry-failed", is_flag=True, help="Make failed images again.")
 @click.option("--dry-run", is_flag=True, help="Estimate images, time and disk; build nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace a bank that has other settings.")
 @device_option
@@ -96,22 +96,22 @@ def command(
     """
     from rim.api import choose_settings, choose_source, choose_vocabulary, run_build
 
-    pictures = choose_source(source)
+    image_source = choose_source(source)
     chosen = choose_settings(preset, images_per_category, steps, seed, settings)
     words = choose_vocabulary(vocabulary, limit)
     for warning in words.warnings:
         warn(warning)
     if dry_run:
-        from bank_builder.build import preview_build
+        from bank_builder.build import prepare_build
         from rim.cli.estimate import estimate
         from rim.cli.progress import stages
 
-        preview = preview_build(
-            words, out, chosen, source=pictures, overwrite=overwrite, retry_failed=retry_failed
+        prepared = prepare_build(
+            words, out, chosen, source=image_source, overwrite=overwrite, retry_failed=retry_failed
         )
         with stages("estimate") as on_stage:
             result = estimate(
-                words, chosen, preview, device=device, preset=preset, on_stage=on_stage
+                words, chosen, prepared, device=device, preset=preset, on_stage=on_stage
             )
         if as_json:
             print_json(asdict(result))
@@ -126,7 +126,7 @@ def command(
             words,
             out,
             chosen,
-            pictures,
+            image_source,
             device=device,
             offline=offline,
             retry_failed=retry_failed,

@@ -29,7 +29,7 @@ def command(bank: Path, categories: tuple[str, ...], as_json: bool) -> int:
     Older versions still have them: rim.open(BANK, version=N). To free the disk: rim verify BANK
     --prune --keep 1. Put -- in front of a name that begins with a dash.
     """
-    from bank_builder.change import remove_categories
+    from bank_builder.removal import remove_categories
 
     removal = remove_categories(bank, categories)
     report = removal.bank

@@ -1,4 +1,4 @@
-"""`rim verify`: every byte of a bank checked, and what can be mended mended."""
+"""`rim verify`: every byte of a bank checked, and what can be repaired is repaired."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "verify", epilog=examples("rim verify bank --repair", "rim verify bank --prune --keep 1")
 )
 @click.argument("bank", type=click.Path(path_type=Path))
-@click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@click.option("--repair", is_flag=True, help="Repair what can be repaired.")
 @click.option("--prune", is_flag=True, help="Delete what no version needs.")
 @click.option(
     "--keep",
@@ -34,10 +34,10 @@ def command(
 ) -> int:
     """Read every file of BANK, all versions, and name each damaged one (status 3).
 
-    --repair derives index and prototypes anew from the shards, and makes damaged shards of
-    generated pictures anew, if the bank's weights are on this machine. A shard that cannot be made
-    anew is given up: its images count as failed, and `rim build --retry-failed` makes them again. A
-    damaged manifest is set aside, and the version before it is the bank.
+    --repair derives index and prototypes again from the shards, and makes damaged shards of
+    generated images again, if the bank's weights are on this machine. A shard that cannot be made
+    again is given up: its images count as failed, and `rim build --retry-failed` makes them again.
+    A damaged manifest is set aside, and the version before it is the bank.
 
     --prune deletes what interrupted builds left and, with --keep, old versions with their files.
     What a build that is to be resumed has finished stays.
@@ -48,12 +48,12 @@ def command(
 
     if keep is not None and not prune:
         raise click.UsageError("--keep wants --prune")
-    mended: list[dict[str, str]] = []
+    repaired: list[dict[str, str]] = []
     if repair:
         result = repair_bank(bank, _loader(bank, device))
-        mended = [{"path": str(one.path), "how": one.how} for one in result.mended]
+        repaired = [{"path": str(one.path), "how": one.how} for one in result.repaired]
         found = result.after
-        for one in mended:
+        for one in repaired:
             say(f"{one['how']}: {one['path']}")
     pruned = prune_bank(bank, keep) if prune else None
     if pruned is not None or not repair:
@@ -68,7 +68,7 @@ def command(
                     {"path": str(one.path), "reason": one.reason, "versions": one.versions}
                     for one in found.damages
                 ],
-                "repaired": mended,
+                "repaired": repaired,
                 "pruned": None
                 if pruned is None
                 else {
@@ -96,13 +96,13 @@ def command(
 def _advice(bank: Path, latest: int | None, repair: bool, versions: list[tuple[int, ...]]) -> str:
     """What to do about the damage that is left."""
     if not repair:
-        return f"mend it: rim verify {bank} --repair"
+        return f"repair it: rim verify {bank} --repair"
     if latest is not None and not any(latest in needing for needing in versions):
         return (
             f"version {latest} is whole; the damage is in older versions alone, which can go: "
             f"rim verify {bank} --prune --keep 1"
         )
-    return "the rest cannot be mended here; build the bank again into another folder"
+    return "the rest cannot be repaired here; build the bank again into another folder"
 
 
 def _loader(bank: Path, device: str) -> Callable[[Settings], BuildStack]:

@@ -64,7 +64,7 @@ class DatasetChoice:
         set.
         """
         if self.name not in DATASET_NAMES:
-            from schemas.overrides import did_you_mean
+            from schemas.text import did_you_mean
 
             raise UsageError(
                 f"no data set {self.name!r}{did_you_mean(self.name, DATASET_NAMES)}; data sets: "

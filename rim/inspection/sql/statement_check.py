@@ -16,8 +16,7 @@ from typing import Any
 
 from rim.inspection.sql.views import FUNCTION_VIEWS, VIEW_PARTS
 from schemas.errors import SqlError
-from schemas.overrides import did_you_mean
-from schemas.text import printable
+from schemas.text import did_you_mean, printable
 
 MAX_STATEMENT = 1 << 16
 _CATALOG = {("information_schema", name) for name in ("tables", "columns", "views", "schemata")}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from schemas.errors import BankDamaged, BankError
-from schemas.store.manifest import Manifest, list_versions, read_manifest
+from schemas.manifest import Manifest
+from schemas.store.manifests import list_versions, read_manifest
 
 if TYPE_CHECKING:
     from schemas.store.bank import StoredBank

@@ -1,8 +1,7 @@
-"""The judge of generated pictures: trains, resumes to the same state, exports what loads."""
+"""The judge of generated images: trains, resumes to the same state, exports what loads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,34 +10,26 @@ import torch
 
 from miniature.training import train_judge
 from miniature.training.judge import Judge, judge, judge_pixels, load_judge, score_judge
-from miniature.training.single_pool import SinglePool, single_pool
+from miniature.training.singles import SinglePool, single_pool
 from miniature.world import CATEGORIES, STUFF, draw_single
 
-PICTURES = 44
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+IMAGES = 22
 
 
 @pytest.fixture(scope="module")
 def pool_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pool") / "singles.npz"
-    single_pool(path, PICTURES)
+    single_pool(path, IMAGES)
     return path
 
 
 @pytest.fixture(scope="module")
 def pool(pool_file: Path) -> SinglePool:
-    return single_pool(pool_file, PICTURES)
+    return single_pool(pool_file, IMAGES)
 
 
 def _train(pool_file: Path, work: Path, steps: int) -> None:
-    arguments = ["--pool", str(pool_file), "--pictures", str(PICTURES), "--work", str(work)]
+    arguments = ["--pool", str(pool_file), "--images", str(IMAGES), "--work", str(work)]
     arguments += ["--batch", "4", "--threads", "1", "--device", "cpu", "--no-bf16"]
     train_judge.main([*arguments, "--warmup", "1", "--steps", str(steps)])
 
@@ -54,21 +45,21 @@ def few_scored(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("few_scored")
 def test_it_trains_resumes_and_exports(pool_file: Path, tmp_path: Path) -> None:
     work = tmp_path / "judge"
-    _train(pool_file, work, 2)
+    _train(pool_file, work, 1)
     exported = load_judge(work / "judge.safetensors")
     state = torch.load(work / "checkpoint.pt", weights_only=True)
-    assert state["step"] == 2
+    assert state["step"] == 1
     averages = state["states"]["ema"]["module"]
     assert exported.state_dict().keys() == averages.keys()
     assert all(torch.equal(value, averages[key]) for key, value in exported.state_dict().items())
 
     # A run that is over goes on from its checkpoint by no step and leaves the same state.
-    _train(pool_file, work, 2)
+    _train(pool_file, work, 1)
     again = torch.load(work / "checkpoint.pt", weights_only=True)
     for part in ("model", "optimiser"):
         assert _same(state["states"][part], again["states"][part])
-    _train(pool_file, work, 3)
-    assert torch.load(work / "checkpoint.pt", weights_only=True)["step"] == 3
+    _train(pool_file, work, 2)
+    assert torch.load(work / "checkpoint.pt", weights_only=True)["step"] == 2
 
 
 def _same(one: object, other: object) -> bool:
@@ -84,16 +75,16 @@ def _same(one: object, other: object) -> bool:
 def test_shapes_of_what_it_says() -> None:
     model = Judge().eval()
     images = [draw_single(7, name).image for name in ("house", "grass")]
-    verdicts = model(judge_pixels(np.stack(images)))
-    assert verdicts.logits.shape == (2, len(CATEGORIES))
-    assert verdicts.masks.shape == (2, 64, 64)
+    output = model(judge_pixels(np.stack(images)))
+    assert output.logits.shape == (2, len(CATEGORIES))
+    assert output.masks.shape == (2, 64, 64)
     judged = judge(model, images)
     assert judged.labels.shape == (2,)
     assert judged.masks.shape == (2, 64, 64)
     assert judged.masks.dtype == bool
-    assert judged.features.shape == verdicts.features.shape == (2, 192)
+    assert judged.features.shape == output.features.shape == (2, 192)
     logits = torch.from_numpy(judged.features) @ model.name.weight.T + model.name.bias
-    assert torch.allclose(logits, verdicts.logits, atol=1e-5)
+    assert torch.allclose(logits, output.logits, atol=1e-5)
 
 
 def test_other_sizes_are_refused() -> None:
@@ -101,7 +92,7 @@ def test_other_sizes_are_refused() -> None:
         judge(Judge(), [np.zeros((32, 32, 3), np.uint8)])
 
 
-def test_pictures_of_stuff_have_an_empty_mask_and_things_keep_theirs(pool: SinglePool) -> None:
+def test_images_of_stuff_have_an_empty_mask_and_things_keep_theirs(pool: SinglePool) -> None:
     pixels, labels, masks = train_judge.batch_of(pool, np.random.default_rng(3), 64)
     assert pixels.shape == (64, 3, 64, 64)
     assert pixels.dtype == masks.dtype == torch.float32
@@ -111,7 +102,7 @@ def test_pictures_of_stuff_have_an_empty_mask_and_things_keep_theirs(pool: Singl
     assert (masks[~is_stuff].flatten(1).sum(1) > 0).all()
 
 
-def test_the_mask_moves_with_its_picture() -> None:
+def test_the_mask_moves_with_its_image() -> None:
     """A white square on black stays where its mask is, mirrored and shifted or not."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[20:40, 10:26] = 255

@@ -14,7 +14,7 @@ from query.matchers.prototype import PrototypeMatcher, prototypes_of
 from schemas.errors import BankDamaged
 from schemas.ids import pack_image_id
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import commit_manifest, read_manifest
+from schemas.store.manifests import commit_manifest, read_manifest
 from schemas.store.prototypes import SUBCATEGORIES, Prototypes, cluster
 from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from tests.query.examples import reference_row, write_bank

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import rim
-from bank_builder.centre_prior import centre_points
+from bank_builder.points import centre_points
 from bank_builder.reference_mask import segment_photo
 from foundation.images.masks import decode_rle, mask_iou
 from foundation.stack import ModelStack

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from schemas.store.manifest import list_versions
 
 import rim
 from miniature.world import draw_single
 from schemas.ids import pack_image_id
 from schemas.resources import data_folder
-from schemas.store.bank import Bank
-from schemas.store.manifest import list_versions
+from schemas.store.bank import StoredBank
 from tests.bank_builder.equal import assert_equal, shard_files
 from tests.rim.conftest import NAMES, Run, files_of
 
@@ -40,13 +40,13 @@ def test_removed_and_added_again_it_equals_the_bank_built_at_once(
     assert removed.status == 0, removed.err
     assert removed.json()["removed"] == ["fish"]
     assert (removed.json()["version"], removed.json()["images"]) == (2, 12)
-    assert [record.name for record in Bank(bank_copy).categories] == ["house", "grass", "sky"]
+    assert [record.name for record in StoredBank(bank_copy).categories] == ["house", "grass", "sky"]
 
     added = run("add", bank_copy, "fish", "--device", "cpu", "--json")
     assert added.status == 0, added.err
     assert (added.json()["version"], added.json()["images"]) == (3, 16)
-    assert_equal(Bank(bank_copy), Bank(built))
-    assert Bank(bank_copy).categories[-1].category_id == 4
+    assert_equal(StoredBank(bank_copy), StoredBank(built))
+    assert StoredBank(bank_copy).categories[-1].category_id == 4
     assert before.items() <= shard_files(bank_copy).items()
     verified = run("verify", bank_copy)
     assert verified.status == 0, verified.err
@@ -58,12 +58,12 @@ def test_the_banks_models_may_lie_elsewhere_now(run: Run, bank_copy: Path, tmp_p
     shutil.copytree(data_folder() / "miniature", moved / "miniature", copy_function=os.link)
     preset = moved / "moved.toml"
     preset.write_text((data_folder() / "presets" / "miniature.toml").read_text())
-    settings = Bank(bank_copy).settings
+    settings = StoredBank(bank_copy).settings
 
     outcome = run("add", bank_copy, "boat", "--preset", preset, "--offline")
 
     assert outcome.status == 0, outcome.err
-    assert Bank(bank_copy).settings == settings
+    assert StoredBank(bank_copy).settings == settings
     # Other weights under those names are not the bank's.
     config = moved / "miniature" / "features" / "config.json"
     content = config.read_text()
@@ -159,7 +159,7 @@ def test_a_verdict_and_back(run: Run, bank_copy: Path, built: Path) -> None:
     assert run("accept", bank_copy, FISH_2, "--undo").status == 0
     undone = run("reject", bank_copy, HOUSE_0, FISH_2, "--undo", "--json").json()
     assert (undone["changed_images"], undone["unchanged_images"]) == ([HOUSE_0], [FISH_2])
-    assert_equal(Bank(bank_copy), Bank(built))
+    assert_equal(StoredBank(bank_copy), StoredBank(built))
 
 
 def test_a_category_left_without_a_feature_gives_status_3(run: Run, bank_copy: Path) -> None:
@@ -223,7 +223,7 @@ def test_in_python(bank_copy: Path, built: Path) -> None:
     assert versions == [1, 2, 3, 4, 5]
     assert isinstance(larger, rim.Bank)
     assert rejected.verdicts[0].reason == "a drawing"
-    assert_equal(larger, Bank(built))
+    assert_equal(larger, StoredBank(built))
     # The models that were loaded for one version serve the next.
     assert larger.model_stack(larger.settings, "cpu", True) is stack
     undone = rim.reject(rim.accept(larger, [HOUSE_0, FISH_2], undo=True), [HOUSE_0], undo=True)

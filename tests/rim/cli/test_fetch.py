@@ -22,7 +22,7 @@ from foundation.weights.roles import ROLES_OF
 from rim.cli.commands.fetch import command
 from rim.cli.fetched import read_fetched
 from schemas.settings import load_settings
-from schemas.store.manifest import commit_manifest, read_manifest
+from schemas.store.manifests import commit_manifest, read_manifest
 from tests.rim.conftest import Run, files_of
 from tests.rim.hub_preset import serve_miniature
 from tests.stand_in_hub import StandInHub, hub_environment

@@ -14,7 +14,7 @@ import pytest
 
 import rim
 from bank_builder.build import build_bank
-from bank_builder.progress import BuildProgress
+from bank_builder.report import BuildProgress
 from rim.cli.logs import told_in_lines, warn
 from rim.cli.progress import (
     _PlainLines,
@@ -131,7 +131,7 @@ def test_a_counter_and_an_estimate_name_their_stages(
 
 WAITING = """
 import sys
-from bank_builder.progress import BuildProgress
+from bank_builder.report import BuildProgress
 from rim.cli.progress import build_progress
 with build_progress() as show:
     show(BuildProgress("loading", 0, 10, None, 0, 0, 0, 0.0, "text_to_image"))
@@ -216,14 +216,15 @@ def test_numbers_are_for_people() -> None:
 
 
 BAR = """
-import logging, warnings
-from bank_builder.progress import BuildProgress
+import logging, time, warnings
+from bank_builder.report import BuildProgress
 from rim.cli.logs import told_in_lines
 from rim.cli.progress import build_progress
 with told_in_lines(), build_progress() as show:
     show(BuildProgress("references", 4, 10, "[bold]fish", 3, 1, 0, 1.0))
     logging.getLogger("bank_builder.x").warning("one\\nline \\x1b[31m")
     warnings.warn("old", UserWarning)
+    time.sleep(0.1)  # at least, so that there is a rate
     show(BuildProgress("references", 8, 10, "[bold]fish", 6, 2, 0, 2.0))
 """
 

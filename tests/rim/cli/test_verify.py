@@ -1,4 +1,4 @@
-"""`rim verify`: damage anywhere in a bank is found, named and mended; old versions are let go."""
+"""`rim verify`: damage in a bank is found, named and repaired; old versions are deleted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_one_flipped_bit_in_a_shard_is_named(run: Run, bank_copy: Path, pattern:
 
 
 @pytest.mark.parametrize("pattern", ["*.faiss", "*.prototypes.parquet", "*"])
-def test_damaged_caches_are_made_anew(run: Run, bank_copy: Path, pattern: str) -> None:
+def test_damaged_caches_are_made_again(run: Run, bank_copy: Path, pattern: str) -> None:
     before = files_of(bank_copy)
     caches = sorted(bank_copy.glob(f"index/{pattern}"))
     for file in caches:
@@ -47,7 +47,7 @@ def test_damaged_caches_are_made_anew(run: Run, bank_copy: Path, pattern: str) -
     assert files_of(bank_copy) == before
 
 
-def test_a_damaged_shard_is_made_anew_with_the_same_bytes(run: Run, bank_copy: Path) -> None:
+def test_a_damaged_shard_is_made_again_with_the_same_bytes(run: Run, bank_copy: Path) -> None:
     before = files_of(bank_copy)
     target = sorted(bank_copy.rglob("pixels.parquet"))[0]
     target.write_bytes(target.read_bytes()[:-1])
@@ -57,7 +57,7 @@ def test_a_damaged_shard_is_made_anew_with_the_same_bytes(run: Run, bank_copy: P
     assert "rim verify --repair" in opening.err
     outcome = run("verify", bank_copy, "--repair")
     assert outcome.status == 0, outcome.err
-    assert f"made anew: {target.parent}" in outcome.err
+    assert f"made again: {target.parent}" in outcome.err
     assert files_of(bank_copy) == before
 
 

@@ -12,7 +12,7 @@ from schemas.ids import pack_feature_id, pack_image_id
 from schemas.records import CategoryRecord
 from schemas.settings import Settings
 from schemas.store.bank import StoredBank, index_folder
-from schemas.store.manifest import commit_manifest, read_manifest
+from schemas.store.manifests import commit_manifest, read_manifest
 from schemas.store.shards import shard_folder
 from schemas.store.verdicts import Verdict, verdicts_folder, write_verdicts
 from tests.schemas.examples import make_manifest, unit_vector

@@ -13,10 +13,10 @@ from schemas.errors import BankDamaged
 from schemas.ids import pack_feature_id, pack_image_id
 from schemas.store.bank import StoredBank, index_folder
 from schemas.store.feature_rows import FeatureRows
-from schemas.store.index import build_index, feature_rows_digest, index_order
-from schemas.store.manifest import commit_manifest, read_manifest
+from schemas.store.index import feature_rows_digest, index_order
+from schemas.store.manifests import commit_manifest, read_manifest
 from schemas.store.verdicts import Verdict
-from tests.schemas.examples import accepted_row, rejected_row, shard_spec, write_rows
+from tests.schemas.examples import accepted_row, build_index, rejected_row, shard_spec, write_rows
 
 DIMENSION = 4
 

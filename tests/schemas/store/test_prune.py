@@ -12,13 +12,17 @@ from schemas.settings import Settings
 from schemas.store.bank import StoredBank
 from schemas.store.files import temporary_path
 from schemas.store.lock import build_lock
-from schemas.store.manifest import commit_manifest, list_versions, read_manifest
-from schemas.store.progress_file import FILE_NAME, write_plan
+from schemas.store.manifests import (
+    PLAN_NAME,
+    commit_manifest,
+    list_versions,
+    read_manifest,
+    write_plan,
+)
 from schemas.store.prune import prune
 from schemas.store.shards import shard_folder
 from schemas.store.verify import inspect_bank
-from tests.schemas.examples import accepted_row, shard_spec, write_rows
-from tests.schemas.store.test_progress_file import make_plan
+from tests.schemas.examples import accepted_row, make_plan, shard_spec, write_rows
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def test_finished_shards_of_an_unfinished_build_are_spared(grown: Path, settings
     write_plan(grown, make_plan(settings).model_copy(update={"vocabulary": vocabulary}))
     assert prune(grown).paths == ()
     assert shard_folder(grown, record).is_dir()
-    (grown / FILE_NAME).unlink()
+    (grown / PLAN_NAME).unlink()
     assert prune(grown).paths == (shard_folder(grown, record),)
 
 
@@ -109,10 +113,10 @@ def test_nothing_is_deleted_while_nobody_knows_what_is_needed(grown: Path) -> No
     with pytest.raises(BankDamaged, match=r"000002\.json"):
         prune(grown)
     manifest.write_bytes(good)
-    (grown / FILE_NAME).write_text("{}")
+    (grown / PLAN_NAME).write_text("{}")
     with pytest.raises(BankDamaged, match=r"build\.json"):
         prune(grown, keep=1)
-    (grown / FILE_NAME).unlink()
+    (grown / PLAN_NAME).unlink()
     assert files_of(grown) == before
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from schemas.digests import sha256_file
 from schemas.errors import BankDamaged, WriteFailed
+from schemas.records import ShardRecord
 from schemas.store.sealed import seal
+from schemas.store.shard_writer import ShardWriter
 from schemas.store.shards import (
-    ShardRecord,
     ShardSpec,
-    ShardWriter,
     dataset,
     find_shard,
     read_features,
@@ -27,7 +27,6 @@ from schemas.store.shards import (
     shard_folder,
     shards_folder,
     verify_sidecar,
-    write_shard,
 )
 from schemas.tables import IMAGES, PIXELS, ReferenceRow, features_schema
 from tests.schemas.examples import (
@@ -37,6 +36,7 @@ from tests.schemas.examples import (
     rejected_row,
     shard_spec,
     write_rows,
+    write_shard,
 )
 
 ROWS = [accepted_row(0, "house", 0), rejected_row(0, "house", 1), failed_row(0, "house", 2)]

@@ -9,9 +9,9 @@ import pytest
 
 from schemas.errors import BankError
 from schemas.settings import Settings
-from schemas.store.progress_file import FILE_NAME, write_plan
+from schemas.store.manifests import PLAN_NAME, write_plan
 from schemas.store.verify import Damage, inspect_bank
-from tests.schemas.store.test_progress_file import make_plan
+from tests.schemas.examples import make_plan
 
 
 def files_of(bank: Path) -> list[Path]:
@@ -84,5 +84,5 @@ def test_an_unfinished_build_alone_can_be_checked(tmp_path: Path, settings: Sett
         inspect_bank(tmp_path)
     write_plan(tmp_path, make_plan(settings))
     assert (inspect_bank(tmp_path).banks, inspect_bank(tmp_path).files) == ((), 1)
-    (tmp_path / FILE_NAME).write_bytes(b"{}")
-    assert [damage.path for damage in inspect_bank(tmp_path).damages] == [tmp_path / FILE_NAME]
+    (tmp_path / PLAN_NAME).write_bytes(b"{}")
+    assert [damage.path for damage in inspect_bank(tmp_path).damages] == [tmp_path / PLAN_NAME]

@@ -19,7 +19,7 @@ from schemas.errors import BankDamaged, SqlError
 from schemas.ids import pack_image_id
 from schemas.records import ModelRecord
 from schemas.store.bank import StoredBank
-from schemas.store.manifest import manifest_path
+from schemas.store.manifests import manifest_path
 from schemas.store.verdicts import Verdict
 from tests.query.examples import failed, reference_row, rejected, write_bank
 

@@ -1,0 +1,1 @@
+"""Memory that building and querying take: `growth` measures processes that `worker` runs."""
