@@ -9,68 +9,68 @@ from typing import ClassVar
 
 
 class RimError(Exception):
-    """Anything that went wrong and that a message can explain; the work has failed."""
+    """The base of all errors of rim: something failed, and the message explains it."""
 
     exit_status: ClassVar[int] = 1
 
 
 class UsageError(RimError):
-    """A wrong call, or nothing usable in the input; nothing was changed."""
+    """Raised for a wrong call, or if the input holds nothing usable; nothing was changed."""
 
     exit_status: ClassVar[int] = 2
 
 
 class VocabularyError(UsageError):
-    """A vocabulary that cannot be read; the message names the line."""
+    """Raised for a vocabulary that cannot be read; the message names the line."""
 
 
 class SettingsError(UsageError):
-    """An unknown preset, section or key, or a value outside its range."""
+    """Raised for an unknown preset, section or key, or a value outside its range."""
 
 
 class ImageError(UsageError):
-    """A picture that cannot be read; the message names the file."""
+    """Raised for an image that cannot be read; the message names the file."""
 
 
 class OutputError(UsageError):
-    """A place that cannot be written to, or that holds something else already."""
+    """Raised if an output cannot be written to, is in use, or holds something else already."""
 
 
 class WriteFailed(RimError):
-    """A disk that did not take what was written to it; what was finished before is kept."""
+    """Raised if the disk refuses what is written to it; what was finished before stays."""
 
     exit_status: ClassVar[int] = 1
 
 
 class BankError(RimError):
-    """A folder that is no bank, or a bank that differs from what was asked for."""
+    """Raised for a folder that is no bank, or a bank that differs from what was asked for."""
 
     exit_status: ClassVar[int] = 2
 
 
 class BankDamaged(RimError):
-    """Bytes of a bank that are missing or not the ones that were written."""
+    """Raised if bytes of a bank are missing or are not the ones that were written."""
 
     exit_status: ClassVar[int] = 3
 
 
 class ModelError(RimError):
-    """Weights that are missing, cannot be used, or are not the bank's."""
+    """Raised if weights are missing, cannot be used, or are not the bank's."""
 
     exit_status: ClassVar[int] = 2
 
 
 class MemoryShort(ModelError):
-    """A device whose memory does not suffice for a model; the message names ways out."""
+    """Raised if a device has too little memory for a model; the message names ways out."""
 
 
 class SqlError(RimError):
-    """A statement that is no question, or that DuckDB refuses."""
+    """Raised for a statement that is no question, or that DuckDB refuses."""
 
     exit_status: ClassVar[int] = 2
 
 
 class BuildFailed(RimError):
-    """A build that could not go on; what was finished stays and is resumed."""
+    """Raised if a build cannot go on; what was finished stays and is resumed."""
 
     exit_status: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""Git LFS pointers: the few lines of text that stand in a checkout where a large file should be."""
+"""Git LFS pointers: the lines of text that a checkout has where a large file should be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LFS_HINT = "a Git LFS pointer instead of the file: run git lfs pull"
 """What a message says was found, and what to do."""
 
 LFS_SIGNATURE = b"version https://git-lfs.github.com/spec/v1"
-"""How every pointer of the one version of the format that there is begins."""
+"""The first bytes of every pointer; the format has one version."""
 
 _READ = 200
 
@@ -18,11 +18,11 @@ _READ = 200
 def is_lfs_pointer(path: Path) -> bool:
     """Whether a regular file is a Git LFS pointer; at most 200 bytes of it are read.
 
-    A folder, a pipe, a device, and a file that is missing or cannot be read is none: whoever opens
-    it says so.
+    It is False for a folder, a pipe, a device, and for a file that is missing or cannot be read:
+    the caller finds out when it opens the file.
     """
     try:
-        # Not blocking: a pipe that nobody writes to would hold up the opening for ever.
+        # Not blocking: opening a pipe without a writer would wait without end.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""What says what a bank is: the manifest of a version, and the plan of an unfinished build.
+"""The manifest of a version of a bank, and the plan of an unfinished build.
 
 `schemas.store.manifests` reads and writes both; `FORMAT.md` beside this file specifies them.
 """
@@ -25,9 +25,9 @@ from schemas.records import (
 FORMAT: Final = "rim-bank"
 FORMAT_VERSION: Final = 1
 READER_FLAGS: Final[frozenset[str]] = frozenset()
-"""What a bank may ask of its reader that this rim can do; a bank that asks for more is refused."""
+"""Format features that this rim can read; a bank that asks for others is refused."""
 WRITER_FLAGS: Final[frozenset[str]] = frozenset()
-"""The same of who adds a version to it."""
+"""Format features that a program must know to add a version."""
 
 
 class Manifest(Record):
@@ -35,8 +35,8 @@ class Manifest(Record):
 
     reader_flags, writer_flags: features of the format that a reader, or who adds a version, must
     know of. created: ISO 8601, UTC. settings: of `schemas.settings.Settings`, as JSON. dimension:
-    length of the embeddings. index, prototypes: derived from the shards, and can be made anew; None
-    if the version has none. feature_rows: SHA-256 over the feature_ids of all accepted features in
+    length of the embeddings. index, prototypes: derived from the shards and replaceable; None if
+    the version has none. feature_rows: SHA-256 over the feature_ids of all accepted features in
     the order of the index's rows, which the index and the shards must agree on. seconds: by stage,
     of the build that made this version.
     """
@@ -66,7 +66,7 @@ class Manifest(Record):
 
 
 class BuildPlan(Record):
-    """What a build has set out to make.
+    """The plan of a build: what it makes.
 
     settings: of `schemas.settings.Settings`, as JSON. vocabulary: with the ids that were assigned.
     source: where its images come from. photos: of a folder of photos, with the numbers that were

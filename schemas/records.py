@@ -1,4 +1,4 @@
-"""What the bank's JSON files say about their parts: files, shards, categories, models."""
+"""Records in the JSON files of a bank: files, shards, categories, photos, models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from schemas.vocabulary import name_fault
 
 SHARD_FORMAT_VERSION: Final = 1
 
-# A name inside one folder: a bank that somebody else made cannot point outside itself.
+# A name inside one folder: a bank from elsewhere cannot point outside itself.
 FileName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)
 ]
@@ -41,7 +41,7 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-"""A category's name: a bank that somebody else made can hold no other than a vocabulary can."""
+"""A category's name: a bank from elsewhere can hold no other than a vocabulary can."""
 
 
 def _check_source(source: str) -> str:
@@ -56,8 +56,8 @@ Source = Annotated[str, AfterValidator(_check_source)]
 class Record(BaseModel):
     """Base of everything that is written as JSON: frozen, no silent casts.
 
-    Keys that this version does not know are kept: a newer rim may say more, and what an older one
-    must not overlook it says by a flag of the manifest.
+    Keys that this version does not know are preserved: a newer rim may write more. It
+    sets a flag of the manifest for what an older one must not overlook.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
@@ -77,9 +77,9 @@ class FileRecord(Record):
         return cls(name=path.name, sha256=sha256_file(path), size=path.stat().st_size, rows=rows)
 
     def verify(self, folder: Path, *, content: bool = True) -> Path:
-        """The file's path, once its size and (if `content`) its SHA-256 are the recorded ones.
+        """Returns the file's path after checking its size and, if `content`, its SHA-256.
 
-        Raises BankDamaged if the file is missing or another.
+        Raises BankDamaged if the file is missing or differs from the record.
         """
         path = folder / self.name
         try:
@@ -95,7 +95,7 @@ class FileRecord(Record):
 
 
 class PhotoRecord(Record):
-    """One photo that a reference is made from.
+    """One photo of the user's that a reference is made from.
 
     file: relative to the folder of photos, with "/". sha256: of the file's content, None if it
     could not be read. mask_sha256: of the mask beside it, None if there is none.
@@ -117,8 +117,8 @@ class ShardRecord(Record):
     """One finished shard: the content of its `shard.json`.
 
     It covers the images `start` to `stop` - 1 of one category from one source. `attempt` counts
-    how often it was made anew because images had failed. seconds: by stage. photos: what the images
-    were made from, one an image; none if they were generated.
+    how often it was made again because images had failed. seconds: by stage. photos: what the
+    images were made from, one an image; none if they were generated.
     """
 
     format_version: Literal[1] = SHARD_FORMAT_VERSION

@@ -1,4 +1,4 @@
-"""The sections of the settings: every value that a person can set, its range and default.
+"""The sections of the settings: every value that a user can set, its range and default.
 
 The defaults are the full-size ones; a preset changes them. Areas are fractions of the image's,
 sizes are pixels. The page of all settings (docs/generate_settings.py) is made from this file: every
@@ -48,7 +48,7 @@ class ModelSource(Section):
 
     @property
     def download_bytes(self) -> int | None:
-        """How many bytes there are to download, exactly or about; None if nobody has said."""
+        """How many bytes there are to download, exactly or about; None if unknown."""
         if self.size is not None:
             return self.size
         return None if self.size_gb is None else round(self.size_gb * 1e9)
@@ -260,7 +260,7 @@ class Matching(Section):
         text_weight: of a category's probability by its name, beside its score; also
             `--text-weight`.
         overlap: whether all masks over a pixel vote on it, or the best one decides.
-        patch_fallback: whether pixels under no mask are named by their patches; otherwise they
+        patch_fallback: whether pixels under no mask are classified by their patches; otherwise they
             stay unlabelled.
         patch_smoothing: the patches are averaged over so many x so many of them; odd.
     """

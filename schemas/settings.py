@@ -66,7 +66,7 @@ class Settings(Section):
 
     Attributes:
         preset: the name they were read under.
-        description: one line for people.
+        description: one line for users.
         known_categories: the only names that the generator knows; none: any.
         models, generation, localisation, reference, features, build, proposals, matching: the
             sections.
@@ -90,13 +90,13 @@ class Settings(Section):
         In: models, generation, localisation, reference, features, build. Out of them: licences,
         sizes and digests of models (a bank has fingerprints of what was loaded), the number of
         images per category, and what compares images with each other afterwards. For photos
-        (source "folder"), which nobody generates, only the segmenter, the features and the number
+        (source "folder"), which are not generated, only the segmenter, the features and the number
         of prompt points are in of the first three.
         """
         return sha256_bytes(canonical_json(self._hashed(source)))
 
     def differences(self, other: Settings, source: str = "diffusion") -> list[str]:
-        """What makes the build hashes differ: "section.key: own value != the other's"."""
+        """What makes the build hashes differ, as "section.key: own value != the other's"."""
         return [
             f"{key}: {own} != {others}"
             for key, own, others in differences(self._hashed(source), other._hashed(source))
@@ -117,7 +117,7 @@ class Settings(Section):
 def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
     """Reads a shipped preset by its name, or a file NAME.toml, and applies overrides to it.
 
-    A model's location in a file of one's own may be relative to that file; it becomes absolute.
+    A model's location in a user's file may be relative to that file; it becomes absolute.
 
     overrides: "section.key=value" each, the value in TOML's syntax (a bare word is a text, `none`
     switches off what can be off).

@@ -1,7 +1,7 @@
 """The columns of a shard's three Parquet files, and the row that a builder gives for one image.
 
-images.parquet holds facts, pixels.parquet the pictures, features.parquet the region features: so
-questions about facts never touch pixels.
+images.parquet holds facts, pixels.parquet the images as PNG, features.parquet the region features.
+Questions about facts never touch pixels.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def features_schema(dimension: int) -> pa.Schema:
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """Everything about one reference image, as a builder hands it to the shard.
+    """Everything about one reference image: the row that a builder adds to a shard.
 
     number: of the image in its category, from 0. prompt, seed: None if it was not generated. file:
     the photo that it was made from, relative to the folder of photos; None if it was generated.
     status: "accepted", "rejected" or "failed"; reason: None if and only if it is accepted.
     width, height: pixels. mask_area: fraction of the image. sam_score: predicted IoU.
     attention_agreement: IoU of mask and binarised attention. contrast: of the raw attention map.
-    points: int32 (n, 2), (x, y) pixels. png, attention: PNG files; None if there is no picture.
+    points: int32 (n, 2), (x, y) pixels. png, attention: PNG files; None if there is no image.
     foreground, background: float32 (d,), L2-normalised; None if there is no such region.
 
     Raises ValueError if status and reason do not fit together.
@@ -123,7 +123,7 @@ def images_table(rows: Sequence[ReferenceRow]) -> pa.Table:
 
 
 def pixels_table(rows: Sequence[ReferenceRow]) -> pa.Table:
-    """The pictures of the rows, with the columns PIXELS."""
+    """The images of the rows as PNG, with the columns PIXELS."""
     return pa.table([[getattr(row, name) for row in rows] for name in PIXELS.names], schema=PIXELS)
 
 

@@ -12,10 +12,10 @@ _COMPARED = 100  # characters: difflib takes long for long texts
 
 
 def hidden_character(text: str) -> str | None:
-    """The first character that is not seen but does something, None if there is none.
+    """The first character that is invisible but has an effect; None if there is none.
 
     Control characters (also tab and line breaks), lone surrogates, and format characters such as
-    those that turn the direction of writing. The two joiners are none: Persian and Indic scripts
+    those that turn the direction of writing. The two joiners do not count: Persian, Indic scripts
     and emoji need them.
     """
     if text.isascii() and text.isprintable():
@@ -36,7 +36,7 @@ def printable(text: object, most: int = _CUT) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """A message as it may be written to a terminal: hidden characters as `\\x1b`, lines kept."""
+    """A message fit for a terminal: hidden characters as `\\x1b`, line breaks as they are."""
     return "\n".join(printable(line, most=len(line) * 10) for line in text.split("\n"))
 
 

@@ -22,12 +22,12 @@ from schemas.text import hidden_character
 BACKGROUND_NAME = "background"
 MAX_BYTES = 16 * 1024 * 1024
 MAX_NAME = 200
-"""Characters of one name: far more than any benchmark's, and it still fits into a message."""
+"""Characters of one name: more than any benchmark has, and it still fits into a message."""
 
 _BYTE_ORDER_MARK = "\ufeff"
-_MAX_MARKS = 8  # in a row; no script piles up more, but a tower of them buries the lines around it
+_MAX_MARKS = 8  # in a row; no script needs more, and a tower of them covers the lines around it
 _SHOWN = 60
-_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # called letters or signs, but not seen
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # invisible letters and signs
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ class _Entry:
 
 
 def name_key(name: str) -> str:
-    """What two spellings of one name have in common: NFC, case-folded, whitespace collapsed."""
+    """The form that spellings of one name share: NFC, case-folded, whitespace collapsed."""
     return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
 
 
 def name_fault(name: str) -> str | None:
-    """What keeps a text from being a category's name, for "found ..."; None if nothing does.
+    """Why a text cannot be a category's name, in words for "found ..."; None if it can.
 
     A name has something to see, at most MAX_NAME characters, no line break or other hidden
-    character (`schemas.text.hidden_character`), and no towers of combining marks. Everything
+    character (`schemas.text.hidden_character`), and no long run of combining marks. Everything
     else is allowed, also what looks like a path, a tag or SQL: a name is never made into one.
     """
     if not any(map(_is_seen, name)):
@@ -248,13 +248,13 @@ def _vocabulary(entries: list[_Entry], where: str) -> Vocabulary:
 
 
 def _keep_synonyms(entry: _Entry, names: dict[str, _Entry]) -> tuple[tuple[str, ...], list[str]]:
-    """The synonyms that are nobody's name and stand once, and a sentence for each dropped one."""
+    """The synonyms that are no category's name and stand once; a sentence for each dropped one."""
     own_name, *synonyms = entry.names
-    kept: dict[str, str] = {}
+    found: dict[str, str] = {}
     dropped = []
     for synonym in synonyms:
         key = name_key(synonym)
-        if key == name_key(own_name) or key in kept:
+        if key == name_key(own_name) or key in found:
             dropped.append(f"dropped {synonym!r}, which {own_name!r} has already")
         elif key in names:
             dropped.append(
@@ -262,5 +262,5 @@ def _keep_synonyms(entry: _Entry, names: dict[str, _Entry]) -> tuple[tuple[str, 
                 f"on {names[key].place}"
             )
         else:
-            kept[key] = synonym
-    return tuple(kept.values()), dropped
+            found[key] = synonym
+    return tuple(found.values()), dropped

@@ -78,8 +78,9 @@ def list_photos(
     lacking = [record for record in records if not photos[record.name]]
     refused = [record.name for record in lacking if record.name not in may_lack]
     if refused or len(lacking) == len(records):
-        names = _some(refused or [record.name for record in lacking])
-        there = _some(list(folders)) or "none"
+        categories = refused or [record.name for record in lacking]
+        names = shortened([printable(one) for one in categories])
+        there = shortened([printable(one) for one in folders]) or "none"
         raise UsageError(
             f"{folder}: expected photos in a folder of the category's name, found none of {names}; "
             f"folders there: {there}. Add photos, or leave the category out of the vocabulary"

@@ -1,4 +1,4 @@
-"""Bank: one version of a bank on disk, open for reading."""
+"""StoredBank: one version of a bank on disk, open for reading."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ from schemas.store.prototypes import Prototypes, prototypes_dataset, read_protot
 from schemas.store.shards import Part, dataset, shard_folder
 from schemas.store.verdicts import (
     Verdict,
+    apply_verdicts,
     effective_verdicts,
     read_verdicts,
     verdicts_folder,
     verdicts_table,
 )
 from schemas.tables import IMAGES
+from schemas.text import shortened
 from schemas.validation import validate
 
-_MEND: Final = "run: rim verify --repair"
+_REPAIR: Final = "run: rim verify --repair"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class StoredBank:
     ) -> None:
         """Opens the latest version, or another one.
 
-        check_sizes: False only for who mends a damaged bank.
+        check_sizes: False only to repair a damaged bank.
 
         Raises BankError if the folder is no bank, BankDamaged if its manifest is damaged, or if
         files are missing or of another size.
@@ -102,7 +104,7 @@ class StoredBank:
 
     @classmethod
     def open(cls, path: Path | str, version: int | None = None) -> StoredBank:
-        """The same as Bank(path, version)."""
+        """Opens the bank, as StoredBank(path, version) does."""
         return cls(path, version)
 
     @property
@@ -135,7 +137,7 @@ class StoredBank:
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """All verdicts of this version, automatic and a person's."""
+        """All verdicts of this version, automatic ones and reviews."""
         record = self.manifest.verdicts
         if record is None:
             return ()
@@ -148,7 +150,7 @@ class StoredBank:
             try:
                 record.verify(folder)
             except BankDamaged as error:
-                raise BankDamaged(f"{error}; {_MEND}") from error
+                raise BankDamaged(f"{error}; {_REPAIR}") from error
             self._checked.add(path)
         return path
 
@@ -175,10 +177,10 @@ class StoredBank:
         paths = [self._part(shard, "images") for shard in shards]
         tables = [read_table(path, needed, schema=schema) for path in paths]
         table = pa.concat_tables([schema.empty_table(), *(one.select(needed) for one in tables)])
-        return _apply_verdicts(table, effective_verdicts(self.verdicts)).select(wanted)
+        return apply_verdicts(table, effective_verdicts(self.verdicts)).select(wanted)
 
     def features(self) -> BankFeatures:
-        """The features of all accepted images; opened once and kept.
+        """The features of all accepted images; opened once, then cached.
 
         They are mapped from the index, so they take no memory of their own. Of a bank without an
         index, or one whose manifest does not say which features it holds, they are read out of the
@@ -187,43 +189,43 @@ class StoredBank:
         return self._features
 
     def feature_rows(self) -> FeatureRows:
-        """Which features `features()` has, out of the shards, which are the truth; not kept."""
+        """Which features `features()` has, out of the shards, which are the truth; not cached."""
         self.check_part("images")
         self.check_part("features")
         verdicts = effective_verdicts(self.verdicts)
         return FeatureRows.accepted(self.path, self.shards, verdicts, self.manifest.dimension)
 
     def index(self) -> FeatureIndex:
-        """The FAISS index over `features()`; opened once and kept.
+        """The FAISS index over `features()`; opened once, then cached.
 
-        Raises BankDamaged if it is missing or not the one that was written; it can be made anew.
+        Raises BankDamaged if it is missing or not the one that was written; it can be made again.
         """
         return self._index
 
     def prototypes(self) -> Prototypes | None:
-        """The stored prototypes of `features()`; read once and kept. None if the bank has none.
+        """The stored prototypes of `features()`; read once, then cached. None if the bank has none.
 
         Raises BankDamaged if they are missing or not the ones that were written: they can be
-        derived from `features()`, and be made anew.
+        derived from `features()` again.
         """
         return self._prototypes
 
     def png(self, image_ids: Iterable[int]) -> dict[int, bytes]:
-        """The pictures, as PNG files, of those of the images that have one.
+        """The PNG files of the images, by image_id; without those of which there is none.
 
         Raises BankError for an image_id that is not in the bank.
         """
         return self._pixels(image_ids, "png")
 
     def attention_png(self, image_ids: Iterable[int]) -> dict[int, bytes]:
-        """The attention maps, as PNG files, of those of the images that have one.
+        """The attention maps as PNG files, by image_id; without those of which there is none.
 
         Raises BankError for an image_id that is not in the bank.
         """
         return self._pixels(image_ids, "attention")
 
     def datasets(self) -> BankDatasets:
-        """Everything that questions in SQL are about; pages are checked as they are read."""
+        """The bank as Arrow datasets, for SQL; pages are checked as they are read."""
         dimension = self.manifest.dimension
         verdicts = effective_verdicts(self.verdicts).values()
         return BankDatasets(
@@ -279,8 +281,7 @@ class StoredBank:
             except BankDamaged as error:
                 faults.append(str(error))
         if faults:
-            more = f" (and {len(faults) - 1} more files)" if len(faults) > 1 else ""
-            raise BankDamaged(f"{faults[0]}{more}; {_MEND}")
+            raise BankDamaged(f"{shortened(faults, 1, rest=' (and {} more files)')}; {_REPAIR}")
 
     def files(self) -> Iterator[tuple[Path, FileRecord]]:
         """The folder and record of every file of this version."""
@@ -330,20 +331,3 @@ class StoredBank:
 def _first_image(shard: ShardRecord) -> int:
     """The smallest image_id that a shard can hold."""
     return pack_image_id(shard.category_id, shard.source, shard.start)
-
-
-def _apply_verdicts(table: pa.Table, verdicts: Mapping[int, Verdict]) -> pa.Table:
-    """The images with status and reason of those that have a verdict replaced, except failed."""
-    image_ids = table["image_id"].to_numpy()
-    judged = np.isin(image_ids, np.fromiter(verdicts, np.int64))
-    judged &= pc.fill_null(pc.not_equal(table["status"], "failed"), True).to_numpy()
-    found = [verdicts[image_id] for image_id in image_ids[judged].tolist()]
-    for name, values in (
-        ("status", [verdict.status for verdict in found]),
-        ("reason", [verdict.reason for verdict in found]),
-    ):
-        column = table[name].combine_chunks()
-        replaced = pc.replace_with_mask(column, pa.array(judged), pa.array(values, pa.string()))
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, IMAGES.field(name), replaced)
-    return table

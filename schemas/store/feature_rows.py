@@ -82,13 +82,13 @@ class FeatureRows:
                         f"found {part.embeddings.shape[1]}"
                     )
                 own = self.feature_id[row : row + len(part.feature_id)]
-                kept = np.flatnonzero((part.role == role) & np.isin(part.feature_id, own))
-                if not np.array_equal(part.feature_id[kept], own[: len(kept)]):
+                rows = np.flatnonzero((part.role == role) & np.isin(part.feature_id, own))
+                if not np.array_equal(part.feature_id[rows], own[: len(rows)]):
                     raise BankDamaged(
                         f"{self._path(shard)}: expected features in the order of their ids"
                     )
-                row += len(kept)
-                yield part.embeddings[kept]
+                row += len(rows)
+                yield part.embeddings[rows]
         if row != len(self.feature_id):
             raise BankDamaged(
                 f"{self.bank}: expected {len(self.feature_id)} features in the shards, found {row}"

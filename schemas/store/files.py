@@ -16,7 +16,7 @@ _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, er
 
 
 def temporary_path(folder: Path, name: str) -> Path:
-    """A name in the folder that nobody else uses and that readers of the folder skip."""
+    """An unused name in the folder, which readers of the folder skip."""
     return folder / f"{TEMPORARY_PREFIX}{name}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
@@ -30,7 +30,7 @@ def create_file(path: Path) -> BinaryIO:
 
 
 def fsync_file(path: Path) -> None:
-    """Waits until the content of a file that somebody else has written is on the disk."""
+    """Waits until the content of a file that a library has written is on the disk."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)

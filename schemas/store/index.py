@@ -14,7 +14,7 @@ The file is written here and not by `faiss.write_index`, which needs all vectors
 100,000 x 1,024 its peak is 401 MiB, here it stays below 1 MiB (11.8 s and 9.5 s). It is mapped here
 and not by `faiss.read_index`, which maps as well (2 MiB resident both) but costs FAISS's import of
 1.5 s wherever nothing is searched, gives a pointer that outlives its index, and would parse files
-that strangers made. (FAISS 1.15.1: none of 200 hostile headers crashed it, 5 passed for good ones.)
+of unknown origin. (FAISS 1.15.1: none of 200 hostile headers crashed it, 5 passed for good ones.)
 """
 
 from __future__ import annotations

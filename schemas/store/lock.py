@@ -34,9 +34,9 @@ def build_lock(bank: Path) -> Iterator[None]:
     """Lets one process at a time write into a bank.
 
     `BANK/.lock` is locked by the operating system, which frees it if the process dies, and says
-    host, process and start of who holds it; it is empty when nobody does. Where the file system
+    host, process and start of who holds it; it is empty when no process does. Where the file system
     cannot lock, the file `BANK/.lock.held` is the lock while it exists. It is taken over if its
-    process has died, and obeyed if that runs on another host, where nobody can tell.
+    process has died, and obeyed if that runs on another host, where this cannot be told.
 
     The folder is made if needed. What the disk refuses inside the block (OSError) comes out as
     WriteFailed.

@@ -149,7 +149,7 @@ def read_plan(bank: Path) -> BuildPlan | None:
     except ValidationError as error:
         raise BankDamaged(
             f"{path}: expected a build's plan, found: {error.errors()[0]['msg']}; was it written "
-            "by another rim? Finish the build with that one, or start anew with --overwrite"
+            "by another rim? Finish the build with that one, or start again with --overwrite"
         ) from error
 
 

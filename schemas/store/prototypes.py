@@ -1,7 +1,7 @@
 """Prototypes: each category's mean and sub-category features, derived from its references.
 
 They stand beside the index as `BANK/index/NNNNNN.prototypes.parquet`: like the index a cache that
-can be made anew from the shards, like the shards a Parquet file that can be asked in SQL.
+can be made again from the shards, like the shards a Parquet file that can be asked in SQL.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SUBCATEGORY: Final = "subcategory"
 _MAX_ROUNDS = 50
 _TIE_DECIMALS = 9  # rounding differs between machines in the 16th digit; ties must not
 _DIGEST_KEY = b"references_sha256"
-_REPAIR = "it can be made anew: rim verify --repair"
+_REPAIR = "it can be made again: rim verify --repair"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def prototypes_schema(dimension: int) -> pa.Schema:
 def references_digest(feature_ids: npt.NDArray[np.int64]) -> str:
     """SHA-256 over the ids of foreground features, ascending: which references there are.
 
-    A shard made anew keeps its ids, so this tells apart the references of one version only from
+    A shard made again keeps its ids, so this tells apart the references of one version only from
     those of another that accepts other images.
     """
     return sha256_bytes(np.ascontiguousarray(feature_ids, "<i8").tobytes())
@@ -149,7 +149,7 @@ def cluster(embeddings: Float32Array, count: int, weights: Float32Array | None =
     k-means, so that a category that looks in several ways is not averaged away [paper:
     "subcategory references"; the clustering is ours]. It has no randomness: it starts at the
     reference nearest to the mean and then always at the one farthest from all starts so far;
-    empty clusters, and starts that are the same picture again, are dropped.
+    empty clusters, and starts at equal features, are dropped.
 
     Sums are of float64 in a fixed order and similarities are compared after rounding, so that
     another machine gets the same bytes.

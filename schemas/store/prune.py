@@ -39,7 +39,7 @@ class Pruned:
 
 
 def prune(bank: Path, keep: int | None = None) -> Pruned:
-    """Deletes what none of the kept versions needs.
+    """Deletes what none of the remaining versions needs.
 
     Finished shards of an unfinished build are spared: the build goes on from them. Files that have
     no name of a bank's are left alone. A reader that has an older version open loses it.
@@ -49,8 +49,8 @@ def prune(bank: Path, keep: int | None = None) -> Pruned:
     Raises:
         UsageError: fewer than one version is to be kept.
         BankError: the folder holds no bank.
-        BankDamaged: a manifest or the plan of an unfinished build is damaged, so that nobody knows
-            what it needs; mend it first.
+        BankDamaged: a manifest or the plan of an unfinished build is damaged, so that what
+            it needs is unknown; repair it first.
         OutputError, WriteFailed: as of `build_lock`.
     """
     if keep is not None and keep < 1:
@@ -60,8 +60,9 @@ def prune(bank: Path, keep: int | None = None) -> Pruned:
     with build_lock(bank):
         versions = list_versions(bank)
         dropped = versions[:-keep] if keep is not None else []
-        kept = [StoredBank(bank, one, check_sizes=False) for one in versions if one not in dropped]
-        unneeded = list(_unneeded(bank, kept, read_plan(bank)))
+        others = [one for one in versions if one not in dropped]
+        remaining = [StoredBank(bank, one, check_sizes=False) for one in others]
+        unneeded = list(_unneeded(bank, remaining, read_plan(bank)))
         size = sum(map(_size, unneeded))
         # The manifests first: no version is to be seen whose files are gone.
         for version in dropped:
@@ -72,10 +73,10 @@ def prune(bank: Path, keep: int | None = None) -> Pruned:
     return Pruned(tuple(dropped), tuple(unneeded), size)
 
 
-def _unneeded(bank: Path, kept: list[StoredBank], plan: BuildPlan | None) -> Iterator[Path]:
-    """What is on the disk under a bank's own names, and no kept version needs."""
-    needed = {folder / record.name for one in kept for folder, record in one.files()}
-    shards = {shard.name for one in kept for shard in one.manifest.shards}
+def _unneeded(bank: Path, remaining: list[StoredBank], plan: BuildPlan | None) -> Iterator[Path]:
+    """What is on the disk under a bank's own names, and no remaining version needs."""
+    needed = {folder / record.name for one in remaining for folder, record in one.files()}
+    shards = {shard.name for one in remaining for shard in one.manifest.shards}
     folders = (bank, manifests_folder(bank), shards_folder(bank))
     for folder in (*folders, index_folder(bank), verdicts_folder(bank)):
         yield from sorted(folder.glob(f"{TEMPORARY_PREFIX}*"))

@@ -91,7 +91,7 @@ class ShardWriter:
 
         photos: what the images were made from, one an image; none if they were generated.
 
-        If somebody else has published the same shard meanwhile, theirs is kept and returned.
+        If another process has published the same shard meanwhile, that one stays and is returned.
         Raises WriteFailed if the disk does not take it.
         """
         spec = self._spec

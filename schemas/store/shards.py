@@ -1,4 +1,4 @@
-"""Shard: the unit of work on disk, `BANK/shards/NAME/` with three Parquet files and shard.json.
+"""Shards on disk: the unit of work, `BANK/shards/NAME/` with three Parquet files and shard.json.
 
 A folder with a shard's name is a finished shard, and is never changed afterwards.
 """
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 class ShardSpec:
     """Which shard: the images start..stop-1 of one category from one source, under one hash.
 
-    attempt: 0, and one more each time that a shard is made anew because images had failed.
+    attempt: 0, and one more each time that a shard is made again because images had failed.
     """
 
     category_id: int
@@ -101,12 +101,12 @@ def finished_folders(bank: Path) -> list[Path]:
 
 
 def write_sidecar(folder: Path, record: ShardRecord) -> None:
-    """Says in a shard's folder what it holds, in a single step; OSError if the disk is full."""
+    """Writes a shard's record into its folder, in a single step; OSError if the disk is full."""
     write_atomic(folder / SIDECAR, seal(record.model_dump(mode="json")))
 
 
 def read_sidecar(folder: Path) -> ShardRecord:
-    """What a shard's folder says of itself; BankDamaged if it has no readable shard.json."""
+    """Reads the record in a shard's folder; BankDamaged if it has no readable shard.json."""
     path = folder / SIDECAR
     content = read_sealed(path)
     del content["digest"]
@@ -123,7 +123,7 @@ def find_shard(bank: Path, spec: ShardSpec, *, verify: bool = True) -> ShardReco
     """The finished shard on disk for a spec, of its attempt or the latest later one, or None.
 
     verify: whether to check the files' content too, not their sizes alone. A damaged shard counts
-    as none: it is logged, and writing the shard anew replaces it.
+    as none: it is logged, and writing the shard again replaces it.
     """
     attempts = [spec.attempt]
     first = replace(spec, attempt=0)
@@ -181,7 +181,7 @@ def dataset(bank: Path, records: Iterable[ShardRecord], part: Part, dimension: i
 def remove_unfinished(bank: Path) -> int:
     """Deletes what interrupted builds left among the shards and says how many folders it was.
 
-    Only for who holds the bank's build lock: another builder's shard in the making would go too.
+    Only under the bank's build lock: it would delete the unfinished shard of another build, too.
     """
     leftovers = list(shards_folder(bank).glob(f"{TEMPORARY_PREFIX}*"))
     for folder in leftovers:
@@ -201,6 +201,6 @@ def _read_finished(bank: Path, spec: ShardSpec, verify: bool) -> ShardRecord | N
         for file in record.files:
             file.verify(folder, content=verify)
     except BankDamaged as error:
-        logger.warning("a finished shard cannot be used and is made anew: %s", error)
+        logger.warning("a finished shard cannot be used and is made again: %s", error)
         return None
     return record

@@ -1,23 +1,26 @@
-"""Verdicts that compare images or come from a person: one small Parquet file per version.
+"""Verdicts that compare images, and reviews by the user: one small Parquet file per version.
 
-A shard is never changed, so what is decided about its images afterwards stands here. A person's
-verdict stands above the automatic one, which stands above the row's own status; an image that
+A shard is never changed, so what is decided about its images afterwards stands here. A review
+stands above the automatic one, which stands above the row's own status; an image that
 failed has nothing to accept and stays failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.errors import BankDamaged
 from schemas.records import FileRecord
 from schemas.store.files import write_atomic
 from schemas.store.parquet import parquet_bytes, read_table
+from schemas.tables import IMAGES
 
 Status = Literal["accepted", "rejected"]
 Author = Literal["automatic", "person"]
@@ -34,7 +37,9 @@ VERDICTS = pa.schema(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided about one image. reason: None if and only if it is accepted.
+    """A verdict on one image: automatic, or a review by the user (`by` is "person").
+
+    reason: None if and only if it is accepted.
 
     Raises ValueError if status and reason do not fit together.
     """
@@ -88,9 +93,26 @@ def read_verdicts(path: Path, record: FileRecord) -> list[Verdict]:
 
 
 def effective_verdicts(verdicts: Iterable[Verdict]) -> dict[int, Verdict]:
-    """The verdict that counts for each image_id: the person's if there is one."""
+    """The verdict that counts for each image_id: the review if there is one."""
     counting: dict[int, Verdict] = {}
     for verdict in verdicts:
         if verdict.by == "person" or verdict.image_id not in counting:
             counting[verdict.image_id] = verdict
     return counting
+
+
+def apply_verdicts(table: pa.Table, verdicts: Mapping[int, Verdict]) -> pa.Table:
+    """The images with status and reason of those that have a verdict replaced, except failed."""
+    image_ids = table["image_id"].to_numpy()
+    judged = np.isin(image_ids, np.fromiter(verdicts, np.int64))
+    judged &= pc.fill_null(pc.not_equal(table["status"], "failed"), True).to_numpy()
+    found = [verdicts[image_id] for image_id in image_ids[judged].tolist()]
+    for name, values in (
+        ("status", [verdict.status for verdict in found]),
+        ("reason", [verdict.reason for verdict in found]),
+    ):
+        column = table[name].combine_chunks()
+        replaced = pc.replace_with_mask(column, pa.array(judged), pa.array(values, pa.string()))
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, IMAGES.field(name), replaced)
+    return table

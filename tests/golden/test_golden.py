@@ -110,7 +110,7 @@ class TestForeignReader:
         np.testing.assert_allclose(np.sort(cosines)[::-1][:4], nearest["cosines"], atol=1e-5)
 
     @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
-    def test_masks_lie_on_the_pictures(self, golden: Path) -> None:
+    def test_masks_lie_on_the_images(self, golden: Path) -> None:
         bank = ForeignBank.open(golden)
         facts = {row["image_id"]: row for row in bank.images()}
         for row in bank.rows("pixels"):
@@ -118,8 +118,8 @@ class TestForeignReader:
             if row["png"] is None:
                 assert fact["status"] == "failed"
                 continue
-            with Image.open(io.BytesIO(row["png"])) as picture:
-                assert (picture.mode, picture.size) == ("RGB", (fact["width"], fact["height"]))
+            with Image.open(io.BytesIO(row["png"])) as image:
+                assert (image.mode, image.size) == ("RGB", (fact["width"], fact["height"]))
             if fact["mask"] is not None:
                 mask = pycocotools.mask.decode(fact["mask"])
                 assert mask.shape == (fact["height"], fact["width"])

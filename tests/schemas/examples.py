@@ -27,7 +27,7 @@ def unit_vector(seed: int) -> np.ndarray:
 
 
 def accepted_row(category_id: int, category: str, number: int) -> ReferenceRow:
-    """One good image with both features; its picture is a text that names it."""
+    """One good image with both features; its PNG is a text that names it."""
     return ReferenceRow(
         category_id=category_id,
         category=category,
@@ -52,7 +52,7 @@ def accepted_row(category_id: int, category: str, number: int) -> ReferenceRow:
 
 
 def rejected_row(category_id: int, category: str, number: int) -> ReferenceRow:
-    """An image with a picture but without a mask."""
+    """An image with a PNG but without a mask."""
     return ReferenceRow(
         category_id=category_id,
         category=category,

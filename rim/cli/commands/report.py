@@ -9,12 +9,10 @@ import click
 
 from rim.cli import completions
 from rim.cli.options import Choice, examples, json_option, print_json, say
-from schemas.text import printable
+from schemas.text import printable, shortened
 
 if TYPE_CHECKING:
     from rim.inspection.report.write import Report
-
-_SHOWN = 8
 
 
 @click.command(
@@ -105,6 +103,4 @@ def command(
 
 def _names(report: Report) -> str:
     """The first weak categories, and how many more there are."""
-    names = [printable(one.category.name) for one in report.weak[:_SHOWN]]
-    more = len(report.weak) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more else "")
+    return shortened([printable(one.category.name) for one in report.weak])

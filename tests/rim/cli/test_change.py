@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from schemas.store.manifest import list_versions
 
 import rim
 from miniature.world import draw_single
 from schemas.ids import pack_image_id
 from schemas.resources import data_folder
 from schemas.store.bank import StoredBank
+from schemas.store.manifests import list_versions
 from tests.bank_builder.equal import assert_equal, shard_files
 from tests.rim.conftest import NAMES, Run, files_of
 

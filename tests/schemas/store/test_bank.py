@@ -1,4 +1,4 @@
-"""A bank as its readers see it: accepted features, verdicts applied, pictures by id."""
+"""A bank as its readers see it: accepted features, verdicts applied, PNG files by id."""
 
 from __future__ import annotations
 
@@ -125,18 +125,18 @@ def test_removed_categories_do_not_show(bank_path: Path) -> None:
         bank.png([HOUSE[0]])
 
 
-def test_pictures_by_id(bank_path: Path) -> None:
+def test_png_files_by_id(bank_path: Path) -> None:
     bank = StoredBank(bank_path)
     assert bank.png([FISH[2], HOUSE[0], HOUSE[2]]) == {
         FISH[2]: b"png fish 2",
-        HOUSE[0]: b"png house 0",  # house 2 failed and has no picture
+        HOUSE[0]: b"png house 0",  # house 2 failed and has no PNG
     }
     assert bank.attention_png([FISH[0]]) == {FISH[0]: b"attention fish 0"}
     assert bank.png([]) == {}
 
 
 @pytest.mark.parametrize("image_id", [pack_image_id(0, "diffusion", 3), -1, 1 << 60])
-def test_pictures_that_are_not_there(bank_path: Path, image_id: int) -> None:
+def test_png_files_that_are_not_there(bank_path: Path, image_id: int) -> None:
     with pytest.raises(BankError, match=f"has no image {image_id}"):
         StoredBank(bank_path).png([image_id])
 

@@ -1,4 +1,4 @@
-"""Prototypes: what they are the mean of, how they are stored, and that they can be made anew."""
+"""Prototypes: what they are the mean of, how they are stored, and that they can be made again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def angles_of(centres: Floats) -> list[float]:
 
 
 def feature_ids(*counts: int, role: int = FOREGROUND) -> NDArray[np.int64]:
-    """The ids of so many pictures of category 0, 1, ..."""
+    """The ids of so many images of category 0, 1, ..."""
     return np.array(
         [
             pack_feature_id(pack_image_id(category_id, "diffusion", number), role)
@@ -78,7 +78,7 @@ def test_weights_pull_a_mean_as_copies_would() -> None:
     np.testing.assert_allclose(angles_of(two.centres), [3, 90], atol=0.01)
 
 
-def test_the_same_picture_over_and_over_is_one_prototype() -> None:
+def test_the_same_image_over_and_over_is_one_prototype() -> None:
     clusters = cluster(np.repeat(towards(30), 7, axis=0), 4)
     np.testing.assert_allclose(clusters.centres, towards(30), atol=1e-7)
     assert clusters.sizes.tolist() == [7]
@@ -180,7 +180,7 @@ def test_the_bank_reads_its_own(bank_path: Path) -> None:
 # --- damage ---------------------------------------------------------------------------------------
 
 
-def test_damage_is_named_with_the_way_to_mend_it(bank_path: Path) -> None:
+def test_damage_is_named_with_the_way_to_repair_it(bank_path: Path) -> None:
     path = index_folder(bank_path) / "000002.prototypes.parquet"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

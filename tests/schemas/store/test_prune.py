@@ -1,4 +1,4 @@
-"""Pruning deletes what no kept version needs, and nothing else."""
+"""Pruning deletes what no remaining version needs, and nothing else."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_finished_shards_of_an_unfinished_build_are_spared(grown: Path, settings
     assert prune(grown).paths == (shard_folder(grown, record),)
 
 
-def test_files_of_somebody_else_stay(grown: Path) -> None:
+def test_files_of_another_program_stay(grown: Path) -> None:
     for name in ("notes.txt", "index/notes.faiss", "shards/photos", "manifests/README.json"):
         (grown / name).write_text("x")
     assert prune(grown, keep=1).versions == (1, 2)
@@ -105,7 +105,7 @@ def test_files_of_somebody_else_stay(grown: Path) -> None:
         assert (grown / name).read_text() == "x"
 
 
-def test_nothing_is_deleted_while_nobody_knows_what_is_needed(grown: Path) -> None:
+def test_nothing_is_deleted_while_what_is_needed_is_unknown(grown: Path) -> None:
     before = files_of(grown)
     manifest = grown / "manifests" / "000002.json"
     good = manifest.read_bytes()

@@ -267,7 +267,7 @@ def test_a_flipped_byte_of_an_embedding_is_not_read(tmp_path: Path) -> None:
         dataset(tmp_path, [record], "features", DIMENSION).to_table()
 
 
-def test_a_damaged_shard_is_replaced_by_writing_it_anew(tmp_path: Path) -> None:
+def test_a_damaged_shard_is_replaced_by_writing_it_again(tmp_path: Path) -> None:
     record = write_rows(tmp_path, shard_spec(), ROWS)
     (shard_folder(tmp_path, record) / "images.parquet").write_bytes(b"")
     assert write_rows(tmp_path, shard_spec(), ROWS) == record

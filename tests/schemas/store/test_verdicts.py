@@ -1,4 +1,4 @@
-"""Verdicts: kept in a file of their own, a person's above the automatic one."""
+"""Verdicts: stored in a file of their own, a review above the automatic one."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def files_of(bank: Path) -> list[Path]:
 
 
 def harmed(path: Path, every: int) -> Iterator[int]:
-    """Harms one byte of a file after another, in both ways; mends it afterwards."""
+    """Harms one byte of a file after another, in both ways; repairs it afterwards."""
     good = path.read_bytes()
     for position in [*range(0, len(good), every), len(good) - 1]:
         flipped = bytearray(good)
