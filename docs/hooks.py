@@ -14,6 +14,7 @@ PUBLISHED = {
     "schemas/FORMAT.md": "format.md",
     "SECURITY.md": "security.md",
     "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
     "data/miniature/README.md": "miniature/index.md",
     "data/miniature/cards/chain.md": "miniature/chain.md",
     "data/miniature/cards/generator.md": "miniature/generator.md",
@@ -50,7 +51,7 @@ def relinked(text: str, source: str, page: str) -> str:
     """
 
     def link(match: re.Match[str]) -> str:
-        picture, words, target, anchor = match.groups(default="")
+        image, words, target, anchor = match.groups(default="")
         if ":" in target:
             return match[0]
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
@@ -60,6 +61,6 @@ def relinked(text: str, source: str, page: str) -> str:
             found = PUBLISHED[path]
         else:
             return f"{words} (`{path}`)"
-        return f"{picture}[{words}]({posixpath.relpath(found, posixpath.dirname(page))}{anchor})"
+        return f"{image}[{words}]({posixpath.relpath(found, posixpath.dirname(page))}{anchor})"
 
     return _LINK.sub(link, text)

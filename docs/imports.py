@@ -7,7 +7,8 @@ lies in. `tests/test_imports.py` checks the table, `docs/generate_architecture.p
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,9 @@ ALLOWED: Mapping[str, set[str]] = {
     "miniature.training": {*_FOUNDATION, "miniature"},
     "benchmarks": _FACE | {"rim.cli", "miniature", "miniature.training"},
 }
+
+PACKAGES = tuple(room for room in ALLOWED if "." not in room)
+"""The top-level packages."""
 
 # Files that may import one room more, and why.
 EXCEPTIONS: Mapping[str, str] = {
@@ -107,20 +111,22 @@ def may_import(module: str, room: str) -> bool:
     return room == own or room in ALLOWED[own] or EXCEPTIONS.get(module) == room
 
 
-def files_of(package: str) -> list[Path]:
+def files_of(package: str, root: Path = REPOSITORY) -> list[Path]:
     """The package's Python files, relative to the repository."""
-    folder = REPOSITORY / package.replace(".", "/")
-    return sorted(path.relative_to(REPOSITORY) for path in folder.rglob("*.py"))
+    return sorted(
+        path.relative_to(root) for path in (root / package.replace(".", "/")).rglob("*.py")
+    )
 
 
-def module_graph() -> dict[str, set[str]]:
+def module_graph(
+    root: Path = REPOSITORY, packages: Iterable[str] = PACKAGES
+) -> dict[str, set[str]]:
     """All modules of the packages, each with those of ours that it imports anywhere in its file."""
-    tops = [room for room in ALLOWED if "." not in room]
-    paths = {module_name(path): path for top in tops for path in files_of(top)}
+    paths = {module_name(path): path for top in packages for path in files_of(top, root)}
     return {
         module: {
             found
-            for one in imports_of((REPOSITORY / path).read_text(encoding="utf-8"))
+            for one in imports_of((root / path).read_text(encoding="utf-8"))
             if (found := _existing(one.module, paths)) is not None and found != module
         }
         for module, path in paths.items()
@@ -138,15 +144,16 @@ def circles(graph: Mapping[str, set[str]]) -> list[tuple[str, ...]]:
     return sorted(found)
 
 
-def room_arrows(graph: Mapping[str, set[str]]) -> dict[tuple[str, str], int]:
+def room_arrows(
+    graph: Mapping[str, set[str]], room: Callable[[str], str | None] = room_of
+) -> dict[tuple[str, str], int]:
     """How many imports lead from one room to another, by (importing, imported)."""
-    arrows: dict[tuple[str, str], int] = {}
-    for module, imported in graph.items():
-        for other in imported:
-            pair = (room_of(module) or "", room_of(other) or "")
-            if pair[0] != pair[1]:
-                arrows[pair] = arrows.get(pair, 0) + 1
-    return arrows
+    pairs = Counter(
+        (room(module) or "", room(other) or "")
+        for module, imported in graph.items()
+        for other in imported
+    )
+    return {pair: count for pair, count in pairs.items() if pair[0] != pair[1]}
 
 
 def _existing(name: str, modules: Mapping[str, Path]) -> str | None:

@@ -19,8 +19,14 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     _share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _share)))
 
-# How long an example takes is nothing that a test asserts.
-hypothesis.settings.register_profile("rim", deadline=None)
+# How long an example takes is nothing that a test asserts, nor how long it takes to draw on a busy
+# machine. CI tries as many as hypothesis would.
+hypothesis.settings.register_profile(
+    "rim",
+    deadline=None,
+    max_examples=100 if "CI" in os.environ else 40,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("rim")
 
 

@@ -59,7 +59,7 @@ def run_command(line: str, folder: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
@@ -88,8 +88,8 @@ def furnish(folder: Path) -> None:
     lines(folder / "classes.txt", CLASSES)
     for name in ("house", "fish"):
         for number in range(2):
-            picture = draw_single(number, name, (96, 96)).image
-            _save(folder / "my-photos" / name / f"{number}.png", picture)
+            image = draw_single(number, name, (96, 96)).image
+            _save(folder / "my-photos" / name / f"{number}.png", image)
     voc = [[0, 15, 15, 255], [0, 8, 8, 8]]
     write_voc(folder, {"2007_000001": voc})
     grey_png(folder / "other-system" / "2007_000001.png", voc)

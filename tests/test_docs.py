@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -22,7 +23,7 @@ from tests.documents import REPOSITORY, commands, read
 pytest.importorskip("mkdocs", reason="mkdocs is not installed: make setup")
 pytest.importorskip("material", reason="mkdocs-material is not installed: make setup")
 
-from docs import generate_examples, generate_settings, hooks
+from docs import generate_architecture, generate_examples, generate_settings, hooks
 
 # A resolver and proxies that lead nowhere: what would ask the network fails.
 OFFLINE = """
@@ -64,7 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert built.returncode == 0, built.stderr
@@ -78,6 +79,7 @@ def pages(site: Path) -> dict[Path, Links]:
     return {path: Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
 
 
+@pytest.mark.slow
 def test_pages_load_nothing_from_elsewhere(site: Path, pages: dict[Path, Links]) -> None:
     assert len(pages) > 15
     for path, links in pages.items():
@@ -90,6 +92,7 @@ def test_pages_load_nothing_from_elsewhere(site: Path, pages: dict[Path, Links])
         assert not [one for one in addresses if urlsplit(one).netloc], style.name
 
 
+@pytest.mark.slow
 def test_internal_links_lead_somewhere(site: Path, pages: dict[Path, Links]) -> None:
     followed = 0
     for path, links in pages.items():
@@ -110,6 +113,7 @@ def test_internal_links_lead_somewhere(site: Path, pages: dict[Path, Links]) -> 
     assert followed > 300
 
 
+@pytest.mark.slow
 def test_pages_of_files_elsewhere_are_there(site: Path) -> None:
     for source, page in hooks.PUBLISHED.items():
         html = (site / page).with_suffix(".html").read_text(encoding="utf-8")
@@ -117,11 +121,12 @@ def test_pages_of_files_elsewhere_are_there(site: Path) -> None:
         assert title.partition(":")[0].split()[-1] in html, source
 
 
+@pytest.mark.slow
 def test_nothing_but_the_site_is_published(site: Path) -> None:
     assert not list(site.rglob("*.py"))
 
 
-def test_every_picture_of_the_pages_is_described() -> None:
+def test_every_image_of_the_pages_is_described() -> None:
     for path in (REPOSITORY / "docs").glob("*.md"):
         for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", path.read_text("utf-8")):
             assert len(words) > 10, f"{path.name}: {target}"
@@ -136,6 +141,36 @@ def test_the_page_of_settings_is_current() -> None:
 def test_the_examples_in_sql_are_current() -> None:
     text = generate_examples.PAGE.read_text(encoding="utf-8")
     assert text == generate_examples.page(text), "run `python -m docs.generate_examples`"
+
+
+def test_the_rooms_and_their_drawing_are_current() -> None:
+    """Sizes may lag behind: a line more somewhere is no reason to draw the house again."""
+
+    def without_numbers(text: str) -> str:
+        return re.sub(r"\d[\d,]*", "0", text)
+
+    text = generate_architecture.PAGE.read_text(encoding="utf-8")
+    command = "run `python -m docs.generate_architecture`"
+    assert without_numbers(text) == without_numbers(generate_architecture.page(text)), command
+    drawing = generate_architecture.DRAWING.read_text(encoding="utf-8")
+    assert drawing == generate_architecture.drawing(), command
+
+
+def test_an_arrow_that_others_stand_for_is_left_out_and_rows_follow_arrows() -> None:
+    arrows = {"a": {"b", "c"}, "b": {"c"}, "c": set(), "d": {"c"}}
+    assert generate_architecture.reduced(arrows) == arrows | {"a": {"b"}}
+    assert generate_architecture.rows_of(arrows) == {"a": 2, "b": 1, "c": 0, "d": 1}
+
+
+def test_the_walks_name_what_exists() -> None:
+    walks = re.findall(r"`([\w/]+\.py)`\s`([\w.]+)`", read("docs/architecture.md"))
+    assert len(walks) > 35
+    for path, name in walks:
+        found: ast.AST = ast.parse(read(path))
+        for part in name.split("."):
+            parts = {getattr(one, "name", ""): one for one in ast.iter_child_nodes(found)}
+            assert part in parts, f"{path}: {name}"
+            found = parts[part]
 
 
 def test_the_page_of_settings_says_what_holds() -> None:
@@ -158,7 +193,7 @@ def test_the_page_of_settings_says_what_holds() -> None:
     ("markdown", "there"),
     [
         ("[a](sam.md)", "[a](sam.md)"),
-        ("![a](../../../docs/pictures/x.png)", "![a](../pictures/x.png)"),
+        ("![a](../../../docs/images/x.png)", "![a](../images/x.png)"),
         ("[a](../../../CONTRIBUTING.md#style)", "[a](../contributing.md#style)"),
         ("[a](../../../schemas/sections.py)", "a (`schemas/sections.py`)"),
         ("[a](https://example.org/x.md)", "[a](https://example.org/x.md)"),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from docs import measure
 from docs.imports import (
-    ALLOWED,
+    PACKAGES,
     REPOSITORY,
     circles,
     files_of,
@@ -21,7 +22,6 @@ from docs.imports import (
 )
 
 MODEL_LIBRARIES = {"torch", "torchvision", "transformers", "diffusers", "segment_anything"}
-PACKAGES = [room for room in ALLOWED if "." not in room]
 
 
 def mistakes(path: Path, source: str) -> list[str]:
@@ -103,6 +103,21 @@ def test_circles_finds_a_lazy_one_too() -> None:
 )
 def test_the_check_itself(path: str, source: str, number: int) -> None:
     assert len(mistakes(Path(path), source)) == number
+
+
+def test_measures_of_a_tree(tmp_path: Path) -> None:
+    for package in measure.MEASURED:
+        (tmp_path / package).mkdir(parents=True)
+    (tmp_path / "schemas" / "ids.py").write_text("A = 1\n_B = A\nimport os\n\ndef c(): ...\n")
+    (tmp_path / "query" / "fuse.py").write_text(
+        "from schemas import ids\n\nclass D:\n    def e(self):\n        import faiss, rim\n"
+    )
+    found = measure.measure(tmp_path)
+    assert (found["files"], found["lines"], found["public names"]) == ("2", "10", "3")
+    assert (found["median file, lines"], found["arrows between folders"]) == ("5", "1")
+    inside = (found["imports inside functions"], found["of them of our own modules"])
+    assert inside == ("2", "1")
+    assert measure.table({"x": found}).splitlines()[2] == "| files | 2 |"
 
 
 def modules_after(code: str) -> set[str]:

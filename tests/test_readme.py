@@ -55,6 +55,7 @@ def workplace(page: str, bank: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
+@pytest.mark.slow
 def test_commands_and_what_they_promise(page: str, workplace: Path) -> None:
     assert list((workplace / "bank" / "manifests").glob("*.json"))
     for text, made in PROMISED.get(page, {}).items():
@@ -89,11 +90,13 @@ PROMISED = {
 """Files that a page says there are, by the words that say it."""
 
 
+@pytest.mark.slow
 def test_programs(page: str, workplace: Path) -> None:
     for program in blocks(read(page), "python"):
         run_program(program, workplace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/sql.md"])
 def test_questions_in_sql(name: str, bank: Path, capfd: pytest.CaptureFixture[str]) -> None:
     questions = blocks(read(name), "sql")
@@ -104,6 +107,7 @@ def test_questions_in_sql(name: str, bank: Path, capfd: pytest.CaptureFixture[st
         assert not leaving.value.code, capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_columns_are_those_that_the_page_lists(bank: Path) -> None:
     text = read("docs/sql.md")
     found: dict[str, set[str]] = {}
@@ -124,7 +128,21 @@ def test_columns_are_those_that_the_page_lists(bank: Path) -> None:
     assert set(listed) == {"categories", "images", "features", "prototypes", "builds"}
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "lint", "bench", "stress", "docs"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "setup",
+        "install-cpu",
+        "demo",
+        "test",
+        "test-slow",
+        "test-all",
+        "lint",
+        "bench",
+        "stress",
+        "docs",
+    ],
+)
 def test_make_has_the_targets_that_the_documents_name(target: str) -> None:
     shown = subprocess.run(
         ["make", "--dry-run", target], cwd=REPOSITORY, capture_output=True, text=True, check=False
@@ -132,6 +150,7 @@ def test_make_has_the_targets_that_the_documents_name(target: str) -> None:
     assert shown.returncode == 0, shown.stderr
 
 
+@pytest.mark.slow
 def test_full_size_rehearsed(hub: StandInHub, tmp_path: Path) -> None:
     """The page's commands one after the other, with the miniature's weights from a hub."""
     serve_miniature(hub, tmp_path)
@@ -163,7 +182,7 @@ def test_full_size_without_weights_says_what_is_missing(
     assert not (tmp_path / "bank").exists()
 
 
-def test_pictures_and_links_exist() -> None:
+def test_images_and_links_exist() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if "://" not in target:
             assert (REPOSITORY / target).exists(), target

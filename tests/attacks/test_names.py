@@ -131,6 +131,7 @@ def folder_names() -> list[str]:
     return [name for name in LEGAL if "/" not in name and name != ".." and not name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_bank_of_such_names_stays_in_its_folder(run: Run, photos: Path, tmp_path: Path) -> None:
     """Built, asked and queried; synonyms hold the names that no folder can have."""
     bank, out = tmp_path / "bank", tmp_path / "out"

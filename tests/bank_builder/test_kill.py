@@ -66,6 +66,7 @@ def _check(tmp_path: Path, moments: list[float]) -> None:
         assert StoredBank(out).index().count > 0
 
 
+@pytest.mark.slow
 def test_killed_twice(tmp_path: Path) -> None:
     _check(tmp_path, [0.1, 0.35])
 

@@ -1,8 +1,8 @@
 """Captured attention at the true shapes of Stable Diffusion v1.5 and XL, with random weights.
 
-The suite runs the published widths, heads and token counts with fewer layers and smaller latents;
-`make stress` runs the whole architectures at their own sizes. The expected maps are computed in
-full, in float64 and one head at a time, from what went into each cross-attention layer.
+`make test-slow` runs the published widths, heads and token counts with fewer layers and smaller
+latents; `make stress` runs the whole architectures at their own sizes. The expected maps are
+computed in full, in float64 and one head at a time, from what went into each cross-attention layer.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from foundation.text_to_image import DiffusersTextToImage
 from schemas.errors import UsageError
 from tests.foundation.test_cross_attention import positions, watched
 
-pytestmark = pytest.mark.filterwarnings(  # within diffusers' Euler scheduler
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(  # within diffusers' Euler scheduler
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+]
 
 FEWER = {"layers_per_block": 1}
 FEWER_XL = FEWER | {"transformer_layers_per_block": (1, 1, 2)}

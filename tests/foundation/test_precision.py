@@ -145,6 +145,7 @@ def drawn(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> list[Generated
     return stack.text_to_image.generate(prompts, [0, 1])
 
 
+@pytest.mark.slow
 def test_pictures_and_attention_in_bfloat16_are_nearly_the_same(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

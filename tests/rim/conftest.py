@@ -16,6 +16,7 @@ from PIL import Image
 import rim
 from miniature.world import draw_scene
 from rim.cli.main import main
+from tests.made_once import made_once
 
 NAMES = ("house", "fish", "grass", "sky")
 
@@ -51,10 +52,17 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished bank; tests only read it."""
-    folder = tmp_path_factory.mktemp("banks") / "bank"
-    rim.build(NAMES, folder, images_per_category=4, steps=8, seed=1)
-    return folder
+    """A finished bank, one for all test processes; tests only read it."""
+    return (
+        made_once(
+            tmp_path_factory,
+            "banks",
+            lambda folder: rim.build(
+                NAMES, folder / "bank", images_per_category=4, steps=8, seed=1
+            ),
+        )
+        / "bank"
+    )
 
 
 @pytest.fixture

@@ -178,6 +178,7 @@ wrong: str = scores.miou
 """
 
 
+@pytest.mark.slow
 def test_a_user_s_strict_type_checker_knows_the_types(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(USER)
     # Nothing of the repository's own configuration: the package as it is installed.

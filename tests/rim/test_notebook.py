@@ -21,6 +21,7 @@ def test_it_is_committed_without_outputs() -> None:
 
 
 # The notebook's own process and this one talk over a local socket that nobody closes in time.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient")
@@ -28,7 +29,9 @@ def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(NOTEBOOK.parents[2]))
     notebook = read()
     place = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=1800, kernel_name="python3", resources=place
+    ).execute()
     results = [
         output.data
         for cell in notebook.cells

@@ -142,6 +142,7 @@ def test_the_true_regions_cover_their_scene_and_are_pooled_as_in_a_query() -> No
     assert len(cut_along(scene.image, tokens, np.concatenate([masks, empty])).regions) == len(masks)
 
 
+@pytest.mark.slow
 def test_scenes_cut_together_are_cut_as_by_an_engine_alone(
     bank: rim.Bank, settings: Settings, stack: ModelStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +261,7 @@ def test_a_stored_map_is_binarised_as_it_was_when_it_was_made() -> None:
 # Sets of references
 
 
+@pytest.mark.slow
 def test_images_segmented_again_as_before_are_the_banks_references(
     bank: rim.Bank, sets: ReferenceSets
 ) -> None:
@@ -275,6 +277,7 @@ def test_images_segmented_again_as_before_are_the_banks_references(
     assert not np.array_equal(other.embeddings, again.embeddings)
 
 
+@pytest.mark.slow
 def test_sets_under_other_masks_are_of_the_same_images(bank: rim.Bank, sets: ReferenceSets) -> None:
     accepted = set(images_of(bank.features()))
     for name in (ATTENTION, TRUE_MASKS):
@@ -287,6 +290,7 @@ def test_sets_under_other_masks_are_of_the_same_images(bank: rim.Bank, sets: Ref
         sets.get("no set's")
 
 
+@pytest.mark.slow
 def test_the_first_numbers_of_each_category(bank: rim.Bank, sets: ReferenceSets) -> None:
     one = sets.get(first(1))
     assert one.category_id[one.role == FOREGROUND].tolist() == [0, 1, 2, 3]
@@ -296,6 +300,7 @@ def test_the_first_numbers_of_each_category(bank: rim.Bank, sets: ReferenceSets)
     assert len(sets.get(EVERYTHING).feature_id) >= len(every.feature_id)
 
 
+@pytest.mark.slow
 def test_planted_images_bring_their_background_along(bank: rim.Bank, sets: ReferenceSets) -> None:
     clean, planted = bank.features(), sets.get(PLANTED)
     before, behind = by_image(clean, FOREGROUND), by_image(clean, BACKGROUND)
@@ -316,6 +321,7 @@ def test_planted_images_bring_their_background_along(bank: rim.Bank, sets: Refer
 # Rows
 
 
+@pytest.mark.slow
 def test_every_row_changes_one_thing_and_defaults_are_measured_once(measure: BankMeasure) -> None:
     rows = ablation_rows(Matching(), 50)
     assert len({(row.group, row.name) for row in rows}) == len(rows)
@@ -329,6 +335,7 @@ def test_every_row_changes_one_thing_and_defaults_are_measured_once(measure: Ban
     assert {ON_TRUE_MASKS, *BY_TEXT} < set(rows)
 
 
+@pytest.mark.slow
 def test_the_default_is_what_rim_eval_scores(bank: rim.Bank, measure: BankMeasure) -> None:
     scored = rim.evaluate(bank, "miniature", scenes=2, seed=9, background="off")
     found = measure.measure(DEFAULT)
@@ -336,6 +343,7 @@ def test_the_default_is_what_rim_eval_scores(bank: rim.Bank, measure: BankMeasur
     assert found.per_class == pytest.approx(scored.per_class, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_references_that_are_the_regions_themselves_classify_all_rightly(
     bank: rim.Bank, settings: Settings, scenes: CutScenes, stack: ModelStack
 ) -> None:
@@ -362,6 +370,7 @@ def test_references_that_are_the_regions_themselves_classify_all_rightly(
     assert {name for name, iou in found.per_class.items() if iou == 1} == shown & set(NAMES)
 
 
+@pytest.mark.slow
 def test_classified_by_text_is_the_labeller_with_all_weight_on_text(
     bank: rim.Bank, settings: Settings, scenes: CutScenes, stack: ModelStack
 ) -> None:
@@ -483,6 +492,7 @@ def test_what_was_measured_is_found_again_but_not_half_a_line(tmp_path: Path) ->
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_measures_all_rows_once(
     bank: rim.Bank,
     model: Judge,
@@ -514,6 +524,7 @@ def test_the_command_measures_all_rows_once(
     assert {name: file.read_bytes() for name, file in files.items()} == before
 
 
+@pytest.mark.slow
 def test_banks_of_another_seed_and_missing_folders_are_refused(
     bank: rim.Bank, capsys: pytest.CaptureFixture[str]
 ) -> None:

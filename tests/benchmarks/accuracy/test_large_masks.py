@@ -22,6 +22,7 @@ from foundation.images.reading import decode_png
 from foundation.stack import ModelStack
 
 
+@pytest.mark.slow
 def test_every_image_is_counted_once(bank: rim.Bank) -> None:
     things, stuff = acceptance(bank)
     assert (things.images, stuff.images) == (12, 12)
@@ -29,6 +30,7 @@ def test_every_image_is_counted_once(bank: rim.Bank) -> None:
         assert kind.accepted + sum(kind.reasons.values()) == kind.images
 
 
+@pytest.mark.slow
 def test_whole_images_are_planted_in_things_alone(bank: rim.Bank) -> None:
     clean = references_before_verdicts(bank)
     none, some = with_whole_images(bank, clean, (0.0, 0.17))
@@ -45,6 +47,7 @@ def test_whole_images_are_planted_in_things_alone(bank: rim.Bank) -> None:
     np.testing.assert_allclose(some.features[row], mean / np.linalg.norm(mean), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_come_by_ways_of_comparing(bank: rim.Bank) -> None:
     everything, features, both = measure(bank, planted=(0.17,), scenes=1)
     assert len(WAYS) == 3
@@ -55,6 +58,7 @@ def test_rows_come_by_ways_of_comparing(bank: rim.Bank) -> None:
     assert both.found >= features.found
 
 
+@pytest.mark.slow
 def test_in_a_vocabulary_of_things_areas_find_what_features_may_not(bank: rim.Bank) -> None:
     none, _, features, both = found_among_things(bank, (0.0, 0.17))
     assert (none.planted, none.found) == (0, 0)
@@ -62,6 +66,7 @@ def test_in_a_vocabulary_of_things_areas_find_what_features_may_not(bank: rim.Ba
     assert features.found <= both.found
 
 
+@pytest.mark.slow
 def test_the_command_prints_tables_and_writes_json(
     bank: rim.Bank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def test_one_category_alone_cannot_be_dealt_out() -> None:
         plant(references(1, 10), 0.5, seed=0)
 
 
+@pytest.mark.slow
 def test_verdicts_are_left_aside(bank: rim.Bank) -> None:
     every = references_before_verdicts(bank)
 
@@ -61,6 +62,7 @@ def test_verdicts_are_left_aside(bank: rim.Bank) -> None:
     assert set(every.image_id[~accepted].tolist()) == automatic
 
 
+@pytest.mark.slow
 def test_rows_come_in_pairs_and_rejection_may_be_switched_off(bank: rim.Bank) -> None:
     lenient = bank.settings.reference.model_copy(
         update={"confusion_margin": 2.0, "outlier_mads": 1000.0, "max_excess": 1.0}
@@ -79,6 +81,7 @@ def test_rows_come_in_pairs_and_rejection_may_be_switched_off(bank: rim.Bank) ->
         assert (on.lost, on.reasons) == (0.0, {})
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_json(
     bank: rim.Bank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

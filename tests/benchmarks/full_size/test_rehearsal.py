@@ -18,6 +18,7 @@ from schemas.store.bank import StoredBank
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.slow
 def test_all_commands_run_and_leave_what_they_should(tmp_path: Path) -> None:
     text = preset_path("miniature").read_text(encoding="utf-8")
     text = text.replace('"miniature/', f'"{REPOSITORY}/data/miniature/')
@@ -63,6 +64,7 @@ def test_the_snapshot_works_in_every_role(snapshot: Path) -> None:
     assert (stack.text_image.embed_images([made.image]) @ texts.T).shape == (1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.stress
 def test_all_commands_run_on_the_snapshot(snapshot: Path) -> None:
     stages = rehearse(snapshot.parent)

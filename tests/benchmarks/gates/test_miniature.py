@@ -240,6 +240,7 @@ def test_clip_gates_count_right_names() -> None:
     assert crops.measured == pytest.approx(np.mean(right))
 
 
+@pytest.mark.slow
 def test_other_references_stand_in_for_the_accepted_ones(bank: rim.Bank, model: Judge) -> None:
     stack = miniature.ModelStack(bank.settings, "cpu", offline=True)
     stored = bank.features()
@@ -256,6 +257,7 @@ def test_other_references_stand_in_for_the_accepted_ones(bank: rim.Bank, model: 
     assert set(references.category_id.tolist()) - set(behind.tolist()) == set(stuff)
 
 
+@pytest.mark.slow
 def test_the_whole_chain_is_what_rim_eval_scores(bank: rim.Bank, model: Judge) -> None:
     scenes = []
     measured = chain.chain_gates(
@@ -288,6 +290,7 @@ def test_a_sheet_is_kept_small(tmp_path: Path) -> None:
     assert sizes[1] < sizes[0]
 
 
+@pytest.mark.slow
 def test_every_model_has_a_sheet(
     images: list[PromptedImage],
     model: Judge,
@@ -314,6 +317,7 @@ def test_every_model_has_a_sheet(
             assert min(image.size) > 400
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_writes(
     tmp_path: Path,
     model: Judge,

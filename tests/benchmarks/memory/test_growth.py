@@ -88,6 +88,7 @@ def test_a_run_has_the_peaks_and_the_floor_of_its_end() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("categories", "images", "dimension"),
     [

@@ -24,6 +24,7 @@ from tests.foundation.conftest import make_consistency_pipeline, make_pipeline
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", ["house", "water"])
 def test_stock_calls_give_what_rim_gives(
     stack: ModelStack, stock: StockReferences, category: str, tmp_path: Path
@@ -39,6 +40,7 @@ def test_stock_calls_give_what_rim_gives(
     assert {path.name for path in tmp_path.iterdir()} == {"one.png", "one.mask.png", "one.npy"}
 
 
+@pytest.mark.slow
 def test_both_builds_end_with_the_same_masks_and_features(
     stack: ModelStack, stock: StockReferences
 ) -> None:
@@ -59,6 +61,7 @@ def test_both_builds_end_with_the_same_masks_and_features(
         assert made.features[0] @ row.foreground > 0.99
 
 
+@pytest.mark.slow
 def test_images_that_fail_are_no_measurement(
     stack: ModelStack, stock: StockReferences, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +73,7 @@ def test_images_that_fail_are_no_measurement(
         build.Work(stack, stock, ("house",), 1).rim()
 
 
+@pytest.mark.slow
 def test_build_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "build.json"
     sizes = ["--categories", "2", "--images", "1", "--set", "generation.steps=2", "--rounds", "1"]

@@ -15,6 +15,7 @@ from benchmarks.speed.timing import median
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_capture_leaves_the_latents_as_they_are() -> None:
     batch = capture.Recipe("miniature", 2, 2, CPU, 1).load()
     with batch.denoising_alone():
@@ -25,6 +26,7 @@ def test_capture_leaves_the_latents_as_they_are() -> None:
     assert batch.with_capture()[0].image.shape == (64, 64, 3)
 
 
+@pytest.mark.slow
 def test_capture_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

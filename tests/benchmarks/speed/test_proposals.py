@@ -18,6 +18,7 @@ from miniature.world import FIRST_UNSEEN_SEED, draw_scene
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_before_nms_both_ways_have_the_same_masks(stack: ModelStack) -> None:
     photos = [draw_scene(FIRST_UNSEEN_SEED + i).image for i in range(2)]
     sam = proposals.sam_of(stack.settings, CPU, False)
@@ -58,6 +59,7 @@ def test_agreement_counts_both_ways() -> None:
     assert math.isnan(nothing[2].measured)
 
 
+@pytest.mark.slow
 def test_proposals_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "proposals.json"
     sizes = ["--scenes", "1", "--rounds", "1", "--set", "proposals.grid=6"]

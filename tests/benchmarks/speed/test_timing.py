@@ -32,6 +32,7 @@ def test_what_is_wanted_depends_on_stack_and_device() -> None:
         assert target(settings, where, miniature=2.0, full_size=1.5) == wanted
 
 
+@pytest.mark.slow
 def test_flops_of_a_unet_grow_with_the_batch(stock: StockReferences) -> None:
     one = unet_flops(stock.pipeline, (64, 64))
     assert unet_flops(stock.pipeline, (64, 64), batch=3) == pytest.approx(3 * one, rel=0.01)

@@ -169,6 +169,7 @@ def check_half(case: Case, dtype: torch.dtype, pipelines: Callable[[str], Path])
     assert 0 < attention_strays <= 2 * strays(attention, plain_attention)
 
 
+@pytest.mark.slow
 def test_bfloat16_strays_as_little_as_the_plain_call_does(
     pipelines: Callable[[str], Path],
 ) -> None:

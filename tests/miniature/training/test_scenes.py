@@ -22,6 +22,7 @@ from miniature.training.scenes import (
 from miniature.world import CATEGORIES, NOVEL, draw_scene
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_pool_holds_the_latest_images_of_its_stream(workers: int) -> None:
     pool = ScenePool(features.draw_image, 3, 128, workers=workers)
@@ -45,6 +46,7 @@ def test_packing_keeps_the_truth_of_a_scene() -> None:
             assert len(np.unique(image.parts[:96][part.mask])) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [features.draw_image, sam.draw_image])
 def test_training_never_shows_a_novel_category(draw: Callable[[int], PackedImage]) -> None:
     novel = [CATEGORIES.index(name) for name in NOVEL]

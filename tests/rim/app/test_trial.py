@@ -33,6 +33,7 @@ def rows_by_name(bank: Bank) -> dict[tuple[str, int, int], bytes]:
     }
 
 
+@pytest.mark.slow
 def test_joined_features_are_those_of_the_bank_to_which_the_category_is_added(
     own_bank: rim.Bank, tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_dropping_gives_the_earlier_labels_back(session: AppSession, scene: Path
         session.drop("snow")
 
 
+@pytest.mark.slow
 def test_what_was_rejected_on_trial_is_rejected_when_it_is_kept(
     session: AppSession, own_bank: rim.Bank
 ) -> None:

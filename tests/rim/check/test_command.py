@@ -17,6 +17,7 @@ from tests.rim.conftest import Run
 Patch = pytest.MonkeyPatch
 
 
+@pytest.mark.slow
 def test_all_is_well_on_the_miniature(run: Run, tmp_path: Path, monkeypatch: Patch) -> None:
     # Fewer and quicker images than a person gets: the way is the same.
     monkeypatch.setattr(workbench, "IMAGES", 2)

@@ -16,6 +16,7 @@ from schemas.settings import apply_overrides
 from tests.rim.check.benches import miniature_bench
 
 
+@pytest.mark.slow
 def test_labels_of_a_stack_that_knows_nothing_of_photographs(tmp_path: Path) -> None:
     overrides = ("generation.images_per_category=1", "generation.steps=2", "proposals.grid=8")
     settings = apply_overrides(check_settings("miniature"), overrides)

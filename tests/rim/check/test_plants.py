@@ -109,6 +109,7 @@ def test_a_planted_fault_is_found(name: str, tmp_path: Path, monkeypatch: Patch)
     assert not finding.fine, finding.found
 
 
+@pytest.mark.slow
 def test_without_a_fault_all_agree_and_a_fault_ends_with_broken(monkeypatch: Patch) -> None:
     settings = check_settings("miniature")
     results = run_check(settings, device="cpu", offline=True, steps=AGREEMENT)

@@ -34,6 +34,7 @@ def test_builds_reports_and_then_has_nothing_to_do(run: Run, words: Path, tmp_pa
     assert files_of(tmp_path / "bank") == before
 
 
+@pytest.mark.slow
 def test_same_settings_same_bytes(words: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         rim.build(words, tmp_path / name, images_per_category=2, steps=4, device="cpu")
@@ -49,6 +50,7 @@ def test_same_settings_same_bytes(words: Path, tmp_path: Path) -> None:
     assert len(first) >= 6
 
 
+@pytest.mark.slow
 def test_more_images_and_categories_keep_the_old_shards(words: Path, tmp_path: Path) -> None:
     bank = tmp_path / "bank"
     rim.build(words, bank, images_per_category=2, steps=4)
@@ -178,6 +180,7 @@ def test_refuses_other_settings_on_an_existing_bank(run: Run, bank_copy: Path) -
     assert files_of(bank_copy) == before
 
 
+@pytest.mark.slow
 def test_python_and_command_agree(run: Run, words: Path, tmp_path: Path) -> None:
     run("build", words, "--out", tmp_path / "one", *QUICK)
     rim.build(["house, cottage", "grass"], tmp_path / "two", images_per_category=2, steps=4)

@@ -30,6 +30,7 @@ def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr("sys.stdin", stream)
 
 
+@pytest.mark.slow
 def test_removed_and_added_again_it_equals_the_bank_built_at_once(
     run: Run, bank_copy: Path, built: Path
 ) -> None:
@@ -51,6 +52,7 @@ def test_removed_and_added_again_it_equals_the_bank_built_at_once(
     assert verified.status == 0, verified.err
 
 
+@pytest.mark.slow
 def test_the_banks_models_may_lie_elsewhere_now(run: Run, bank_copy: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(data_folder() / "miniature", moved / "miniature", copy_function=os.link)
@@ -169,6 +171,7 @@ def test_a_category_left_without_a_feature_gives_status_3(run: Run, bank_copy: P
     assert (outcome.status, outcome.json()["emptied"]) == (0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", ["| tail -n +2", ""])
 def test_what_rim_sql_finds_can_be_piped(bank_copy: Path, cut: str) -> None:
     command = f"""

@@ -306,6 +306,7 @@ def test_a_bank_on_scenes(run: Run, built: Path, opened: rim.Bank, tmp_path: Pat
         rim.evaluate(opened, "miniature", scenes=3, seed=6, out=tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_bank_on_a_folder_and_its_saved_labels(
     run: Run, built: Path, opened: rim.Bank, tmp_path: Path
 ) -> None:
@@ -334,6 +335,7 @@ def test_a_bank_on_a_folder_and_its_saved_labels(
     assert again["missing"] == ["whale"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [("sky", "grass"), ("background", "sky", "grass")])
 def test_whether_everything_is_named_follows_from_the_classes(
     run: Run, built: Path, tmp_path: Path, classes: tuple[str, ...]

@@ -163,7 +163,7 @@ def test_no_color(bank: Path, place: Path) -> None:
             ["-m", "rim", "doctor"],
             env={"TERM": "xterm-256color", "PATH": "", **variables},
             cwd=Path(__file__).parents[3],
-            timeout=60,
+            timeout=300,
             encoding="utf-8",
         )
         terminal.expect(pexpect.EOF)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from miniature.world import draw_scene
@@ -60,7 +61,7 @@ def run_watched(commands: list[list[str]], folder: Path, environment: dict[str, 
         env=os.environ | environment | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
@@ -86,12 +87,14 @@ def commands_for(preset: str, folder: Path) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_the_stack_of_the_repository(tmp_path: Path) -> None:
     environment = {"HF_HOME": str(tmp_path / "hf"), "RIM_CACHE": str(tmp_path / "rim")}
     run_watched(commands_for("miniature", tmp_path), tmp_path, environment)
     assert (tmp_path / "labels" / "photo.labels.png").exists()
 
 
+@pytest.mark.slow
 def test_a_stack_that_was_fetched(hub: StandInHub, tmp_path: Path) -> None:
     preset = serve_miniature(hub, tmp_path)
     environment = hub_environment(hub, tmp_path)
@@ -100,7 +103,7 @@ def test_a_stack_that_was_fetched(hub: StandInHub, tmp_path: Path) -> None:
         env=os.environ | environment | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert fetched.returncode == 0, fetched.stderr

@@ -449,6 +449,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_real_results_agree_in_every_format(opened: rim.Bank, scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     rim.query_folder(opened, scenes, out, formats=EVERYTHING)
@@ -477,6 +478,7 @@ def test_real_results_agree_in_every_format(opened: rim.Bank, scenes: Path, tmp_
         ]
 
 
+@pytest.mark.slow
 def test_a_photo_that_the_memory_does_not_suffice_for_is_named_and_the_others_are_done(
     built: Path, scene: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,18 +187,22 @@ def test_on_a_terminal(built: Path, state: Path) -> None:
     command = f"{sys.executable} -m rim sql {built} --format csv"
     repository = Path(__file__).parents[3]
     terminal = pexpect.spawn(
-        command, env={**environment, "PATH": ""}, cwd=repository, encoding="utf-8", timeout=120
+        command, env={**environment, "PATH": ""}, cwd=repository, encoding="utf-8", timeout=300
     )
     terminal.expect("rim>")
     terminal.send("SELECT 40 + 2 AS answer;\r")
     terminal.expect("answer\r\n42\r\n")
+    terminal.expect("rim>")
     terminal.send("SELECT count(*) AS n FROM ima\t")
-    # The terminal may draw the word in pieces.
-    terminal.expect("ges")
+    # The terminal may draw the word in pieces, with colours between the letters.
+    colour = r"(\x1b\[[0-9;?]*[A-Za-z])*"
+    terminal.expect(colour.join("ges"))
     terminal.send(";\r")
     terminal.expect(f"n\r\n{4 * len(NAMES)}\r\n")
+    terminal.expect("rim>")
     terminal.send("nonsense;\r")
     terminal.expect("rim: Parser Error")
+    terminal.expect("rim>")
     terminal.send(".quit\r")
     terminal.expect(pexpect.EOF)
     terminal.close()

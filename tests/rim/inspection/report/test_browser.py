@@ -56,7 +56,7 @@ def run(browser: str, page: Path, work: Path, *options: str) -> subprocess.Compl
         *(f"--user-data-dir={work / 'profile'}", "--virtual-time-budget=15000"),
         *("--enable-logging=stderr", *options, page.as_uri()),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
 
 
 def dom_of(browser: str, page: Path, work: Path) -> tuple[str, str]:
