@@ -8,15 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foundation.images.reading import read_image
+from query.exports.formats import check_category_ids, of_a_run
+from query.exports.identity import RunIdentity
+from query.exports.kept import KeptPhoto, PhotoMark
+from query.exports.output import InputImage, check_outputs, collect_inputs
+from query.exports.run import QueryRun, has_run, query_run
 from rim.arguments import category_ids, query_overrides
 from rim.bank import Bank
 from schemas.errors import ImageError
 
 if TYPE_CHECKING:
-    from query.exports.identity import RunIdentity
-    from query.exports.kept import KeptPhoto
-    from query.exports.output import InputImage
-    from query.exports.run import QueryRun
     from query.segmentation import QueryEngine, Segmentation
 
 
@@ -90,16 +92,12 @@ class _PhotoQuery:
 
     def segment(self, photo: Path) -> Segmentation:
         """Labels a photo; ImageError if it cannot be read, and then no model is loaded for it."""
-        from foundation.images.reading import read_image
-
         if "_loaded" not in vars(self):
             read_image(photo)
         return self._loaded.segment(photo, categories=self.categories)
 
     def identity(self) -> RunIdentity:
         """Returns what determines the results beside the photos."""
-        from query.exports.identity import RunIdentity
-
         settings = self.bank.query_settings(self.preset, self.overrides)
         chosen = None if self.categories is None else tuple(sorted(set(self.categories)))
         return RunIdentity(
@@ -163,9 +161,6 @@ def query_folder(
     `out` holds results of another bank or other settings, naming the first difference; WriteFailed
     if the disk does not take the results; and what `rim.query` raises, except ImageError.
     """
-    from query.exports.formats import check_category_ids, of_a_run
-    from query.exports.output import check_outputs, collect_inputs
-
     opened = bank if isinstance(bank, Bank) else Bank(bank)
     overrides = query_overrides(
         matcher,
@@ -200,8 +195,6 @@ def _label_all(
     on_failure: Callable[[PhotoFailed], None],
 ) -> FolderResult:
     """Labels photos into a folder that holds what is done."""
-    from query.exports.run import has_run, query_run
-
     identity = query.identity()
     if overwrite or not has_run(out):
         _ = query.engine  # what it refuses is refused before anything is changed
@@ -243,8 +236,6 @@ def _label_alone(
 
 def _label(query: _PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
     """Writes the photo's results; only those that are missing, if it was labelled before."""
-    from query.exports.kept import PhotoMark
-
     kept = run.earlier(item)
     if kept is not None:
         result = _known_result(run, item, kept)
@@ -260,8 +251,6 @@ def _label(query: _PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
 
 def _known_result(run: QueryRun, item: InputImage, kept: KeptPhoto) -> Segmentation | None:
     """The stored result with the photo's pixels; None if they do not go together."""
-    from foundation.images.reading import read_image
-
     image = read_image(item.path)
     try:
         return kept.segmentation(image, run.names, run.identity.bank_version)
