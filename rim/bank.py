@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import schemas.store.bank
+from bank_builder.report import BuildReport, describe_bank
+from foundation.weights.missing import Caller
+from foundation.weights.roles import query_purposes
+from rim.display import bank_html
 from rim.inspection.sql.limits import TIMEOUT
-from schemas.settings import Settings, apply_overrides
+from rim.inspection.summary import summary
+from schemas.errors import SettingsError
+from schemas.settings import Settings, apply_overrides, load_settings
 
 if TYPE_CHECKING:
-    from bank_builder.report import BuildReport
     from foundation.stack import ModelStack
     from query.segmentation import QueryEngine
     from rim.inspection.sql.connection import Answer
@@ -37,8 +42,6 @@ class Bank(schemas.store.bank.StoredBank):
 
     def _repr_html_(self) -> str:
         """What it holds, with a few images, for a notebook."""
-        from rim.display import bank_html
-
         return bank_html(self.info(), self._first_images)
 
     def _first_images(self, category_id: int, most: int) -> dict[int, bytes]:
@@ -55,8 +58,6 @@ class Bank(schemas.store.bank.StoredBank):
 
         `changed` and `reused_shards` are of the `rim.build` or `rim.add` that returned this bank.
         """
-        from bank_builder.report import describe_bank
-
         return describe_bank(self, changed=False, reused_shards=len(self.shards))
 
     def sql(self, statement: str, *, timeout: float | None = TIMEOUT) -> Answer:
@@ -92,7 +93,6 @@ class Bank(schemas.store.bank.StoredBank):
 
         Raises SettingsError for a bad override, ModelError if models are missing or not the bank's.
         """
-        from foundation.weights.roles import query_purposes
         from query.segmentation import QueryEngine
 
         settings = self.query_settings(preset, overrides)
@@ -118,7 +118,6 @@ class Bank(schemas.store.bank.StoredBank):
         named, for the error where one is missing.
         """
         from foundation.stack import ModelStack
-        from foundation.weights.missing import Caller
 
         place = (settings.models.model_dump_json(), device, offline)
         if place not in self._stacks:
@@ -135,9 +134,6 @@ class Bank(schemas.store.bank.StoredBank):
         """Returns the bank's settings with another place for the models and with overrides of the
         query's own sections.
         """
-        from schemas.errors import SettingsError
-        from schemas.settings import load_settings
-
         settings = self.settings
         if preset is not None:
             settings = settings.model_copy(update={"models": load_settings(preset).models})
@@ -156,6 +152,4 @@ class Bank(schemas.store.bank.StoredBank):
 
             bank.info()["accepted"]
         """
-        from rim.inspection.summary import summary
-
         return summary(self)

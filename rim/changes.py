@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bank_builder.removal import remove_categories
+from bank_builder.review import give_verdicts, take_back_verdicts
 from rim.arguments import build_purposes, choose_source, log_warnings
 from rim.bank import Bank
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from bank_builder.report import BuildProgress
@@ -77,8 +80,6 @@ def remove(bank: Bank | str | Path, names: Iterable[str]) -> Bank:
     Raises UsageError for a name that the bank does not have, a synonym, and all the bank has;
     BankError, BankDamaged, OutputError or WriteFailed.
     """
-    from bank_builder.removal import remove_categories
-
     opened = _latest(bank)
     remove_categories(opened.path, names)
     return _latest(opened)
@@ -109,9 +110,6 @@ def reject(
     for a reason that is no line of text, and, with `undo`, for an image that a user accepted;
     BankError, BankDamaged, OutputError or WriteFailed.
     """
-    from bank_builder.review import give_verdicts, take_back_verdicts
-    from schemas.errors import UsageError
-
     if undo and reason is not None:
         raise UsageError("taking a verdict back needs no reason; leave it out")
     opened = _latest(bank)
@@ -133,8 +131,6 @@ def accept(bank: Bank | str | Path, image_ids: Iterable[int], *, undo: bool = Fa
     Raises as `reject` does, and UsageError for an image without a feature of its category, such as
     one without a mask.
     """
-    from bank_builder.review import give_verdicts, take_back_verdicts
-
     opened = _latest(bank)
     if undo:
         take_back_verdicts(opened.path, image_ids, "accepted")

@@ -8,6 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from query.exports.kept import PhotoMark
+
+from foundation.images.reading import read_image
+from query.exports.formats import check_category_ids, of_a_run
+from query.exports.inputs import InputImage
+from query.exports.run_folder import QueryRun
+from query.exports.run_identity import RunIdentity
 from rim.arguments import category_ids, query_overrides
 from rim.bank import Bank
 from schemas.errors import ImageError
@@ -91,8 +98,6 @@ class _PhotoQuery:
 
     def segment(self, photo: Path) -> Segmentation:
         """Labels a photo; ImageError if it cannot be read, and then no model is loaded for it."""
-        from foundation.images.reading import read_image
-
         if "_loaded" not in vars(self):
             read_image(photo)
         return self._loaded.segment(photo, categories=self.categories)
@@ -164,7 +169,6 @@ def query_folder(
     `out` holds results of another bank or other settings, naming the first difference; WriteFailed
     if the disk does not take the results; and what `rim.query` raises, except ImageError.
     """
-    from query.exports.formats import check_category_ids, of_a_run
     from query.exports.inputs import check_outputs, collect_inputs
 
     opened = bank if isinstance(bank, Bank) else Bank(bank)
@@ -244,8 +248,6 @@ def _label_alone(
 
 def _label(query: _PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
     """Writes the photo's results; only those that are missing, if it was labelled before."""
-    from query.exports.stored_photo import PhotoMark
-
     stored = run.earlier(item)
     if stored is not None:
         result = _known_result(run, item, stored)
@@ -261,8 +263,6 @@ def _label(query: _PhotoQuery, run: QueryRun, item: InputImage) -> PhotoDone:
 
 def _known_result(run: QueryRun, item: InputImage, stored: StoredPhoto) -> LabelledPhoto | None:
     """The stored result with the photo's pixels; None if they do not go together."""
-    from foundation.images.reading import read_image
-
     image = read_image(item.path)
     try:
         return stored.result(image, run.names, run.identity.bank_version)
