@@ -8,13 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from query.exports.kept import PhotoMark
-
 from foundation.images.reading import read_image
 from query.exports.formats import check_category_ids, of_a_run
 from query.exports.inputs import InputImage
 from query.exports.run_folder import QueryRun
 from query.exports.run_identity import RunIdentity
+from query.exports.stored_photo import PhotoMark
 from rim.arguments import category_ids, query_overrides
 from rim.bank import Bank
 from schemas.errors import ImageError
