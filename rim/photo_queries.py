@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING
 
 from foundation.images.reading import read_image
 from query.exports.formats import check_category_ids, of_a_run
-from query.exports.inputs import InputImage
-from query.exports.run_folder import QueryRun
+from query.exports.inputs import InputImage, check_outputs, collect_inputs
+from query.exports.run_folder import QueryRun, has_run, query_run
 from query.exports.run_identity import RunIdentity
-from query.exports.stored_photo import PhotoMark
+from query.exports.stored_photo import PhotoMark, StoredPhoto
 from rim.arguments import category_ids, query_overrides
 from rim.bank import Bank
 from schemas.errors import ImageError
 
 if TYPE_CHECKING:
-    from query.exports.inputs import InputImage
-    from query.exports.run_folder import QueryRun
-    from query.exports.run_identity import RunIdentity
-    from query.exports.stored_photo import StoredPhoto
     from query.result import LabelledPhoto
     from query.segmentation import QueryEngine, Segmentation
 
@@ -103,8 +99,6 @@ class _PhotoQuery:
 
     def identity(self) -> RunIdentity:
         """Returns what determines the results beside the photos."""
-        from query.exports.run_identity import RunIdentity
-
         settings = self.bank.query_settings(self.preset, self.overrides)
         chosen = None if self.categories is None else tuple(sorted(set(self.categories)))
         return RunIdentity(
@@ -168,8 +162,6 @@ def query_folder(
     `out` holds results of another bank or other settings, naming the first difference; WriteFailed
     if the disk does not take the results; and what `rim.query` raises, except ImageError.
     """
-    from query.exports.inputs import check_outputs, collect_inputs
-
     opened = bank if isinstance(bank, Bank) else Bank(bank)
     overrides = query_overrides(
         matcher,
@@ -204,8 +196,6 @@ def _label_all(
     on_failure: Callable[[PhotoFailed], None],
 ) -> FolderResult:
     """Labels photos into a folder that holds what is done."""
-    from query.exports.run_folder import has_run, query_run
-
     identity = query.identity()
     if overwrite or not has_run(out):
         _ = query.engine  # what it refuses is refused before anything is changed
