@@ -1,1 +1,1 @@
-"""The online stage: photos labelled with a bank's categories, SQL, evaluation, exports."""
+"""Online: photo -> proposals -> regions -> features -> matches -> label map."""

@@ -1,1 +1,1 @@
-"""The bank itself: tables, files, ids, vocabulary, settings, error classes; no model library."""
+"""What a bank is: records, tables, ids, manifest, vocabulary, settings, errors."""
