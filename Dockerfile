@@ -4,7 +4,7 @@
 # The demo, its pages into ./demo:
 #   docker run --rm --user "$(id -u)" --volume "$PWD/demo:/rim/demo" rim
 # Any command, in the folder where you are (add --gpus all for CUDA):
-#   docker run --rm --user "$(id -u)" --volume "$PWD:/work" --workdir /work rim rim build words.txt --out bank
+#   docker run --rm --user "$(id -u)" --volume "$PWD:/data" --workdir /data rim rim build words.txt --out bank
 FROM python:3.11-slim
 
 ARG DEVICE=cpu
