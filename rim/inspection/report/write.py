@@ -36,7 +36,10 @@ _FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Report:
-    """A written report. index: the page to open. files, bytes: of the whole folder."""
+    """A written report; wherever a path is expected it stands for its first page.
+
+    index: the page to open. files, bytes: of the whole folder.
+    """
 
     index: Path
     version: int
@@ -45,6 +48,9 @@ class Report:
     weak: tuple[Weakness, ...]
     files: int
     bytes: int
+
+    def __fspath__(self) -> str:
+        return str(self.index)
 
 
 def write_report(

@@ -32,6 +32,7 @@ def test_report_writes_pages_and_says_where(run: Run, built: Path, tmp_path: Pat
 def test_report_in_python_is_the_same(built: Path, opened: rim.Bank, tmp_path: Path) -> None:
     report = rim.report(opened, tmp_path / "one")
     assert report.index == tmp_path / "one" / "index.html"
+    assert Path(report) == report.index
     rim.report(built, str(tmp_path / "two"), version=1)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
