@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGES = ("schemas", "foundation", "bank_builder", "query")
+PACKAGES = ("schemas", "foundation", "bank_builder", "query", "miniature")
 """The packages that rim consists of; they lie in one folder with it."""
 
 
