@@ -17,7 +17,7 @@ from PIL import Image
 from foundation.images.masks import decode_rle
 from foundation.images.reading import decode_png
 from rim.check.findings import Finding, NotApplicable, ReportImage
-from rim.check.photos import LabelsPhotos, draw_truth, score_photo
+from rim.check.photos import PhotoEngine, draw_truth, score_photo
 from rim.check.workbench import Workbench
 from schemas.rle import Rle
 
@@ -144,7 +144,7 @@ def photographs(bench: Workbench) -> Finding:
     return photographs_labelled_by(engine, bench)
 
 
-def photographs_labelled_by(engine: LabelsPhotos, bench: Workbench) -> Finding:
+def photographs_labelled_by(engine: PhotoEngine, bench: Workbench) -> Finding:
     """Does the same with anything that labels photos with the check's names."""
     ious: dict[str, float] = {}
     images = []

@@ -112,7 +112,7 @@ def _rle(mask: Mapping[str, Any]) -> Rle:
     return Rle((mask["size"][0], mask["size"][1]), mask["counts"])
 
 
-class LabelledPhoto(Protocol):
+class PhotoResult(Protocol):
     """The part of `query.segmentation.Segmentation` that is scored and shown."""
 
     @property
@@ -130,10 +130,10 @@ class LabelledPhoto(Protocol):
         ...
 
 
-class LabelsPhotos(Protocol):
+class PhotoEngine(Protocol):
     """The part of `query.segmentation.QueryEngine` that labels photos."""
 
-    def segment(self, image: Path) -> LabelledPhoto:
+    def segment(self, image: Path) -> PhotoResult:
         """Labels one photo."""
         ...
 
