@@ -7,7 +7,7 @@ import contextlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
@@ -119,6 +119,7 @@ CODES = st.one_of(
 
 
 @given(NUMBERS, NUMBERS, CODES)
+@example(0, 2**63, "")  # no pixels, but a side that no array can have
 def test_any_run_lengths_are_a_mask_or_refused(height: int, width: int, counts: str) -> None:
     rle = Rle((height, width), counts)
     with contextlib.suppress(ImageError):

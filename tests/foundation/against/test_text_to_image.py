@@ -23,9 +23,8 @@ from foundation.interfaces import GeneratedImage, Prompt
 from tests.foundation.against.loading import load
 
 # Of numpy, about the noise schedule of EulerDiscreteScheduler; nothing that we could do otherwise.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+_COPY = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(_COPY)]
 
 LIGHT = Prompt("a photo of a traffic light", 13, 26)
 PHOTO = Prompt("a photo of a photo", 13, 18)  # the word also stands in the template

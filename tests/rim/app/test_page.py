@@ -25,7 +25,10 @@ LACKING = [
     *(name for name in ("gradio", "playwright") if find_spec(name) is None),
     *([] if CHROMIUM else ["chromium"]),
 ]
-pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"needs {', '.join(LACKING)}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(LACKING), reason=f"needs {', '.join(LACKING)}"),
+]
 
 HOSTILE = '<img src=x onerror="document.title=1">.png'
 _PATIENCE_MS = 60_000
