@@ -102,7 +102,7 @@ def _checked_runs(rle: Rle) -> list[int]:
     """The lengths of the runs, outside and inside by turns, which fill the size exactly."""
     height, width = rle.size
     runs = _run_lengths(rle.counts)
-    sides = 0 <= min(height, width) and max(height, width) <= MAX_PIXELS
+    sides = min(height, width) >= 0 and max(height, width) <= MAX_PIXELS
     if not sides or min(runs, default=0) < 0 or not sum(runs) == height * width <= MAX_PIXELS:
         raise ImageError(
             f"expected run lengths for {height} x {width} = {height * width} pixels, "
