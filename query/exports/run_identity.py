@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from pydantic import ConfigDict
 
 from schemas.errors import OutputError
 from schemas.records import CategoryId, Count, Record, Sha256
-
-_SHORT = 60
+from schemas.settings import differences
+from schemas.text import cut
 
 
 class RunIdentity(Record):
@@ -43,8 +42,9 @@ def check_same(folder: Path, wanted: RunIdentity, found: RunIdentity) -> None:
     elif wanted.categories != found.categories:
         difference = f"with categories {_listed(found)}, not {_listed(wanted)}"
     elif wanted != found:
-        key, there, here = _first_difference(wanted.settings, found.settings)
-        difference = f"with {key} = {there}, not {here}"
+        difference = "with settings = others, not these"  # names alone, which a bank settles
+        for key, here, there in differences(wanted.settings, found.settings)[:1]:
+            difference = f"with {key} = {cut(json.dumps(there))}, not {cut(json.dumps(here))}"
     if difference is not None:
         raise OutputError(
             f"{folder} holds results {difference}; choose another --out, or --overwrite to start"
@@ -56,21 +56,4 @@ def _listed(identity: RunIdentity) -> str:
     if identity.categories is None:
         return "all"
     names = dict(identity.names)
-    return _shortened(", ".join(names.get(i, str(i)) for i in identity.categories))
-
-
-def _first_difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, Any, Any]:
-    """The key "section.key", what was found and what is wanted."""
-    for key in sorted({*wanted, *found}):
-        here, there = wanted.get(key), found.get(key)
-        if here == there:
-            continue
-        if isinstance(here, Mapping) and isinstance(there, Mapping):
-            name, old, new = _first_difference(here, there)
-            return f"{key}.{name}", old, new
-        return key, _shortened(json.dumps(there)), _shortened(json.dumps(here))
-    return "settings", "others", "these"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."
+    return cut(", ".join(names.get(i, str(i)) for i in identity.categories))
